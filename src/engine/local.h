@@ -1,0 +1,19 @@
+/*
+ * local: the engine of one machine: RocksDB for journals and tables with group commit, files for objects.
+ *
+ * One process at a time opens a folder (BUSY otherwise). A single committer thread gathers all waiting appends into
+ * one synced write batch. Layout of the folder: doc/formats/local-engine.md.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+struct engine_local_options {
+    const char *folder;                  /* created if absent */
+    uint64_t cache_bytes;                /* block cache; 0: default 64 MiB */
+    uint64_t write_buffer_bytes;         /* memtables; 0: default */
+    bool never_sync;                     /* tests only: durability of a process crash, not of the machine's */
+};
+MAY_YIELD NODISCARD result engine_open_local(const struct engine_local_options *options, struct engine **ret_engine, struct fault *fault);
+/* Turns a folder that engine_backup() wrote into one that can be opened. `folder` must be absent or empty. */
+BLOCKS NODISCARD result engine_restore_local(const char *backup, const char *folder, struct fault *fault);

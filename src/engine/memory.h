@@ -1,0 +1,33 @@
+/*
+ * memory: the engine of tests, with the faults that the design claims to survive.
+ *
+ * A struct memory_store is "the disks": it outlives the engines (nodes) opened on it. Faults are drawn from the simulator's
+ * random source at the given rates, so a seed reproduces them.
+ */
+#pragma once
+
+#include "engine/engine.h"
+
+struct memory_store;
+
+struct memory_faults {
+    unsigned delay_max_us;                   /* each operation takes a random time up to this */
+    /* In 1/1,000,000 of operations: */
+    unsigned unavailable_ppm;                /* not done, UNAVAILABLE */
+    unsigned unknown_ppm;                    /* UNKNOWN_OUTCOME: done now, done later, or never */
+    unsigned corrupt_read_ppm;               /* CORRUPT on a read, once */
+    bool full;                               /* every change that adds bytes: UNAVAILABLE */
+    bool blind_appends_tell_nothing;         /* before_known false, as with rados */
+    bool reorders_objects;                   /* changes of different journals/objects become visible in any order within their delay */
+    bool loses_notifications;                /* now and then, though never for ever */
+};
+
+struct memory_store *memory_store_new(void);
+void memory_store_free(struct memory_store *s);
+void memory_store_set_faults(struct memory_store *s, const struct memory_faults *faults);
+/* The machine loses power: each unsynced write is kept, lost or torn. Acknowledged ones are kept. Engines on it are dead: only engine_close(). */
+void memory_store_crash(struct memory_store *s);
+/* How many operations of each kind were done: for tests that count writes ("append", "read", "head", "object_put", ...). */
+uint64_t memory_store_count(const struct memory_store *s, const char *kind);
+/* A node's door to the store. Several may be open at once. */
+struct engine *engine_open_memory(struct memory_store *s);
