@@ -4,18 +4,18 @@
  */
 #pragma once
 
-#include "formats/address.h"
+#include "formats/mail_address.h"
 #include "formats/date.h"
 
-struct envelope {
+struct message_envelope {
     view date;                   /* unfolded field bodies; empty when the field is missing or empty */
     view subject;                /* not decoded: see encoded_word.h */
     view in_reply_to;
     view message_id;
     view references;
-    struct address *from, *sender, *reply_to, *to, *cc, *bcc;    /* NULL when missing or without address */
+    struct mail_address *from, *sender, *reply_to, *to, *cc, *bcc;    /* NULL when missing or without address */
     bool has_date, has_subject, has_in_reply_to, has_message_id; /* the field was there (IMAP tells "" from NIL) */
 };
 
 /* `header`: a header block or a whole message. No defaults are filled in: Sender is NULL when it is missing. */
-void envelope_parse(view header, struct arena *arena, struct envelope *ret_envelope);
+void message_envelope_parse(view header, struct arena *arena, struct message_envelope *ret_envelope);

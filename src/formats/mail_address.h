@@ -1,12 +1,12 @@
 /*
- * address: mailboxes as headers and as SMTP write them.
+ * mail_address: mailboxes as headers and as SMTP write them.
  *
  * Two grammars, because they are two. A header (RFC 5322 §3.4 with §4.4) is read, never judged: groups,
  * comments, routes, quoted strings, raw ISO-2022-JP and every broken form yield the best reading there is.
  * SMTP (RFC 5321 §4.1.2, RFC 6531 §3.3) is judged, because an answer depends on it.
  *
  * Local parts that break RFC 5321 but were given out by mobile carriers ("a..b", ".a", "a.") are read as
- * they stand; in SMTP under ADDRESS_TOLERANT. Their conforming form is the quoted one, and both are the
+ * they stand; in SMTP under MAIL_ADDRESS_TOLERANT. Their conforming form is the quoted one, and both are the
  * same mailbox: local parts are kept here without quoting, so comparing `local` compares mailboxes.
  *
  * Results live in the arena; nothing points into the input. Pure.
@@ -19,42 +19,42 @@
 #include "base/view.h"
 
 enum {
-    ADDRESS_COUNT_MAX = 1000,        /* of one header field; further ones are left out (an ENVELOPE repeats all of them) */
-    ADDRESS_COMMENT_DEPTH_MAX = 50,  /* deeper nesting is no comment any more */
-    ADDRESS_LOCAL_BYTES_MAX = 64,    /* RFC 5321 §4.5.3.1.1 */
-    ADDRESS_LOCAL_BYTES_TOLERATED = 255, /* VERP and list software pass 64 */
-    ADDRESS_DOMAIN_BYTES_MAX = 255,  /* RFC 5321 §4.5.3.1.2 */
+    MAIL_ADDRESS_COUNT_MAX = 1000,        /* of one header field; further ones are left out (an ENVELOPE repeats all of them) */
+    MAIL_ADDRESS_COMMENT_DEPTH_MAX = 50,  /* deeper nesting is no comment any more */
+    MAIL_ADDRESS_LOCAL_BYTES_MAX = 64,    /* RFC 5321 §4.5.3.1.1 */
+    MAIL_ADDRESS_LOCAL_BYTES_TOLERATED = 255, /* VERP and list software pass 64 */
+    MAIL_ADDRESS_DOMAIN_BYTES_MAX = 255,  /* RFC 5321 §4.5.3.1.2 */
 };
 
-enum address_kind {
-    ADDRESS_MAILBOX,
-    ADDRESS_GROUP_START,             /* `name` is the group's name */
-    ADDRESS_GROUP_END,
+enum mail_address_kind {
+    MAIL_ADDRESS_MAILBOX,
+    MAIL_ADDRESS_GROUP_START,             /* `name` is the group's name */
+    MAIL_ADDRESS_GROUP_END,
 };
 
 /* One entry of an address list, in the order of the field, as IMAP's ENVELOPE lists them (RFC 9051 §7.5.2). */
-struct address {
-    enum address_kind kind;
+struct mail_address {
+    enum mail_address_kind kind;
     view name;       /* display name, else the last comment: unquoted, unfolded, encoded words left as they are; may be empty */
     view route;      /* obs-route without the colon ("@a,@b"), mostly empty */
     view local;      /* without quoting, comments and folds; empty when missing */
     view domain;     /* without comments and folds; with [] when a literal; empty when missing */
-    struct address *next;
+    struct mail_address *next;
 };
 
 /* `value`: a raw field body, folds and all. NULL when there is no address in it. */
-struct address *address_list_parse(view value, struct arena *arena);
+struct mail_address *mail_address_list_parse(view value, struct arena *arena);
 
 /* local@domain, the local part quoted where RFC 5321 wants it quoted. Without domain just the local part. */
-void address_append(buf *b, view local, view domain);
+void mail_address_append(buf *b, view local, view domain);
 /* True when `local` is a Dot-string (RFC 5321 §4.1.2, bytes above 0x7f counted as atext) and needs no quotes. */
-bool address_local_is_plain(view local);
+bool mail_address_local_is_plain(view local);
 
-/* What take_address() accepts beside strict RFC 5321. */
+/* What take_mail_address() accepts beside strict RFC 5321. */
 enum {
-    ADDRESS_TOLERANT = 1,   /* dots anywhere in an unquoted local part, and local parts above 64 bytes */
-    ADDRESS_UTF8 = 2,       /* RFC 6531: UTF-8 in local part and domain */
-    ADDRESS_NO_LITERAL = 4, /* address literals ([192.0.2.1]) are refused */
+    MAIL_ADDRESS_TOLERANT = 1,   /* dots anywhere in an unquoted local part, and local parts above 64 bytes */
+    MAIL_ADDRESS_UTF8 = 2,       /* RFC 6531: UTF-8 in local part and domain */
+    MAIL_ADDRESS_NO_LITERAL = 4, /* address literals ([192.0.2.1]) are refused */
 };
 
 struct smtp_address {
@@ -64,16 +64,16 @@ struct smtp_address {
 };
 
 /* Mailbox = Local-part "@" ( Domain / address-literal ), RFC 5321 §4.1.2. Does not move on failure. */
-bool take_address(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
+bool take_mail_address(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
 /* The same for a whole view. */
-bool address_parse(view text, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
+bool mail_address_parse(view text, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
 
 /*
  * Path = "<" [ A-d-l ":" ] Mailbox ">", the source route being ignored (RFC 5321 §4.1.2, appendix C).
  * "<>" gives an empty local part and domain; "<Postmaster>" (any case) an empty domain. The caller
  * decides where those are welcome. Does not move on failure.
  */
-bool take_address_path(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
+bool take_mail_path(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
 
-/* Domain of RFC 5321 §4.1.2 (letters, digits, inner hyphens; labels up to 63 bytes), UTF-8 labels with ADDRESS_UTF8. */
-bool address_domain_is_valid(view domain, unsigned flags);
+/* Domain of RFC 5321 §4.1.2 (letters, digits, inner hyphens; labels up to 63 bytes), UTF-8 labels with MAIL_ADDRESS_UTF8. */
+bool mail_domain_is_valid(view domain, unsigned flags);
