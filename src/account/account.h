@@ -1,0 +1,140 @@
+/*
+ * account: mailboxes that are served, on their home loop.
+ *
+ * An open account is a struct state in memory and the position in the journal that it was computed up to: a cache.
+ * Everything that changes it appends a record and then replays, so an OK is durable before it is told. All calls on
+ * one account come from its home loop (accounts_home()), except accounts_deliver() and drafts, which run anywhere.
+ * Accounts stay in memory after their last session while the budget lasts.
+ */
+#pragma once
+
+#include "account/record.h"
+#include "account/row.h"
+#include "account/state.h"
+#include "engine/engine.h"
+
+struct accounts;        /* all of a node */
+struct account;         /* one, open on its home loop */
+
+struct accounts_options {
+    uint64_t memory_bytes;                       /* budget of states kept without sessions, per node; 0: 256 MiB */
+    uint64_t compact_journal_bytes;              /* compact when the journal has grown by this; 0: 4 MiB */
+    uint32_t compact_journal_records;            /* or by this many records; 0: 4000 */
+    int64_t retention_ms;                        /* how long expunged messages stay restorable; default 7 days if 0 */
+    int64_t grace_ms;                            /* how long objects out of use are kept for readers that are behind; 0: 1 hour */
+};
+struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
+/* No account may be open any more. Waits for compactions under way. */
+MAY_YIELD void accounts_free(struct accounts *all);
+struct loop *accounts_home(struct accounts *all, struct id account);
+struct engine *accounts_engine(struct accounts *all);
+
+/* Loads what is needed (head, snapshot's summaries, tail). An account without a journal is an empty INBOX. */
+MAY_YIELD NODISCARD result account_open(struct accounts *all, struct id id, millis deadline, struct account **ret_account, struct fault *fault);
+void account_close(struct account *a);
+struct id account_id(const struct account *a);
+struct state *account_state(struct account *a);          /* to read; do not keep pointers into it over a yield */
+/* Reads the tail: afterwards the state has every record that was durable when this was called. */
+MAY_YIELD NODISCARD result account_refresh(struct account *a, millis deadline, struct fault *fault);
+
+/* changed() runs on the home loop, outside coroutines, after the state took in records (one's own too). For IDLE. */
+struct account_watch { struct list node; void (*changed)(struct account_watch *w); };
+/* Also makes the account follow what other nodes append, for as long as somebody watches. */
+void account_watch(struct account *a, struct account_watch *w, void (*changed)(struct account_watch *w));
+void account_unwatch(struct account *a, struct account_watch *w);
+
+/*
+ * Appends a record and replays up to it: *ret_outcome is what came of it. Fills in r->id and r->written. The call's result is about
+ * the append (UNAVAILABLE, UNKNOWN_OUTCOME after a re-read could not settle it ...); ret_outcome->code about the intent.
+ * `is_conditional`: the decision needs what the state says now (create, rename, delete): if others wrote meanwhile, replay decides anyway.
+ */
+MAY_YIELD NODISCARD result account_change(struct account *a, struct record *r, struct arena *arena, struct outcome *ret_outcome, millis deadline,
+                                          struct fault *fault);
+
+/* ---- messages in ---- */
+
+struct draft;
+enum { DRAFT_INLINE_MAX_BYTES = ENGINE_BODY_MAX_BYTES };
+/*
+ * A message on its way in, of any length, in bounded memory: kept in memory up to DRAFT_INLINE_MAX_BYTES, then streamed to a staging
+ * object. `message` is its id for ever (random_id() at the connection's transaction). Any loop; stays on it.
+ */
+struct draft *draft_new(struct accounts *all, struct id message, uint64_t limit_bytes);
+/* TOO_BIG over the limit (the draft may then only be freed). Yields only while streaming. */
+MAY_YIELD NODISCARD result draft_write(struct draft *d, view bytes, millis deadline, struct fault *fault);
+uint64_t draft_bytes(const struct draft *d);
+struct id draft_message(const struct draft *d);
+MAY_YIELD void draft_free(struct draft *d);
+
+struct delivery {
+    struct id account;
+    view mailbox;                       /* empty: INBOX. Gone or absent: INBOX */
+    struct record_flags flags;
+    result code;                        /* set: OK when durable */
+    struct fault fault;
+};
+/* One record to each account, all at once; returns when all are decided. Any loop. */
+MAY_YIELD void accounts_deliver(struct accounts *all, struct draft *d, struct delivery *deliveries, size_t count, millis deadline);
+/* Whether `more` bytes fit `quota` (0: no quota). OVER_QUOTA if not. Any loop; cheap when the account's usage is known in this process. */
+MAY_YIELD NODISCARD result accounts_check_quota(struct accounts *all, struct id account, uint64_t quota_bytes, uint64_t more, millis deadline, struct fault *fault);
+
+struct append_options {
+    uint32_t mailbox;                   /* number */
+    struct record_flags flags;
+    unix_ms internal_date, save_date;   /* 0: now */
+    uint32_t uid;                       /* 0: next */
+    view uidl;
+};
+/* APPEND and import, on the home loop. */
+MAY_YIELD NODISCARD result account_append(struct account *a, struct draft *d, const struct append_options *options, struct arena *arena,
+                                          struct outcome *ret_outcome, millis deadline, struct fault *fault);
+/*
+ * The same without waiting: several may be under way, done() runs on the home loop outside coroutines in the order in which they were
+ * started. The pending struct and the draft stay until then. Only drafts that are inline (draft_bytes() <= DRAFT_INLINE_MAX_BYTES): else INVALID at once.
+ */
+struct append_pending {
+    struct draft *draft;
+    struct append_options options;
+    struct outcome outcome;             /* sets in `arena` */
+    struct arena *arena;
+    result code;
+    struct fault fault;
+    void (*done)(struct append_pending *p);
+    void *private_data;                 /* the account room's */
+    void *argument;                     /* the caller's */
+};
+void account_append_start(struct account *a, struct append_pending *p, millis deadline);
+
+/* ---- messages out ---- */
+
+struct message;
+/*
+ * Opens the bytes of a row. Yields while reading. Neighbouring rows are read ahead in one go, so reading a mailbox in order costs few reads.
+ * NOT_FOUND: expunged and reclaimed since.
+ */
+MAY_YIELD NODISCARD result message_open(struct account *a, uint32_t mailbox, const struct row *row, millis deadline, struct message **ret_message, struct fault *fault);
+uint64_t message_size(const struct message *m);
+/* Up to `len` bytes from `offset`, good until the next call on this message. The whole of a message that is kept inline or packed in one view. */
+MAY_YIELD NODISCARD result message_read(struct message *m, uint64_t offset, size_t len, millis deadline, view *ret_bytes, struct fault *fault);
+/*
+ * All of it as one view, good until message_close(): for parsing its structure. Of the messages over MESSAGE_WHOLE_FREE_BYTES, one at a time
+ * in a loop: waits its turn, so memory stays bounded.
+ */
+enum { MESSAGE_WHOLE_FREE_BYTES = 1 << 20 };
+MAY_YIELD NODISCARD result message_whole(struct message *m, millis deadline, view *ret_bytes, struct fault *fault);
+void message_close(struct message *m);
+
+/* ---- upkeep ---- */
+/* Folds the journal into packs and a snapshot now. OK also when there was nothing to do or another node was faster. */
+MAY_YIELD NODISCARD result account_compact(struct account *a, millis deadline, struct fault *fault);
+/* Loads every block, then state_digest(). */
+MAY_YIELD NODISCARD result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault);
+/* The expunged that are still restorable, newest first, up to max. */
+struct expunged_info { uint32_t mailbox; view mailbox_name; struct row row; unix_ms expunged; };
+MAY_YIELD NODISCARD result account_expunged(struct account *a, struct arena *arena, size_t max, struct expunged_info **ret_list, size_t *ret_count, millis deadline,
+                                            struct fault *fault);
+/* Checks the account: every row's message readable and of its size, every object referenced or waiting for its end, counters right. */
+struct account_verify { uint64_t messages, objects, garbage_objects, problems; void (*found)(void *argument, view what); void *argument; };
+MAY_YIELD NODISCARD result account_verify(struct account *a, struct account_verify *v, millis deadline, struct fault *fault);
+/* The journal and all objects of an account that was removed from the directory. */
+MAY_YIELD NODISCARD result accounts_destroy(struct accounts *all, struct id account, millis deadline, struct fault *fault);

@@ -1,0 +1,58 @@
+/*
+ * view (of a mailbox): what one session has been told of it.
+ *
+ * Sequence numbers are the session's: they stay as they are, whatever others do to the mailbox, until
+ * mailbox_view_sync() tells the session what changed. A view costs little: it shares the mailbox's rows, and
+ * remembers the expunges that its session has not heard of yet and the largest UID it knows.
+ * Lives on the account's home loop.
+ */
+#pragma once
+
+#include "account/account.h"
+
+struct mailbox_view;
+
+/* NOT_FOUND when the mailbox is gone. The account must stay open longer than the view. */
+NODISCARD result mailbox_view_open(struct account *a, uint32_t mailbox, struct mailbox_view **ret_view);
+void mailbox_view_close(struct mailbox_view *v);
+uint32_t mailbox_view_mailbox(const struct mailbox_view *v);
+/* False once the mailbox was deleted: the session then has an empty view of it. */
+bool mailbox_view_exists(const struct mailbox_view *v);
+
+uint32_t mailbox_view_count(const struct mailbox_view *v);            /* EXISTS */
+uint32_t mailbox_view_highest_uid(const struct mailbox_view *v);      /* of the messages in the view, 0 if none */
+/*
+ * Copies up to `max` rows from sequence number `first` (1-based) on. A message that others have expunged and this
+ * session has not heard of yet has uid set and size_bytes and message zero (is_gone() below).
+ * Yields only when blocks must be loaded.
+ */
+MAY_YIELD NODISCARD result mailbox_view_rows(struct mailbox_view *v, uint32_t first, size_t max, struct row *rows, size_t *ret_count,
+                                             millis deadline, struct fault *fault);
+static inline bool row_is_gone(const struct row *r) { return id_is_none(r->message); }
+/* The sequence numbers of the messages with UIDs in [first, last]: *ret_first > *ret_last when there are none. */
+MAY_YIELD NODISCARD result mailbox_view_range(struct mailbox_view *v, uint32_t first_uid, uint32_t last_uid, uint32_t *ret_first, uint32_t *ret_last,
+                                              millis deadline, struct fault *fault);
+/* A set of sequence numbers as the set of UIDs it stands for. */
+MAY_YIELD NODISCARD result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence_numbers, struct arena *arena,
+                                             struct imap_set *ret_uids, millis deadline, struct fault *fault);
+
+/* What there is to tell. */
+struct mailbox_changes {
+    uint32_t *expunged;                 /* sequence numbers in the order in which to send them (each counted after the ones before), descending runs */
+    size_t expunged_count;
+    struct imap_set expunged_uids;      /* the same as UIDs, for VANISHED */
+    uint32_t exists;                    /* after it */
+    bool exists_changed;
+    struct imap_set changed;            /* sequence numbers (after the expunges) of messages whose flags changed since the last sync */
+};
+/*
+ * Brings the view up to the state that the account has in memory (call account_refresh() first to learn what others did). Without
+ * `may_expunge` (RFC 9051 §7.5.1: during FETCH, STORE, SEARCH) expunges wait for the next time.
+ * The lists live in the arena.
+ */
+MAY_YIELD NODISCARD result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes,
+                                             millis deadline, struct fault *fault);
+/* Something is there to tell. Cheap. */
+bool mailbox_view_is_behind(const struct mailbox_view *v);
+/* The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. */
+void mailbox_view_knows(struct mailbox_view *v, uint64_t modseq);
