@@ -31,6 +31,7 @@ enum {
     ENGINE_NAME_MAX_BYTES = 200,           /* of objects and leases: [A-Za-z0-9._/-] */
     ENGINE_KEY_MAX_BYTES = 1024,
     ENGINE_VALUE_MAX_BYTES = 1 << 20,
+    ENGINE_TABLE_NAME_MAX_BYTES = 30,      /* [a-z_] */
 };
 
 /* Stops the engine: no call may be under way. */

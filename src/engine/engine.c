@@ -1,0 +1,372 @@
+#include "engine/engine.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "engine/private.h"
+#include "runtime/coroutine.h"
+
+void engine_init(struct engine *e, const struct engine_methods *methods)
+{
+    e->methods = methods;
+    e->watches = watches_new();
+}
+
+void engine_done(struct engine *e)
+{
+    watches_free(e->watches);
+    e->watches = NULL;
+}
+
+void engine_close(struct engine *e)
+{
+    e->methods->close(e);
+}
+
+const char *engine_kind(const struct engine *e)
+{
+    return e->methods->kind;
+}
+
+/* ---- limits -------------------------------------------------------------------------------------------- */
+
+static bool is_name_byte(char c)
+{
+    return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == '_' || c == '/' || c == '-';
+}
+
+/* A name becomes a path in one engine and an object's name in another: no empty part, none that begins with a dot. */
+static result check_name(view name, struct fault *fault)
+{
+    if (name.len > ENGINE_NAME_MAX_BYTES) return fail(fault, TOO_BIG, "name of %zu bytes", name.len);
+    if (name.len == 0) return fail(fault, INVALID, "empty name");
+    char previous = '/';
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        if (!is_name_byte(c) || (previous == '/' && (c == '.' || c == '/')))
+            return fail(fault, INVALID, "name \"" VIEW_FMT "\"", VIEW_ARG(name));
+        previous = c;
+    }
+    return previous == '/' ? fail(fault, INVALID, "name \"" VIEW_FMT "\" ends in a slash", VIEW_ARG(name)) : OK;
+}
+
+/* Of a listing: the beginning of a name. */
+static result check_prefix(view prefix, struct fault *fault)
+{
+    if (prefix.len > ENGINE_NAME_MAX_BYTES) return fail(fault, TOO_BIG, "prefix of %zu bytes", prefix.len);
+    for (size_t i = 0; i < prefix.len; i++)
+        if (!is_name_byte(prefix.at[i])) return fail(fault, INVALID, "prefix \"" VIEW_FMT "\"", VIEW_ARG(prefix));
+    return OK;
+}
+
+static result check_table(const struct engine *e, view table, uint32_t shard, struct fault *fault)
+{
+    if (table.len == 0 || table.len > ENGINE_TABLE_NAME_MAX_BYTES) return fail(fault, INVALID, "table name of %zu bytes", table.len);
+    for (size_t i = 0; i < table.len; i++)
+        if (table.at[i] != '_' && (table.at[i] < 'a' || table.at[i] > 'z')) return fail(fault, INVALID, "table \"" VIEW_FMT "\"", VIEW_ARG(table));
+    if (shard >= e->methods->table_shards(e, table)) return fail(fault, INVALID, "shard %u of table " VIEW_FMT, shard, VIEW_ARG(table));
+    return OK;
+}
+
+static result check_key(view key, struct fault *fault)
+{
+    if (key.len == 0) return fail(fault, INVALID, "empty key");
+    return key.len > ENGINE_KEY_MAX_BYTES ? fail(fault, TOO_BIG, "key of %zu bytes", key.len) : OK;
+}
+
+static result check_append(const struct journal_append *a)
+{
+    if (a->meta.len == 0) return fail(a->fault, INVALID, "record without meta");
+    if (a->meta.len > ENGINE_META_MAX_BYTES) return fail(a->fault, TOO_BIG, "meta of %zu bytes", a->meta.len);
+    if (a->body.len > ENGINE_BODY_MAX_BYTES) return fail(a->fault, TOO_BIG, "body of %zu bytes", a->body.len);
+    return OK;
+}
+
+/* ---- journals ------------------------------------------------------------------------------------------ */
+
+bool journal_position_equal(const struct journal_position *a, const struct journal_position *b)
+{
+    return a->epoch == b->epoch && a->offset == b->offset && a->tail == b->tail;
+}
+
+/* An append that was refused before it reached the engine; told in a later turn like any other. */
+struct refused {
+    struct task task;
+    struct journal_append *append;
+    void (*done)(struct journal_append *a, void *argument);
+    void *argument;
+};
+
+static void tell_refused(struct task *t)
+{
+    struct refused *r = container_of(t, struct refused, task);
+    r->done(r->append, r->argument);
+    free(r);
+}
+
+void engine_append_start(struct engine *e, struct journal_append *a, millis deadline,
+                         void (*done)(struct journal_append *a, void *argument), void *argument)
+{
+    a->before_known = false;
+    a->journal_bytes = a->journal_records = 0;
+    a->code = check_append(a);
+    if (a->code == OK) {
+        e->methods->append_start(e, a, deadline, done, argument);
+        return;
+    }
+    struct refused *r = malloc(sizeof *r);
+    check(r);
+    *r = (struct refused){.task.run = tell_refused, .append = a, .done = done, .argument = argument};
+    loop_post(loop_self(), &r->task);
+}
+
+struct gathering {
+    size_t missing;
+    struct waitlist all_told;
+};
+
+static void count_told(struct journal_append *a, void *argument)
+{
+    struct gathering *g = argument;
+    if (--g->missing == 0) waitlist_wake_all(&g->all_told);
+}
+
+/* Deaf to cancellation: the appends stand on the caller's stack. The engine bounds the wait by the deadline. */
+void engine_append_all(struct engine *e, struct journal_append *const *appends, size_t count, millis deadline)
+{
+    struct gathering g = {.missing = count};
+    waitlist_init(&g.all_told);
+    for (size_t i = 0; i < count; i++) engine_append_start(e, appends[i], deadline, count_told, &g);
+    while (g.missing > 0) waitlist_wait_shielded(&g.all_told);
+}
+
+result engine_append(struct engine *e, struct journal_append *a, millis deadline)
+{
+    engine_append_all(e, (struct journal_append *[]){a}, 1, deadline);
+    return a->code;
+}
+
+result engine_read(struct engine *e, struct id journal, const struct journal_position *from, millis deadline, struct arena *arena,
+                   struct journal_page *ret_page, struct fault *fault)
+{
+    return e->methods->read(e, journal, from, deadline, arena, ret_page, fault);
+}
+
+result engine_read_body(struct engine *e, struct id journal, const struct journal_record *record, uint32_t offset, uint32_t len,
+                        millis deadline, buf *into, struct fault *fault)
+{
+    if (offset > record->body_bytes || len > record->body_bytes - offset)
+        return fail(fault, INVALID, "bytes %u to %u of a body of %u", offset, offset + len, record->body_bytes);
+    return len == 0 ? OK : e->methods->read_body(e, journal, record, offset, len, deadline, into, fault);
+}
+
+result engine_read_bodies(struct engine *e, struct id journal, struct journal_body_wanted *wanted, size_t count, millis deadline,
+                          struct fault *fault)
+{
+    return count == 0 ? OK : e->methods->read_bodies(e, journal, wanted, count, deadline, fault);
+}
+
+result engine_replace_head(struct engine *e, struct id journal, uint64_t epoch, const struct journal_position *folded, view head,
+                           millis deadline, struct journal_position *ret_head_at, struct fault *fault)
+{
+    struct journal_position ignored;
+    if (head.len == 0) return fail(fault, INVALID, "empty head");
+    if (head.len > ENGINE_HEAD_MAX_BYTES) return fail(fault, TOO_BIG, "head of %zu bytes", head.len);
+    if (folded->epoch != epoch) return fail(fault, INVALID, "folded up to epoch %" PRIu64 " under a head of %" PRIu64, folded->epoch, epoch);
+    return e->methods->replace_head(e, journal, epoch, folded, head, deadline, ret_head_at ? ret_head_at : &ignored, fault);
+}
+
+result engine_remove_journal(struct engine *e, struct id journal, millis deadline, struct fault *fault)
+{
+    return e->methods->remove_journal(e, journal, deadline, fault);
+}
+
+result engine_list_journals(struct engine *e, const struct id *after, size_t max, millis deadline, struct id *journals,
+                            size_t *ret_count, struct fault *fault)
+{
+    return e->methods->list_journals(e, after, max, deadline, journals, ret_count, fault);
+}
+
+/* ---- objects ------------------------------------------------------------------------------------------- */
+
+result object_create(struct engine *e, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    return code == OK ? e->methods->object_create(e, name, deadline, ret_writer, fault) : code;
+}
+
+result object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault)
+{
+    return bytes.len == 0 ? OK : w->engine->methods->object_write(w, bytes, deadline, fault);
+}
+
+result object_commit(struct object_writer *w, millis deadline, struct fault *fault)
+{
+    return w->engine->methods->object_commit(w, deadline, fault);
+}
+
+void object_abort(struct object_writer *w)
+{
+    w->engine->methods->object_abort(w);
+}
+
+MAY_YIELD static result put_in_steps(struct engine *e, view name, view bytes, millis deadline, struct fault *fault)
+{
+    struct object_writer *w;
+    result code = object_create(e, name, deadline, &w, fault);
+    if (code != OK) return code;
+    code = object_write(w, bytes, deadline, fault);
+    if (code == OK) return object_commit(w, deadline, fault);
+    object_abort(w);
+    return code;
+}
+
+result object_put(struct engine *e, view name, view bytes, millis deadline, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    if (code != OK) return code;
+    if (!e->methods->object_put) return put_in_steps(e, name, bytes, deadline, fault);
+    return e->methods->object_put(e, name, bytes, deadline, fault);
+}
+
+result object_copy(struct engine *e, view from, view to, millis deadline, struct fault *fault)
+{
+    result code = check_name(from, fault);
+    if (code == OK) code = check_name(to, fault);
+    return code == OK ? e->methods->object_copy(e, from, to, deadline, fault) : code;
+}
+
+result object_read(struct engine *e, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    return code == OK ? e->methods->object_read(e, name, offset, len, deadline, into, fault) : code;
+}
+
+result object_size(struct engine *e, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    return code == OK ? e->methods->object_size(e, name, deadline, ret_bytes, fault) : code;
+}
+
+result object_remove(struct engine *e, view name, millis deadline, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    return code == OK ? e->methods->object_remove(e, name, deadline, fault) : code;
+}
+
+result object_list(struct engine *e, view prefix, view after, size_t max, millis deadline, struct arena *arena, view **ret_names,
+                   size_t *ret_count, struct fault *fault)
+{
+    result code = check_prefix(prefix, fault);
+    if (code == OK) code = check_prefix(after, fault);
+    return code == OK ? e->methods->object_list(e, prefix, after, max, deadline, arena, ret_names, ret_count, fault) : code;
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------- */
+
+uint32_t table_shards(const struct engine *e, view table)
+{
+    return e->methods->table_shards(e, table);
+}
+
+uint32_t table_shard_of(const struct engine *e, view table, view shard_key)
+{
+    return (uint32_t)(hash_stable(shard_key) % table_shards(e, table));
+}
+
+result table_get(struct engine *e, view table, uint32_t shard, view key, millis deadline, struct arena *arena, view *ret_value,
+                 struct fault *fault)
+{
+    result code = check_table(e, table, shard, fault);
+    if (code == OK) code = check_key(key, fault);
+    return code == OK ? e->methods->table_get(e, table, shard, key, deadline, arena, ret_value, fault) : code;
+}
+
+result table_scan(struct engine *e, view table, uint32_t shard, view prefix, view after, size_t max, millis deadline, struct arena *arena,
+                  struct table_row **ret_rows, size_t *ret_count, struct fault *fault)
+{
+    result code = check_table(e, table, shard, fault);
+    if (code != OK) return code;
+    return e->methods->table_scan(e, table, shard, prefix, after, max, deadline, arena, ret_rows, ret_count, fault);
+}
+
+static result check_changes(const struct table_change *changes, size_t count, struct fault *fault)
+{
+    if (count > TABLE_BATCH_MAX) return fail(fault, TOO_BIG, "batch of %zu changes", count);
+    for (size_t i = 0; i < count; i++) {
+        result code = check_key(changes[i].key, fault);
+        if (code != OK) return code;
+        if (changes[i].what == TABLE_PUT && changes[i].value.len > ENGINE_VALUE_MAX_BYTES)
+            return fail(fault, TOO_BIG, "value of %zu bytes", changes[i].value.len);
+    }
+    return OK;
+}
+
+result table_batch(struct engine *e, view table, uint32_t shard, const struct table_change *changes, size_t count, millis deadline,
+                   size_t *ret_failed, struct fault *fault)
+{
+    result code = check_table(e, table, shard, fault);
+    if (code == OK) code = check_changes(changes, count, fault);
+    if (code != OK || count == 0) return code;
+    return e->methods->table_batch(e, table, shard, changes, count, deadline, ret_failed, fault);
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------- */
+
+void engine_watch(struct engine *e, struct id journal, struct journal_watch *w, void (*changed)(struct journal_watch *w))
+{
+    watches_add(e->watches, journal, w, changed);
+}
+
+void engine_unwatch(struct engine *e, struct journal_watch *w)
+{
+    watches_remove(e->watches, w);
+}
+
+void engine_notify(struct engine *e, struct id journal)
+{
+    if (e->methods->notify) e->methods->notify(e, journal);
+    else watches_tell(e->watches, journal);
+}
+
+static result check_lease(view name, view owner, int64_t duration_ms, struct fault *fault)
+{
+    result code = check_name(name, fault);
+    if (code == OK) code = check_name(owner, fault);
+    if (code == OK && duration_ms <= 0) code = fail(fault, INVALID, "lease of %" PRId64 " ms", duration_ms);
+    return code;
+}
+
+result lease_acquire(struct engine *e, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault)
+{
+    result code = check_lease(name, owner, duration_ms, fault);
+    return code == OK ? e->methods->lease_acquire(e, name, owner, duration_ms, deadline, fault) : code;
+}
+
+result lease_renew(struct engine *e, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault)
+{
+    result code = check_lease(name, owner, duration_ms, fault);
+    return code == OK ? e->methods->lease_renew(e, name, owner, duration_ms, deadline, fault) : code;
+}
+
+result lease_release(struct engine *e, view name, view owner, millis deadline, struct fault *fault)
+{
+    result code = check_lease(name, owner, 1, fault);
+    return code == OK ? e->methods->lease_release(e, name, owner, deadline, fault) : code;
+}
+
+/* ---- the store as a whole ------------------------------------------------------------------------------ */
+
+result engine_backup(struct engine *e, const char *folder, void (*progress)(void *argument, uint64_t done_bytes, uint64_t all_bytes),
+                     void *argument, struct fault *fault)
+{
+    if (!e->methods->backup) return fail(fault, INVALID, "the %s engine has no backup of its own", engine_kind(e));
+    return e->methods->backup(e, folder, progress, argument, fault);
+}
+
+result engine_verify(struct engine *e, void (*found)(void *argument, view what), void *argument, struct fault *fault)
+{
+    return e->methods->verify ? e->methods->verify(e, found, argument, fault) : OK;
+}
