@@ -1,0 +1,97 @@
+#include "runtime/stack.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runtime/loop_private.h"
+#include "runtime/sanitize.h"
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+
+enum { PAGE_BYTES_MIN = 4096, LOOK_EVERY = 32 };
+
+static const uint64_t canary = 0x7461796f72692121u;
+
+static void guard_install(void *at)
+{
+    if (madvise(at, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) return;
+    check(mprotect(at, STACK_GUARD_BYTES, PROT_NONE) == 0);
+}
+
+/* The lowest word of the part that stays warm: overwritten means that the stack was deeper. */
+static uint64_t *canary_of(struct stack *s)
+{
+    return (uint64_t *)(void *)((char *)s->low + STACK_BYTES - STACK_WARM_BYTES);
+}
+
+static struct stack *stack_map(void)
+{
+    char *at = mmap(NULL, STACK_GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    check(at != MAP_FAILED);
+    madvise(at, STACK_GUARD_BYTES + STACK_BYTES, MADV_NOHUGEPAGE);
+    guard_install(at);
+    char *low = at + STACK_GUARD_BYTES;
+    struct stack *s = (struct stack *)(void *)(low + STACK_BYTES - ((sizeof *s + 63) & ~(size_t)63));
+    s->low = low;
+    s->usable_bytes = (size_t)((char *)s - low);
+    list_init(&s->node);
+    sanitize_stack_made(low, STACK_BYTES);
+    return s;
+}
+
+static void stack_unmap(struct stack *s)
+{
+    char *low = s->low;
+    sanitize_stack_ends(low, STACK_BYTES);
+    munmap(low - STACK_GUARD_BYTES, STACK_GUARD_BYTES + STACK_BYTES);
+}
+
+struct stack *stack_take(struct loop *l)
+{
+    struct list *node = list_pop(&l->free_stacks);
+    struct stack *s;
+    if (node) {
+        l->free_stack_count--;
+        s = container_of(node, struct stack, node);
+    } else {
+        s = stack_map();
+    }
+    *canary_of(s) = canary;
+    return s;
+}
+
+static unsigned resident_kib(struct stack *s)
+{
+    unsigned char pages[STACK_BYTES / PAGE_BYTES_MIN];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), count = STACK_BYTES / page, first = 0;
+    if (mincore(s->low, STACK_BYTES, pages) != 0) return 0;
+    while (first < count && !(pages[first] & 1)) first++;
+    return (unsigned)((count - first) * page / 1024);
+}
+
+void stack_give(struct loop *l, struct stack *s)
+{
+    sanitize_stack_unpoison(s->low, s->usable_bytes);
+    if (l->free_stack_count >= STACK_FREE_MAX) {
+        stack_unmap(s);
+        return;
+    }
+    bool look = ++s->releases % LOOK_EVERY == 0;
+    if (*canary_of(s) != canary || look) {
+        unsigned kib = resident_kib(s);
+        if (kib > s->deepest_kib) s->deepest_kib = kib;
+        if (kib > STACK_WARM_BYTES / 1024) madvise(s->low, STACK_BYTES - STACK_WARM_BYTES, MADV_DONTNEED);
+    }
+    list_prepend(&l->free_stacks, &s->node);
+    l->free_stack_count++;
+}
+
+void stack_free_all(struct loop *l)
+{
+    for (struct list *node; (node = list_pop(&l->free_stacks));) stack_unmap(container_of(node, struct stack, node));
+    l->free_stack_count = 0;
+}

@@ -1,0 +1,132 @@
+#include "runtime/clock.h"
+#include "runtime/uv/face.h"
+
+/*
+ * A turn: sleep in libuv until input, a wake-up or the next timer; then tasks, timers, coroutines. libuv's callbacks
+ * only wake coroutines or queue work.
+ */
+
+static void wake_arrived(uv_async_t *handle) { (void)handle; }
+static void timer_arrived(uv_timer_t *handle) { ((struct uv_face *)handle->data)->timer_due_ms = INT64_MAX; }
+
+/* Runs right before libuv sleeps, after it ran its own timers: none can fire in between and leave the sleep unbounded. */
+static void set_timer(uv_prepare_t *handle)
+{
+    struct uv_face *f = handle->data;
+    int64_t due_ms = loop_next_due(&f->base).ms;
+    if (due_ms == f->timer_due_ms) return;
+    f->timer_due_ms = due_ms;
+    if (due_ms == INT64_MAX) {
+        uv_timer_stop(&f->timer);
+        return;
+    }
+    int64_t now_ms = (int64_t)uv_now(&f->uv);
+    uv_timer_start(&f->timer, timer_arrived, due_ms > now_ms ? (uint64_t)(due_ms - now_ms) : 0, 0);
+}
+
+int face_open(struct uv_face *f, struct uv_family *family, unsigned index)
+{
+    loop_init(&f->base, &family->base, index);
+    atomic_init(&f->inbox, NULL);
+    atomic_init(&f->asleep, false);
+    f->timer_due_ms = INT64_MAX;
+    int error = uv_loop_init(&f->uv);
+    if (error) return error;
+    error = uv_async_init(&f->uv, &f->wake, wake_arrived);
+    if (!error) error = uv_timer_init(&f->uv, &f->timer);
+    if (!error) error = uv_prepare_init(&f->uv, &f->prepare);
+    f->timer.data = f->prepare.data = f;
+    if (!error) error = uv_prepare_start(&f->prepare, set_timer);
+    return error;
+}
+
+void face_close(struct uv_face *f)
+{
+    uv_close((uv_handle_t *)&f->wake, NULL);
+    uv_close((uv_handle_t *)&f->timer, NULL);
+    uv_close((uv_handle_t *)&f->prepare, NULL);
+    uv_run(&f->uv, UV_RUN_DEFAULT);
+    check(uv_loop_close(&f->uv) == 0);
+    loop_done(&f->base);
+}
+
+/* --- inbox --- */
+
+void face_wake(struct uv_face *f)
+{
+    if (atomic_exchange(&f->asleep, false)) uv_async_send(&f->wake);
+}
+
+void loop_post(struct loop *target, struct task *t)
+{
+    struct uv_face *f = face_of(target);
+    struct task *head = atomic_load_explicit(&f->inbox, memory_order_relaxed);
+    do t->next = head;
+    while (!atomic_compare_exchange_weak(&f->inbox, &head, t));
+    face_wake(f);
+}
+
+static void run_tasks(struct uv_face *f)
+{
+    if (!atomic_load_explicit(&f->inbox, memory_order_relaxed)) return;
+    struct task *newest = atomic_exchange(&f->inbox, NULL), *oldest = NULL;
+    while (newest) {
+        struct task *t = newest;
+        newest = t->next;
+        t->next = oldest;
+        oldest = t;
+    }
+    while (oldest) {
+        struct task *t = oldest;
+        oldest = t->next;              /* run() may free or post it */
+        t->run(t);
+    }
+}
+
+/* --- turns --- */
+
+static void poll(struct uv_face *f)
+{
+    if (!loop_has_ready(&f->base)) {
+        atomic_store(&f->asleep, true);
+        if (!atomic_load(&f->inbox)) {
+            uv_run(&f->uv, UV_RUN_ONCE);
+            atomic_store(&f->asleep, false);
+            return;
+        }
+        atomic_store(&f->asleep, false);
+    }
+    uv_run(&f->uv, UV_RUN_NOWAIT);
+}
+
+/* While stopping: true once no loop of the family has a coroutine. */
+static bool may_end(struct uv_face *f)
+{
+    struct uv_family *family = family_of(&f->base);
+    if (!atomic_load(&family->stopping)) return false;
+    bool busy = f->base.coroutine_count > 0;
+    if (busy && !f->base.scope.is_cancelled) scope_cancel(&f->base.scope);
+    if (busy != f->counts_as_busy) {
+        f->counts_as_busy = busy;
+        if (busy) atomic_fetch_add(&family->busy, 1);
+        else if (atomic_fetch_sub(&family->busy, 1) == 1)
+            for (unsigned i = 0; i < family->base.count; i++) face_wake(face_of(family->base.at[i]));
+    }
+    return atomic_load(&family->busy) == 0;
+}
+
+void face_run(struct uv_face *f)
+{
+    loop_enter(&f->base);
+    clock_turn_begins();
+    f->counts_as_busy = true;
+    loop_run_ready(&f->base);
+    while (!may_end(f)) {
+        poll(f);
+        clock_turn_begins();
+        run_tasks(f);
+        loop_fire_timers(&f->base);
+        loop_run_ready(&f->base);
+    }
+    loop_leave(&f->base);
+}
