@@ -1,0 +1,111 @@
+/*
+ * authenticate: is this password right, and whose account is it.
+ */
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "base/buf.h"
+#include "identity/credential.h"
+#include "identity/identity_private.h"
+#include "identity/row.h"
+#include "runtime/event.h"
+#include "runtime/workers.h"
+
+struct password_job {
+    view stored, password;
+    bool exists;
+    result code;
+};
+
+BLOCKS static void run_password_job(void *argument)
+{
+    struct password_job *job = argument;
+    if (job->exists) {
+        job->code = credential_matches(job->stored, job->password);
+    } else {
+        credential_waste_time(job->password);
+        job->code = DENIED;
+    }
+}
+
+/* Remembering a login under a digest that holds nobody's password, and that a new password makes useless. */
+static void login_digest(const struct identity *i, view key, view stored, view password, unsigned char digest[static 32])
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    unsigned length = 32;
+    buf_append_varint(&text, key.len);
+    buf_append(&text, key);
+    buf_append_varint(&text, stored.len);
+    buf_append(&text, stored);
+    buf_append(&text, password);
+    check(HMAC(EVP_sha256(), i->login_key, sizeof i->login_key, (const unsigned char *)text.at, text.len, digest, &length) != NULL);
+    OPENSSL_cleanse(text.at, text.len);
+}
+
+static MAY_YIELD result check_password(struct identity *i, view key, view stored, view password, bool exists)
+{
+    unsigned char digest[32];
+    struct row_cache *cache = i->caches[loop_index(loop_self())];
+    uint64_t generation = atomic_load(&i->generation);
+    if (exists) {
+        login_digest(i, key, stored, password, digest);
+        if (row_cache_knows_login(cache, generation, digest)) return OK;
+    }
+    struct password_job job = {stored, password, exists, DENIED};
+    /* A clear credential costs nothing to compare: no trip to a worker. */
+    if (exists && view_starts_nocase(stored, VIEW("{PLAIN}"))) {
+        colour_pretend_worker();
+        return credential_matches(stored, password);
+    }
+    result r = worker_run(WORKER_SLOW, run_password_job, &job);
+    if (r != OK) return r;
+    if (job.code == OK) row_cache_put_login(cache, generation, digest);
+    return job.code;
+}
+
+static MAY_YIELD result find_login(struct identity *i, view user, millis deadline, struct arena *arena, struct identity_account *ret_account,
+                                   view *ret_credential, struct fault *fault)
+{
+    struct identity_address address;
+    view json;
+    result r = identity_find_address(i, user, deadline, arena, &address, fault);
+    if (r == INVALID || r == DENIED) return NOT_FOUND;
+    if (r != OK) return r;
+    if (address.kind != ADDRESS_ACCOUNT) return NOT_FOUND;
+    char text[ID_TEXT_LEN + 1];
+    view key = id_text(address.account, text);
+    r = identity_row(i, DIRECTORY_ACCOUNTS, key, deadline, arena, &json, fault);
+    if (r != OK) return r;
+    return row_read_account(key, json, arena, ret_account, ret_credential, fault);
+}
+
+result identity_authenticate(struct identity *i, const struct login *login, millis deadline, struct arena *arena,
+                             struct identity_account *ret_account, struct fault *fault)
+{
+    struct identity_account account = {0};
+    view credential = VIEW_EMPTY;
+    if (login->password.len > IDENTITY_PASSWORD_BYTES_MAX) return fail(fault, DENIED, "password too long");
+    result r = find_login(i, login->user, deadline, arena, &account, &credential, fault);
+    if (r != OK && r != NOT_FOUND) return r;
+    bool exists = r == OK && credential.len > 0;
+    char text[ID_TEXT_LEN + 1];
+    r = check_password(i, id_text(account.id, text), credential, login->password, exists);
+    if (r == OK && login->authorization.len && !view_equal_nocase(login->authorization, login->user)) r = DENIED;
+    char peer[ADDRESS_TEXT_MAX];
+    view from = login->peer ? address_text(login->peer, peer) : VIEW_EMPTY;
+    if (r == DENIED) {
+        EVENT_EMIT(LOGIN_FAILED, EVENT_TEXT("protocol", view_of(login->protocol)), EVENT_TEXT("user", login->user), EVENT_TEXT("peer", from));
+        fail(fault, DENIED, "wrong user or password");
+        return fault_tell(fault, "Wrong user name or password");
+    }
+    if (r != OK) return fail(fault, r == BUSY ? UNAVAILABLE : r, "password check: %s", result_name(r));
+    if (account.standing == STANDING_SUSPENDED) {
+        EVENT_EMIT(LOGIN_REFUSED, EVENT_TEXT("protocol", view_of(login->protocol)), EVENT_ID("account", account.id), EVENT_TEXT("peer", from));
+        fail(fault, DENIED, "account is suspended");
+        return fault_tell(fault, "This account is suspended; ask your provider");
+    }
+    EVENT_EMIT(LOGIN_SUCCEEDED, EVENT_TEXT("protocol", view_of(login->protocol)), EVENT_ID("account", account.id), EVENT_TEXT("user", account.address),
+               EVENT_TEXT("peer", from), EVENT_NUMBER("encrypted", login->is_encrypted));
+    *ret_account = account;
+    return OK;
+}

@@ -1,0 +1,18 @@
+/* directory_private: what directory.c and directory_account.c share. */
+#pragma once
+
+#include "identity/directory.h"
+#include "identity/row.h"
+
+enum directory_condition { DIRECTORY_IF_ABSENT, DIRECTORY_IF_PRESENT };
+
+/* Writes or (row NULL) removes a row. EXISTS or NOT_FOUND when the condition does not hold. */
+MAY_YIELD NODISCARD result directory_put(struct identity *i, view table, view key, const json_t *row, enum directory_condition condition, millis deadline,
+                                         struct fault *fault);
+/* Past all caches. The caller owns the row. */
+MAY_YIELD NODISCARD result directory_read(struct identity *i, view table, view key, millis deadline, struct arena *arena, json_t **ret_row,
+                                          struct fault *fault);
+NODISCARD result directory_check_name(view name, const char *what, struct fault *fault);
+/* The key of an address; NOT_FOUND when its domain must be ours and is not. */
+MAY_YIELD NODISCARD result directory_address_key(struct identity *i, view address, bool needs_domain, millis deadline, struct arena *arena, view *ret_key,
+                                                 view *ret_tenant, struct fault *fault);
