@@ -33,7 +33,7 @@ static int replay(const char *path)
     if (!folder) return replay_file(path);
     int count = 0;
     for (struct dirent *entry; (entry = readdir(folder));) {
-        char inner[4096];
+        char inner[2048];
         if (entry->d_name[0] == '.') continue;
         snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
         count += replay(inner);
