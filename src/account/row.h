@@ -19,7 +19,7 @@
 enum { ROW_KEYWORD_BIT = 8, ROW_KEYWORDS_MAX = 56, ROW_KEYWORD_BYTES_MAX = 100 };
 
 /* Where the bytes are. */
-#define ROW_IN_JOURNAL UINT32_MAX            /* row.entry: index in the state's list of bodies in the tail */
+#define ROW_IN_JOURNAL UINT32_MAX            /* row.entry: sequence number of the record (its low 32 bits), see state_body() */
 #define ROW_ALONE (UINT32_MAX - 1)           /* an object of its own, named by the message id */
                                              /* else row.pack indexes the state's packs, row.entry the pack's entries */
 struct row {

@@ -6,6 +6,10 @@
  * 3. Pure: no I/O, no clock, no yield. What is not loaded is asked for (state_needs), loaded by the home
  *    (home.c), given with state_block_loaded(), and then applied.
  *
+ * 4. A record is done once: one whose id is among the last STATE_RECORD_IDS applied takes its sequence number and does
+ *    nothing. So an append of unknown outcome may be sent again with the same id. The ids are part of the value (and of
+ *    the snapshot and the digest).
+ *
  * Rows stand in blocks of up to BLOCK_ROWS rows in UID order. A block of the snapshot is loaded when needed: its
  * summary (UID range, counts, sizes, highest modseq) is always there, so SELECT and STATUS of a mailbox of any
  * size cost the same. Expunged rows move to the graveyard (kept for the retention period).
@@ -15,9 +19,12 @@
 #include "account/record.h"
 #include "account/row.h"
 #include "base/map.h"
+#include "engine/engine.h"
 
 enum { BLOCK_ROWS = 4096 };
 enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
+/* Enough to span what one account receives between a time-out and its retry; 8 bytes of each id (they are random) are kept. */
+enum { STATE_RECORD_IDS = 128 };
 
 enum {
     MAILBOX_USE_ALL = 1, MAILBOX_USE_ARCHIVE = 2, MAILBOX_USE_DRAFTS = 4, MAILBOX_USE_FLAGGED = 8,
@@ -57,8 +64,12 @@ void state_free(struct state *s);
 uint64_t state_sequence(const struct state *s);        /* of the last record applied */
 size_t state_memory_bytes(const struct state *s);
 
-/* Where a record's body is, for rows that it makes: an index that the home resolves (struct row.entry). */
-struct record_place { uint32_t body_index; };
+/*
+ * Where a record's body is in the journal, for the row that it makes; body_bytes 0: no body. The state keeps it in its table of
+ * bodies under the record's sequence number, whose low 32 bits are row.entry of a row with ROW_IN_JOURNAL: a row copied
+ * earlier keeps its meaning when the state was built anew.
+ */
+struct record_place { struct journal_position at; uint64_t body_offset; uint32_t body_bytes; };
 
 /*
  * The blocks that must be loaded before `r` can be applied: at most max of them; 0: apply now. Blocks are named by block_key.
@@ -88,4 +99,73 @@ struct usage state_usage(const struct state *s);
 /* SHA-256 over everything that a client can see and the expunged (invariant 2). All blocks must be loaded (the home does that). */
 void state_digest(struct state *s, unsigned char digest[static 32]);
 
-/* ---- snapshots and packs (compaction.c uses these) ---- doc/formats/snapshot.md */
+/* ---- bodies: where a message's bytes are ---- */
+
+struct body_place {
+    enum { BODY_IN_JOURNAL, BODY_IN_PACK, BODY_ALONE } kind;
+    struct record_place record;         /* BODY_IN_JOURNAL */
+    uint32_t pack, entry;               /* BODY_IN_PACK: slot and entry */
+};
+/* False: not known (a row of before the state was built anew; look the row up again by its UID). */
+bool state_body(const struct state *s, const struct row *row, struct body_place *ret_place);
+
+struct unpacked_body { uint64_t sequence; struct id message; struct record_place place; };
+/* The bodies that stand in the journal, of records after `after_sequence`, in order: up to max. */
+size_t state_unpacked(const struct state *s, uint64_t after_sequence, struct unpacked_body *bodies, size_t max);
+
+/* A slot of the pack table. Slots are never reused while a row may name them. object empty: a free slot. */
+struct pack_slot { view object; uint32_t entries; uint64_t bytes; };
+size_t state_packs(const struct state *s);                       /* slots are 0 .. count-1 */
+struct pack_slot state_pack(const struct state *s, uint32_t slot);
+
+/* ---- snapshots (compact.c uses these) ---- doc/formats/snapshot.md */
+
+/*
+ * A snapshot is a directory (everything but rows: mailboxes, block summaries with the place of each block, packs, ids; small) and
+ * blocks, which stand in this or in older snapshot objects. The home keeps the directory in the journal's head if it is short.
+ *
+ *   begin    new packs, with the bodies that went into them, become part of what is encoded; the state itself still reads from the
+ *            journal. The state must not change until state_snapshot_step() gives END; reading is fine. One at a time.
+ *   step     encodes some more blocks into `blocks` (a few ms; the caller pauses in between): OK, or END when all are done and `directory`
+ *            is written. Blocks that did not change stay where they are by reference. It asks for blocks to be loaded by NOT_FOUND and
+ *            *ret_needs when it wants to move blocks out of objects that are mostly dead.
+ *   commit   the head names the snapshot: blocks not changed since and bodies are now where the snapshot says.
+ *   abort    it does not: forget it.
+ * Records may be applied between END and commit or abort.
+ */
+struct packed_body { uint64_t sequence; uint32_t pack; uint32_t entry; };     /* pack: index in the packs given here */
+struct snapshot_options {
+    view object;                         /* name that the blocks' object will have */
+    const struct pack_slot *packs;       /* new ones */
+    size_t pack_count;
+    const struct packed_body *bodies;    /* in order of sequence */
+    size_t body_count;
+    const struct pack_slot *replaced;    /* by slot: object not empty where a pack's object was rewritten, same entries; NULL: none */
+    size_t replaced_count;
+};
+void state_snapshot_begin(struct state *s, const struct snapshot_options *options);
+NODISCARD result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct block_key *ret_needs);
+void state_snapshot_commit(struct state *s);
+void state_snapshot_abort(struct state *s);
+/* A state as of a snapshot, from its directory. CORRUPT. */
+NODISCARD result state_snapshot_open(view directory, struct state **ret_state, struct fault *fault);
+
+/* Names of the snapshot objects and packs that the state refers to. In the arena. */
+size_t state_objects(const struct state *s, struct arena *arena, view **ret_names);
+/* The blocks that are not loaded, up to max of them: with 0 left, state_digest() and state_each_row() may be called. */
+size_t state_needs_all(struct state *s, struct block_key *keys, size_t max);
+void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument);
+/* Drops loaded blocks that did not change since their snapshot, least recently used first, until about `bytes` are free. Bytes freed. */
+size_t state_evict(struct state *s, size_t bytes);
+/* When the oldest of the graveyard was expunged; 0: it is empty. */
+unix_ms state_oldest_expunged(const struct state *s);
+/* Counters, order of UIDs, sums against rows: found() is told what does not agree. All blocks must be loaded. The number of problems. */
+size_t state_check(struct state *s, void (*found)(void *argument, view what), void *argument);
+
+/* ---- a state built anew ---- */
+/*
+ * `fresh` comes from a head that another node wrote; `old` has the views. When fresh is at old's sequence they have the same value and
+ * only move; when it is ahead, views learn the difference (vanished UIDs are pending expunges). `needs` as state_needs(), for either.
+ */
+size_t state_adopt_needs(struct state *fresh, struct state *old, struct block_key *keys, bool *is_of_old, size_t max);
+void state_adopt(struct state *fresh, struct state *old);
