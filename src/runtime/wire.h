@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/time.h"
 #include "runtime/colour.h"
+#include "runtime/loop.h"
 #include "runtime/stream.h"
 
 enum wire_line_end { WIRE_CRLF_ENDS_COMMAND, WIRE_LF_ENDS_COMMAND };
@@ -31,17 +32,24 @@ struct wire {
     bool at_line_start;           /* of a data block */
     bool saw_end;                 /* the peer has closed its side */
     uint64_t bytes_in, bytes_out;
+    struct timer rested;          /* armed by wire_rest() when a line is there already */
+    void (*on_input)(void *argument);
+    void *on_input_argument;
 };
 
 void wire_init(struct wire *w, struct stream *s, enum wire_line_end line_end);
 void wire_done(struct wire *w);             /* frees the buffers, closes the stream */
 
-/* The next line without its end. END at the peer's end; TOO_BIG when longer than max_bytes (then go on reading). */
+/*
+ * The next line without its end. END at the peer's end (what follows the last line end is dropped); TOO_BIG when the line
+ * without its end is longer than max_bytes: it is skipped to its end, and reading goes on.
+ */
 MAY_YIELD NODISCARD result wire_line(struct wire *w, size_t max_bytes, millis deadline, view *ret_line, struct fault *fault);
 /*
  * The next piece of a data block (RFC 5321 §4.5.2: dot-unstuffed) as raw as it came, line ends included;
  * END after the final CRLF.CRLF, which is consumed (the CRLF before the dot belongs to the data and was returned).
  * Call wire_data_begin() first. Pieces are as large as the input buffer happens to hold, and at least 1 byte.
+ * IO when the peer closes before the end.
  */
 void wire_data_begin(struct wire *w);
 MAY_YIELD NODISCARD result wire_data(struct wire *w, millis deadline, view *ret_piece, struct fault *fault);
@@ -63,5 +71,8 @@ MAY_YIELD NODISCARD result wire_flush(struct wire *w, millis deadline, struct fa
 /* Output that was gathered and then `more`, without copying it: for large bodies. */
 MAY_YIELD NODISCARD result wire_flush_with(struct wire *w, view more, millis deadline, struct fault *fault);
 
-/* No coroutine until input comes: gives buffers back, then calls run(argument) as stream_when_readable() does; at once when a line is there. */
+/*
+ * No coroutine until input comes: gives buffers back, then calls run(argument) as stream_when_readable() does; at the next
+ * turn when a line is there already. Output must have been flushed. Cancelled by NULL and by wire_done().
+ */
 void wire_rest(struct wire *w, void (*run)(void *argument), void *argument);
