@@ -20,7 +20,7 @@ enum { ROW_KEYWORD_BIT = 8, ROW_KEYWORDS_MAX = 56, ROW_KEYWORD_BYTES_MAX = 100 }
 
 /* Where the bytes are. */
 #define ROW_IN_JOURNAL UINT32_MAX            /* row.entry: sequence number of the record (its low 32 bits), see state_body() */
-#define ROW_ALONE (UINT32_MAX - 1)           /* an object of its own, named by the message id */
+#define ROW_ALONE (UINT32_MAX - 1)           /* an object of its own, named by the message id and row.entry: the second (written.ms / 1000) of the record that brought it */
                                              /* else row.pack indexes the state's packs, row.entry the pack's entries */
 struct row {
     uint32_t uid;

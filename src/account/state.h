@@ -110,6 +110,8 @@ struct body_place {
 bool state_body(const struct state *s, const struct row *row, struct body_place *ret_place);
 
 struct unpacked_body { uint64_t sequence; struct id message; struct record_place place; };
+/* The journal's head was replaced and the record stands in a new epoch. Unknown and packed bodies are ignored. */
+void state_body_moved(struct state *s, uint64_t sequence, struct record_place place);
 /* The bodies that stand in the journal, of records after `after_sequence`, in order: up to max. */
 size_t state_unpacked(const struct state *s, uint64_t after_sequence, struct unpacked_body *bodies, size_t max);
 
