@@ -104,6 +104,11 @@ struct record {
     };
 };
 
+/*
+ * Whether it can be written down: texts within their limits, no keyword empty, sets resolved. Whoever makes a record of what a client said
+ * asks first; record_encode() checks.
+ */
+bool record_is_valid(const struct record *r);
 /* Appends the meta bytes. */
 void record_encode(buf *into, const struct record *r);
 /* Pure. Lists are in the arena, texts are views into `meta`. CORRUPT when it is not a record. */

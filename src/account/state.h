@@ -59,7 +59,8 @@ struct outcome {
     struct imap_set unchanged_uids;     /* left alone because of unchanged_since: MODIFIED */
 };
 
-struct state *state_new(void);
+/* The state before the first record: an empty INBOX (number 1), whose UIDVALIDITY is the second of the account's making (in its id). */
+struct state *state_new(struct id account);
 void state_free(struct state *s);
 uint64_t state_sequence(const struct state *s);        /* of the last record applied */
 size_t state_memory_bytes(const struct state *s);
