@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/utf8.h"
 
 /* RFC 5321 §4.1.2 atext, the dot, and RFC 6531 §3.3 UTF8-non-ascii. Runs and ends of dots are the carriers'. */
@@ -219,7 +220,9 @@ void smtp_path_append(buf *out, const struct smtp_path *path)
 
 view smtp_path_keep_text(struct arena *arena, const struct smtp_path *path)
 {
-    if (path->is_null) return VIEW_EMPTY;
-    if (path->domain_kind == SMTP_DOMAIN_NONE) return arena_keep(arena, path->local_part);
-    return arena_printf(arena, VIEW_FMT "@" VIEW_FMT, VIEW_ARG(path->local_part), VIEW_ARG(path->domain));
+    if (!path->is_null && path->domain_kind != SMTP_DOMAIN_NONE && is_dot_string(path->local_part))
+        return arena_printf(arena, VIEW_FMT "@" VIEW_FMT, VIEW_ARG(path->local_part), VIEW_ARG(path->domain));
+    buf mailbox CLEANUP(buf_done) = BUF_INIT;
+    smtp_path_append_mailbox(&mailbox, path);
+    return arena_keep(arena, buf_view(&mailbox));
 }

@@ -54,5 +54,5 @@ void smtp_path_append(buf *out, const struct smtp_path *path);
 bool smtp_address_literal_is_valid(view literal);
 /* A domain name of letters, digits, '-', '_' and UTF-8 in labels of allowed length; no final dot. */
 bool smtp_domain_is_valid(view domain);
-/* local@domain once more as one view in the arena: for keys and log lines, not for the wire. */
+/* The same as smtp_path_append_mailbox() writes, kept in the arena; empty for the null path. */
 view smtp_path_keep_text(struct arena *arena, const struct smtp_path *path);

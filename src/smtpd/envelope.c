@@ -1,0 +1,68 @@
+/* MAIL, RCPT, RSET: RFC 5321 §4.1.1.2, .3, .5. */
+#include "base/check.h"
+#include "runtime/clock.h"
+#include "runtime/random.h"
+#include "smtpd/session.h"
+
+enum {
+    MAIL_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8,
+    DIRECTORY_TIMEOUT_MS = 30000,        /* below the five minutes that a client waits for RCPT (§4.5.3.2.3) */
+};
+
+enum smtp_status_name mail_check(const struct session *s, const struct smtp_command *command)
+{
+    const struct smtp_parameters *p = &command->parameters;
+    if (!s->has_hello) return SMTP_HELLO_FIRST;
+    if (s->transaction.has_sender) return SMTP_NESTED_SENDER;
+    if (s->message_count >= session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
+    if (p->given & ~(unsigned)MAIL_PARAMETERS_OFFERED) return SMTP_UNKNOWN_PARAMETER;
+    if (p->size_bytes > session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
+    if (command->path.is_utf8 && !(p->given & SMTP_HAS_SMTPUTF8)) return SMTP_UTF8_NOT_ASKED;
+    return SMTP_DONE;
+}
+
+void mail_proceed(struct session *s, const struct smtp_command *command)
+{
+    struct transaction *t = &s->transaction;
+    t->has_sender = true;
+    t->message = random_id();
+    t->sender = command->path;
+    t->sender.local_part = arena_keep(s->arena, command->path.local_part);
+    t->sender.domain = arena_keep(s->arena, command->path.domain);
+    t->body = command->parameters.body;
+    t->is_utf8 = (command->parameters.given & SMTP_HAS_SMTPUTF8) != 0;
+    t->declared_bytes = command->parameters.size_bytes;
+    session_reply(s, SMTP_SENDER_OK, VIEW_EMPTY);
+}
+
+enum smtp_status_name rcpt_check(const struct session *s, const struct smtp_command *command)
+{
+    const struct transaction *t = &s->transaction;
+    if (!t->has_sender) return SMTP_NEED_SENDER;
+    if (t->in_chunks) return SMTP_IN_CHUNKS;
+    if (command->parameters.given) return SMTP_UNKNOWN_PARAMETER;
+    if (command->path.is_utf8 && !t->is_utf8) return SMTP_UTF8_NOT_ASKED;
+    if (t->recipient_count >= session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
+    return SMTP_DONE;
+}
+
+void rcpt_proceed(struct session *s, const struct smtp_command *command)
+{
+    struct fault fault = {0};
+    struct intake_recipient recipient;
+    enum smtp_status_name status = intake_decide(&s->smtpd->intake, &command->path, s->transaction.declared_bytes,
+                                                 clock_in(DIRECTORY_TIMEOUT_MS), s->arena, s->scratch, &recipient, &fault);
+    if (status == SMTP_RECIPIENT_OK && !transaction_keep_recipient(s, &recipient)) status = SMTP_TOO_MANY_RECIPIENTS;
+    if (status == SMTP_RECIPIENT_OK) {
+        session_reply(s, status, VIEW_EMPTY);
+        return;
+    }
+    s->transaction.refused_count++;
+    session_refuse(s, command, status, &fault);
+}
+
+void rset_proceed(struct session *s, const struct smtp_command *command)
+{
+    transaction_reset(s);
+    session_reply(s, SMTP_DONE, VIEW_EMPTY);
+}

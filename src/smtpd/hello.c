@@ -1,0 +1,25 @@
+/* HELO, EHLO, LHLO: RFC 5321 §4.1.1.1, RFC 2033 §4.1. Also ends a transaction, as RSET does (§4.1.4). */
+#include "smtpd/session.h"
+
+enum smtp_status_name hello_check(const struct session *s, const struct smtp_command *command)
+{
+    return SMTP_DONE;
+}
+
+static view extensions_now(const struct session *s)
+{
+    bool offers_tls = session_options(s)->tls && !session_has_tls(s);
+    return buf_view(offers_tls ? &s->smtpd->extensions_with_tls : &s->smtpd->extensions);
+}
+
+void hello_proceed(struct session *s, const struct smtp_command *command)
+{
+    transaction_reset(s);
+    s->has_hello = true;
+    s->is_extended = command->verb != SMTP_VERB_HELO;
+    buf_clear(&s->hello);
+    buf_append(&s->hello, command->text);
+    view extensions = s->is_extended ? extensions_now(s) : VIEW_EMPTY;
+    session_reply(s, SMTP_HELLO,
+                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT, VIEW_ARG(session_options(s)->server_name), VIEW_ARG(extensions)));
+}

@@ -1,0 +1,156 @@
+/* From the first octet of a message to its answer; the same for DATA and BDAT, SMTP and LMTP. */
+#include "base/check.h"
+#include "formats/smtp_trace.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+#include "smtpd/session.h"
+
+static unsigned protocol_of(const struct session *s)
+{
+    return (s->is_extended ? SMTP_PROTOCOL_EXTENDED : 0u) | (session_is_lmtp(s) ? SMTP_PROTOCOL_LMTP : 0u) |
+           (session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
+}
+
+static void append_trace(buf *out, const struct session *s)
+{
+    const struct transaction *t = &s->transaction;
+    struct tls_info tls = stream_tls(s->wire.stream);
+    char peer[ADDRESS_TEXT_MAX];
+    struct smtp_trace trace = {
+        .protocol = protocol_of(s),
+        .hello = buf_view(&s->hello),
+        .peer_address = s->peer.family ? address_text(&s->peer, peer) : VIEW_EMPTY,
+        .server_name = session_options(s)->server_name,
+        .tls_version = tls.version,
+        .tls_cipher = tls.cipher,
+        .id = t->message,
+        .recipient = t->recipient_count == 1 ? &t->recipients[0].path : NULL,
+        .received_at = clock_wall(),
+    };
+    smtp_trace_append_return_path(out, &t->sender);
+    smtp_trace_append_received(out, &trace);
+}
+
+/* What was kept of it is of no use any more. */
+MAY_YIELD static void drop_draft(struct session *s)
+{
+    if (s->transaction.draft) draft_free(s->transaction.draft);
+    s->transaction.draft = NULL;
+}
+
+MAY_YIELD static void keep(struct session *s, view bytes)
+{
+    struct fault fault = {0};
+    result code = draft_write(s->transaction.draft, bytes, clock_in(session_options(s)->delivery_timeout_ms), &fault);
+    if (code == OK) return;
+    message_condemn(s, smtp_status_of_result(code));
+    EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", s->transaction.message),
+               EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+    drop_draft(s);
+}
+
+void message_condemn(struct session *s, enum smtp_status_name verdict)
+{
+    if (s->transaction.scan.verdict == SMTP_SAVED) s->transaction.scan.verdict = verdict;
+}
+
+void message_begin(struct session *s)
+{
+    const struct smtpd_options *options = session_options(s);
+    struct transaction *t = &s->transaction;
+    buf trace CLEANUP(buf_done) = BUF_INIT;
+    message_scan_init(&t->scan, options->header_bytes_max, t->body == SMTP_BODY_BINARYMIME ? 0 : options->line_bytes_max,
+                      options->hops_max);
+    t->draft = draft_new(s->smtpd->intake.accounts, t->message, options->message_bytes_max + SMTP_TRACE_BYTES_MAX);
+    buf_reserve(&trace, 512);
+    append_trace(&trace, s);
+    keep(s, buf_view(&trace));
+}
+
+void message_piece(struct session *s, view piece)
+{
+    struct transaction *t = &s->transaction;
+    t->received_bytes += piece.len;
+    if (t->received_bytes > session_options(s)->message_bytes_max) message_condemn(s, SMTP_MESSAGE_TOO_BIG);
+    if (message_verdict(s) == SMTP_SAVED) message_scan_piece(&t->scan, piece);
+    if (message_verdict(s) == SMTP_SAVED)
+        keep(s, piece);
+    else
+        drop_draft(s);
+}
+
+static void tell_received(const struct session *s)
+{
+    const struct transaction *t = &s->transaction;
+    char peer[ADDRESS_TEXT_MAX];
+    EVENT_EMIT(MESSAGE_RECEIVED, EVENT_ID("message", t->message), EVENT_ID("session", s->id),
+               EVENT_TEXT("from", smtp_path_keep_text(s->scratch, &t->sender)), EVENT_NUMBER("recipients", t->recipient_count),
+               EVENT_NUMBER("bytes", t->received_bytes), EVENT_TEXT("protocol", view_of(smtp_protocol_name(protocol_of(s)))),
+               EVENT_TEXT("hello", buf_view(&s->hello)), EVENT_TEXT("peer", address_text(&s->peer, peer)));
+}
+
+static void tell_refused(const struct session *s, enum smtp_status_name status)
+{
+    const struct transaction *t = &s->transaction;
+    EVENT_EMIT(MESSAGE_REFUSED, EVENT_ID("message", t->message), EVENT_ID("session", s->id),
+               EVENT_TEXT("from", smtp_path_keep_text(s->scratch, &t->sender)), EVENT_NUMBER("bytes", t->received_bytes),
+               EVENT_NUMBER("status", smtp_status(status)->code), EVENT_TEXT("reason", view_of(smtp_status(status)->text)));
+}
+
+/* "250 2.0.0 <id> saved": the id finds the message in the log and in its Received field. */
+static void reply_one(struct session *s, enum smtp_status_name status, const struct smtp_path *recipient)
+{
+    char id[ID_TEXT_LEN + 1];
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    if (recipient) {
+        smtp_path_append(&text, recipient);
+        buf_append_byte(&text, ' ');
+    }
+    if (status == SMTP_SAVED) {
+        buf_append(&text, id_text(s->transaction.message, id));
+        buf_append_byte(&text, ' ');
+        s->has_unsent_success = true;
+    }
+    buf_append_cstr(&text, smtp_status(status)->text);
+    session_reply(s, status, buf_view(&text));
+}
+
+static void reply_all(struct session *s, enum smtp_status_name summary)
+{
+    const struct transaction *t = &s->transaction;
+    if (session_is_lmtp(s))
+        for (size_t i = 0; i < t->recipient_count; i++) reply_one(s, t->recipients[i].status, &t->recipients[i].path);
+    else
+        reply_one(s, summary, NULL);
+}
+
+static void condemn_recipients(struct session *s, enum smtp_status_name verdict)
+{
+    for (size_t i = 0; i < s->transaction.recipient_count; i++) s->transaction.recipients[i].status = verdict;
+}
+
+void message_finish(struct session *s)
+{
+    struct transaction *t = &s->transaction;
+    struct delivery_order order = {.intake = &s->smtpd->intake, .draft = t->draft, .recipients = t->recipients,
+                                   .recipient_count = t->recipient_count,
+                                   .answers_each = session_is_lmtp(s) || t->recipient_count == 1};
+    enum smtp_status_name summary = message_verdict(s);
+    if (summary == SMTP_SAVED) {
+        if (s->has_unsent_success && session_flush(s) != OK) return;
+        tell_received(s);
+        delivery_run(&order, clock_in(session_options(s)->delivery_timeout_ms), s->arena);
+        summary = delivery_summary(&order);
+    } else {
+        condemn_recipients(s, summary);
+    }
+    if (summary == SMTP_SAVED) {
+        s->message_count++;
+        s->error_count = 0;
+        s->idle_command_count = 0;
+    } else {
+        tell_refused(s, summary);
+    }
+    reply_all(s, summary);
+    transaction_reset(s);
+}

@@ -1,0 +1,130 @@
+/*
+ * session: one connection, and the mail transaction that it is in.
+ *
+ * States are what RFC 5321 §4.1.4 makes of them: no hello yet; hello; sender; recipients; and, with BDAT,
+ * chunks. They are not numbered: has_hello, transaction.has_sender, .recipient_count and .draft say
+ * where a session is, and each command's check reads them (dispatch.c).
+ *
+ * 1. A session that waits for a command has no coroutine (is_resting); else exactly one runs.
+ * 2. Everything of a transaction lives in `arena` and ends with transaction_reset().
+ * 3. A reply is written to the wire when its command is done, and sent when the client has sent
+ *    nothing more, or before something that may take long while a SAVED waits to be sent.
+ */
+#pragma once
+
+#include "flow/delivery.h"
+#include "formats/smtp_command.h"
+#include "runtime/coroutine.h"
+#include "runtime/wire.h"
+#include "smtpd/message_scan.h"
+#include "smtpd/service.h"
+
+enum {
+    /* What a client may go on sending of a message or chunk that is refused already, before it is cut off. */
+    SESSION_DISCARD_BYTES_MAX = 256 << 20,
+    SESSION_CLOSE_TIMEOUT_MS = 5000,     /* for the last words */
+};
+
+struct transaction {
+    bool has_sender;
+    struct id message;                   /* the message's id for ever */
+    struct smtp_path sender;
+    enum smtp_body body;
+    bool is_utf8;                        /* MAIL had SMTPUTF8 */
+    uint64_t declared_bytes;             /* SIZE, or 0 */
+    struct intake_recipient *recipients;
+    size_t recipient_count, recipient_capacity;
+    size_t account_count;                /* of all recipients */
+    unsigned refused_count;              /* recipients that were refused */
+    struct draft *draft;                 /* from DATA or the first BDAT on; NULL again once it is refused */
+    bool in_chunks;
+    uint64_t received_bytes;
+    struct message_scan scan;            /* its verdict is the message's */
+};
+
+struct session {
+    struct smtpd_loop *home;
+    struct smtpd *smtpd;
+    struct list node;                    /* in home->sessions */
+    enum smtpd_kind kind;
+    struct id id;
+    struct wire wire;
+    struct timer idle_timer;
+    struct address peer;
+    buf hello;                           /* what the client calls itself */
+    bool has_hello, is_extended;         /* is_extended: EHLO or LHLO */
+    bool is_resting;
+    bool is_closing;
+    bool has_unsent_success;             /* a message is durable and its client has not been told yet */
+    const char *close_reason;            /* static */
+    unsigned message_count, error_count, idle_command_count;
+    struct arena *arena;                 /* of the transaction */
+    struct arena *scratch;               /* of the command */
+    struct transaction transaction;
+};
+
+/* Takes the stream; greets. On the session's loop, outside coroutines. */
+void session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream *stream);
+/* Ends it with 421 4.3.2 if it rests; otherwise it ends itself after its command. Outside coroutines. */
+void session_stop(struct session *s);
+
+/* ---- replies: written to the wire, not sent ---- */
+/* Counts errors; an empty text is the standard one. A 421 closes the session. */
+void session_reply(struct session *s, enum smtp_status_name status, view text);
+/* A refusal with its reason for the log. */
+void session_refuse(struct session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault);
+MAY_YIELD NODISCARD result session_flush(struct session *s);
+/* The peer is gone, too slow, or the service stops: what is left is to close. */
+void session_break(struct session *s, result code, const struct fault *fault);
+
+static inline const struct smtpd_options *session_options(const struct session *s) { return &s->smtpd->options; }
+static inline bool session_is_lmtp(const struct session *s) { return s->kind == SMTPD_LMTP; }
+bool session_has_tls(const struct session *s);
+
+/* ---- the transaction ---- */
+MAY_YIELD void transaction_reset(struct session *s);
+bool transaction_keep_recipient(struct session *s, const struct intake_recipient *recipient);
+
+/* ---- the message (message.c) ---- */
+/* DATA, or the first BDAT: the trace fields go in. */
+MAY_YIELD void message_begin(struct session *s);
+/* The next piece. A message that is refused goes on being read, and is not kept. */
+MAY_YIELD void message_piece(struct session *s, view piece);
+/* Delivers, answers (LMTP: once per recipient), and ends the transaction. */
+MAY_YIELD void message_finish(struct session *s);
+void message_condemn(struct session *s, enum smtp_status_name verdict);
+static inline enum smtp_status_name message_verdict(const struct session *s) { return s->transaction.scan.verdict; }
+
+/* ---- commands (dispatch.c) ---- */
+/*
+ * One row per verb: who may say it, whether it can be said now (a status that is not DONE refuses it), and
+ * what it does. A refused command with something left to do (BDAT's octets follow it) has `refused`.
+ */
+struct command_rule {
+    unsigned kinds;                      /* 1 << enum smtpd_kind */
+    bool is_idle;                        /* moves nothing: limited between messages */
+    enum smtp_status_name (*judge)(const struct session *s, const struct smtp_command *command);
+    void (*proceed)(struct session *s, const struct smtp_command *command);
+    void (*refused)(struct session *s, const struct smtp_command *command);
+};
+/* Parses, checks, acts. Replies are on the wire afterwards. */
+MAY_YIELD void session_command(struct session *s, view line);
+
+enum smtp_status_name hello_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void hello_proceed(struct session *s, const struct smtp_command *command);
+enum smtp_status_name mail_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void mail_proceed(struct session *s, const struct smtp_command *command);
+enum smtp_status_name rcpt_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void rcpt_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void rset_proceed(struct session *s, const struct smtp_command *command);
+enum smtp_status_name data_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void data_proceed(struct session *s, const struct smtp_command *command);
+enum smtp_status_name bdat_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void bdat_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void bdat_refused(struct session *s, const struct smtp_command *command);
+enum smtp_status_name starttls_check(const struct session *s, const struct smtp_command *command);
+MAY_YIELD void starttls_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void noop_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void help_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void vrfy_proceed(struct session *s, const struct smtp_command *command);
+MAY_YIELD void quit_proceed(struct session *s, const struct smtp_command *command);

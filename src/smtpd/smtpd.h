@@ -1,0 +1,56 @@
+/*
+ * smtpd: takes mail in, by SMTP (as a domain's MX) and by LMTP (RFC 2033).
+ *
+ * One struct smtpd serves a node; each listener hands its connections to a service of it. A session stays
+ * on the loop that accepted it. Between commands it holds no coroutine and no buffers. The submission
+ * services are not here: they need AUTH and a queue.
+ */
+#pragma once
+
+#include "flow/intake.h"
+#include "runtime/stream.h"
+
+struct smtpd;
+struct tls_context;
+
+enum smtpd_kind { SMTPD_MX, SMTPD_LMTP, SMTPD_KIND_COUNT };
+
+/* Start with smtpd_default_options(). What points somewhere lives as long as the smtpd. */
+struct smtpd_options {
+    view server_name;                    /* in the greeting, EHLO and Received; a domain name */
+    struct tls_context *tls;             /* NULL: STARTTLS is not offered */
+    uint64_t message_bytes_max;          /* SIZE (RFC 1870) */
+    unsigned recipients_max;             /* of one message: LIMITS RCPTMAX (RFC 9422) */
+    unsigned messages_max;               /* of one connection: LIMITS MAILMAX; high, so that connections move to other nodes one day */
+    unsigned errors_max;                 /* 4xx and 5xx since the last message that was taken; then 421. SMTP */
+    unsigned lmtp_errors_max;            /* the same for LMTP, whose clients are ours */
+    unsigned idle_commands_max;          /* NOOP, RSET, EHLO ... between two messages; from then on each counts as an error */
+    unsigned hops_max;                   /* Received fields: more is a loop (RFC 5321 §6.3) */
+    uint64_t header_bytes_max;           /* of the message's header, before its first empty line */
+    uint64_t line_bytes_max;             /* of any line of the message, BINARYMIME excepted */
+    unsigned connections_per_address_max; /* open at once from one IPv4 address or IPv6 /64; SMTP only; 0: no limit */
+    int64_t command_timeout_ms;          /* RFC 5321 §4.5.3.2.7 */
+    int64_t data_timeout_ms;             /* between two pieces of data */
+    int64_t delivery_timeout_ms;         /* until a message must be durable; below the 10 minutes of §4.5.3.2.6 */
+};
+struct smtpd_options smtpd_default_options(void);
+
+/* The options are copied; `intake` and what both point to must live longer. */
+struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake *intake, struct loops *all);
+/* After smtpd_is_idle(). */
+void smtpd_free(struct smtpd *d);
+
+/*
+ * For listener_options: accepted = smtpd_accept, argument = smtpd_service(d, kind). Runs on the loop that shall own
+ * the stream, outside coroutines; takes the stream over.
+ */
+void smtpd_accept(void *service, struct stream *s);
+void *smtpd_service(struct smtpd *d, enum smtpd_kind kind);
+
+/*
+ * From any loop: no new sessions from now on (421 4.3.2); each session that is open ends with 421 4.3.2 after
+ * the command that it is in, which may be a message that still gets its 250.
+ */
+void smtpd_stop(struct smtpd *d);
+/* Sessions open on all loops; falls to 0 some time after smtpd_stop(). */
+unsigned smtpd_sessions(const struct smtpd *d);
