@@ -153,21 +153,33 @@ static int whole_year(int year, size_t digits)
     return digits == 3 ? year + 1900 : year;
 }
 
+/* ":" with CFWS around it (obsolete), or a dot, and two digits */
+static bool take_next_of_time(struct cursor *c, int *ret_number)
+{
+    struct cursor start = *c;
+    skip_separators(c, "");
+    if (take_byte(c, ':') || take_byte(c, '.')) {
+        skip_separators(c, "");
+        if (take_short_number(c, 2, ret_number, NULL)) return true;
+    }
+    *c = start;
+    return false;
+}
+
 /* hour ":" minute [ ":" second ]; a dot for the colon and a fraction of a second are met in the wild. */
 static bool take_time(struct cursor *c, struct civil *civil)
 {
     struct cursor start = *c;
-    if (!take_short_number(c, 2, &civil->hour, NULL) || !(take_byte(c, ':') || take_byte(c, '.')) ||
-        !take_short_number(c, 2, &civil->minute, NULL) || civil->hour > 24 || civil->minute > 59) {
+    if (!take_short_number(c, 2, &civil->hour, NULL) || !take_next_of_time(c, &civil->minute) || civil->hour > 24 ||
+        civil->minute > 59) {
         *c = start;
         civil->hour = civil->minute = 0;
         return false;
     }
-    struct cursor before = *c;
     int fraction;
-    if ((!take_byte(c, ':') && !take_byte(c, '.')) || !take_short_number(c, 2, &civil->second, NULL)) *c = before;
+    take_next_of_time(c, &civil->second);
     if (civil->second > 59) civil->second = 59;
-    before = *c;
+    struct cursor before = *c;
     if ((!take_byte(c, '.') && !take_byte(c, ',')) || !take_short_number(c, 9, &fraction, NULL)) *c = before;
     if (civil->hour == 24) {    /* the end of the day, read as its last second */
         civil->hour = 23;

@@ -1,6 +1,7 @@
 /*
  * envelope: the header fields that IMAP's ENVELOPE, threading, sorting and JMAP want, read in one walk
- * (RFC 9051 §7.5.2). The first field of a name counts. Pure.
+ * (RFC 9051 §7.5.2). The first field of a name counts. Texts point into the header or, unfolded, into the
+ * arena; addresses live in the arena. Pure.
  */
 #pragma once
 

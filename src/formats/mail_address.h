@@ -3,7 +3,7 @@
  *
  * Two grammars, because they are two. A header (RFC 5322 §3.4 with §4.4) is read, never judged: groups,
  * comments, routes, quoted strings, raw ISO-2022-JP and every broken form yield the best reading there is.
- * SMTP (RFC 5321 §4.1.2, RFC 6531 §3.3) is judged, because an answer depends on it.
+ * A Mailbox as RFC 5321 §4.1.2 and RFC 6531 §3.3 have it is judged. (Paths of MAIL and RCPT: smtp_path.h.)
  *
  * Local parts that break RFC 5321 but were given out by mobile carriers ("a..b", ".a", "a.") are read as
  * they stand; in SMTP under MAIL_ADDRESS_TOLERANT. Their conforming form is the quoted one, and both are the
@@ -20,10 +20,10 @@
 
 enum {
     MAIL_ADDRESS_COUNT_MAX = 1000,        /* of one header field; further ones are left out (an ENVELOPE repeats all of them) */
-    MAIL_ADDRESS_COMMENT_DEPTH_MAX = 50,  /* deeper nesting is no comment any more */
     MAIL_ADDRESS_LOCAL_BYTES_MAX = 64,    /* RFC 5321 §4.5.3.1.1 */
     MAIL_ADDRESS_LOCAL_BYTES_TOLERATED = 255, /* VERP and list software pass 64 */
     MAIL_ADDRESS_DOMAIN_BYTES_MAX = 255,  /* RFC 5321 §4.5.3.1.2 */
+    MAIL_ADDRESS_BYTES_MAX = 254,         /* RFC 5321 §4.5.3.1.3 without the brackets */
 };
 
 enum mail_address_kind {
@@ -52,7 +52,8 @@ bool mail_address_local_is_plain(view local);
 
 /* What take_mail_address() accepts beside strict RFC 5321. */
 enum {
-    MAIL_ADDRESS_TOLERANT = 1,   /* dots anywhere in an unquoted local part, and local parts above 64 bytes */
+    /* dots anywhere in an unquoted local part, local parts above 64 bytes, addresses above 254, underscores in a domain */
+    MAIL_ADDRESS_TOLERANT = 1,
     MAIL_ADDRESS_UTF8 = 2,       /* RFC 6531: UTF-8 in local part and domain */
     MAIL_ADDRESS_NO_LITERAL = 4, /* address literals ([192.0.2.1]) are refused */
 };
@@ -67,13 +68,6 @@ struct smtp_address {
 bool take_mail_address(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
 /* The same for a whole view. */
 bool mail_address_parse(view text, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
-
-/*
- * Path = "<" [ A-d-l ":" ] Mailbox ">", the source route being ignored (RFC 5321 §4.1.2, appendix C).
- * "<>" gives an empty local part and domain; "<Postmaster>" (any case) an empty domain. The caller
- * decides where those are welcome. Does not move on failure.
- */
-bool take_mail_path(struct cursor *c, unsigned flags, struct arena *arena, struct smtp_address *ret_address);
 
 /* Domain of RFC 5321 §4.1.2 (letters, digits, inner hyphens; labels up to 63 bytes), UTF-8 labels with MAIL_ADDRESS_UTF8. */
 bool mail_domain_is_valid(view domain, unsigned flags);
