@@ -14,6 +14,8 @@ enum {
     CALL_LIMIT_MS = 3600 * 1000,
     CLOSE_LIMIT_MS = 600 * 1000,
     CLOSE_QUIET_MS = 50,
+    CLOSE_SETTLE_MS = 1000,
+    SETTLE_LIMIT_MS = 600 * 1000,
 };
 
 enum step_kind { STEP_NONE, STEP_EVENT, STEP_TASK, STEP_TIMERS, STEP_READY };
@@ -172,18 +174,20 @@ enum sim_end sim_run(struct sim *s, int64_t duration_ms)
     return run_world(s, NULL, NULL, s->now_us + duration_ms * 1000, INT64_MAX);
 }
 
-void sim_settle(struct sim *s, int64_t quiet_ms)
+static void settle(struct sim *s, int64_t quiet_ms, int64_t limit_ms)
 {
-    if (run_world(s, NULL, NULL, INT64_MAX, quiet_ms * 1000) == SIM_LIVELOCK) {
+    if (run_world(s, NULL, NULL, s->now_us + limit_ms * 1000, quiet_ms * 1000) == SIM_LIVELOCK) {
         sim_show(s);
         check_failed("livelock", __FILE__, __LINE__, __func__);
     }
 }
 
+void sim_settle(struct sim *s, int64_t quiet_ms) { settle(s, quiet_ms, SETTLE_LIMIT_MS); }
+
 uint64_t sim_steps(const struct sim *s) { return s->steps; }
 uint64_t sim_trace(const struct sim *s) { return s->trace; }
 uint64_t sim_seed(const struct sim *s) { return s->seed; }
-struct sim_workers *sim_workers(struct sim *s) { return &s->workers; }
+struct sim_network *sim_network(struct sim *s) { return &s->network; }
 
 /* ---- starting and calling ------------------------------------------------------------------------------ */
 
@@ -317,7 +321,7 @@ void sim_close(struct sim *s)
 {
     s->crashed = NULL;
     each_node(s, break_streams);
-    sim_settle(s, CLOSE_QUIET_MS);
+    settle(s, CLOSE_QUIET_MS, CLOSE_SETTLE_MS);
     each_node(s, cancel_node);
     enum sim_end end = run_world(s, nobody_runs, s, s->now_us + (int64_t)CLOSE_LIMIT_MS * 1000, INT64_MAX);
     if (end != SIM_DONE) {
@@ -325,7 +329,7 @@ void sim_close(struct sim *s)
         fprintf(stderr, "sim_close: coroutines that do not end when they are cancelled: %s\n", end_names[end]);
         abort();
     }
-    sim_settle(s, CLOSE_QUIET_MS);
+    settle(s, CLOSE_QUIET_MS, CLOSE_SETTLE_MS);
     while (s->event_count > 0) sim_event_cancel(s, s->events[0]);
     each_node(s, free_node);
     sim_told_end(s);

@@ -90,7 +90,7 @@ enum sim_end sim_run(struct sim *s, int64_t duration_ms);
  * virtual time: says who waits for what, and aborts. False when the node died before it returned.
  */
 bool sim_call(struct sim_node *n, unsigned loop, void (*run)(void *argument), void *argument);
-/* Runs until nothing moves without a timer further away than `quiet_ms`. */
+/* Runs until nothing will move for `quiet_ms`, or ten minutes of virtual time if something always does. */
 void sim_settle(struct sim *s, int64_t quiet_ms);
 /* Prints every coroutine of every node with what it waits for, for failures. */
 void sim_show(struct sim *s);

@@ -317,7 +317,7 @@ void sim_streams_free(struct sim_node *n)
 struct move {
     struct stream *stream;
     struct loop *target;
-    void (*arrived)(void *argument, struct stream *s);
+    void (*arrived)(void *argument);
     void *argument;
 };
 
@@ -327,11 +327,11 @@ static void end_move(void *argument)
     free(argument);
     m.stream->loop = m.target;
     loop_enter(m.target);
-    m.arrived(m.argument, m.stream);
+    m.arrived(m.argument);
     loop_leave(m.target);
 }
 
-void stream_move(struct stream *s, struct loop *target, void (*arrived)(void *argument, struct stream *s), void *argument)
+void stream_move(struct stream *s, struct loop *target, void (*arrived)(void *argument), void *argument)
 {
     check(s->loop == loop_self() && waitlist_is_empty(&s->reader) && waitlist_is_empty(&s->writer));
     check(sim_node_of(target) == s->owner);
