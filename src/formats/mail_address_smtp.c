@@ -58,7 +58,7 @@ static bool take_quoted_string(struct cursor *c, unsigned flags, struct arena *a
     char content[MAIL_ADDRESS_LOCAL_BYTES_TOLERATED + 4];
     size_t len = 0;
     if (!take_byte(c, '"')) return false;
-    while (c->rest.len && len < MAIL_ADDRESS_LOCAL_BYTES_TOLERATED) {
+    while (c->rest.len && len <= MAIL_ADDRESS_LOCAL_BYTES_TOLERATED) {
         view before = c->rest;
         if (take_byte(c, '"')) {
             *ret_local = arena_keep(arena, view_make(content, len));
@@ -152,9 +152,11 @@ static bool take_local(struct cursor *c, unsigned flags, struct arena *arena, vi
 {
     struct cursor start = *c;
     size_t limit = flags & MAIL_ADDRESS_TOLERANT ? MAIL_ADDRESS_LOCAL_BYTES_TOLERATED : MAIL_ADDRESS_LOCAL_BYTES_MAX;
-    view local;
+    view local = VIEW_EMPTY;
     bool is_there = cursor_peek(c) == '"' ? take_quoted_string(c, flags, arena, &local) : take_dot_string(c, flags, &local);
-    if (is_there && start.rest.len - c->rest.len <= limit) {
+    /* The RFC counts quotes, too; what is tolerated unquoted must be tolerated when it is written down quoted. */
+    size_t len = flags & MAIL_ADDRESS_TOLERANT ? local.len : start.rest.len - c->rest.len;
+    if (is_there && len <= limit) {
         *ret_local = local;
         return true;
     }

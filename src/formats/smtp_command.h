@@ -6,7 +6,7 @@
  * nothing of the session: a parameter is parsed whether the server offers it or not, and `given` says
  * which there were, so that the session can refuse what it did not offer.
  *
- * Pure; nothing here yields. Views point into the line or the arena. Arena use is at most twice the
+ * Pure; nothing here yields. Views point into the line or the arena. Arena use is at most four times the
  * length of the line plus SMTP_COMMAND_ARENA_SLACK.
  */
 #pragma once
@@ -27,7 +27,7 @@ enum {
     SMTP_ENVELOPE_ID_MAX = 100,       /* RFC 3461 §4.4 */
     SMTP_ORIGINAL_RECIPIENT_MAX = 500, /* RFC 3461 §4.2 */
     SMTP_AUTH_PARAMETER_MAX = 500,    /* RFC 4954 §5 */
-    SMTP_COMMAND_ARENA_SLACK = 256,
+    SMTP_COMMAND_ARENA_SLACK = 512,
 };
 
 enum smtp_verb {

@@ -21,8 +21,8 @@ static void check_path(const struct smtp_path *path, enum smtp_path_kind kind, s
 
 static void parse_line(view line)
 {
-    size_t bound = 2 * line.len + SMTP_COMMAND_ARENA_SLACK;
-    struct arena *arena = arena_new(NULL, bound + 8 * SMTP_LOCAL_PART_MAX);
+    size_t bound = 4 * line.len + SMTP_COMMAND_ARENA_SLACK;
+    struct arena *arena = arena_new(NULL, 2 * bound);
     struct smtp_command command;
     enum smtp_status_name status = SMTP_DONE;
     if (smtp_command_parse(line, arena, &command, &status)) {

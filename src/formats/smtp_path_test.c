@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/test.h"
+#include "formats/mail_address.h"
 
 enum { ARENA_BYTES = 64 * 1024 };
 
@@ -31,7 +32,6 @@ TEST(smtp_path_reads_mailboxes_as_rfc_5321_has_them)
 {
     static const struct path_case cases[] = {
         {"<a@example.test>", "a", "example.test"},
-        {"<a@example.test.>", "a", "example.test"},
         {"<>", "", ""},
         {"<\"a b\"@example.test>", "a b", "example.test"},
         {"<\"a\\\"b\\\\c\"@example.test>", "a\"b\\c", "example.test"},
@@ -41,7 +41,6 @@ TEST(smtp_path_reads_mailboxes_as_rfc_5321_has_them)
         {"<@a.test,@[192.0.2.1]:user@b.test>", "user", "b.test"},
         {"<a@[192.0.2.1]>", "a", "[192.0.2.1]"},
         {"<a@[IPv6:2001:db8::1]>", "a", "[IPv6:2001:db8::1]"},
-        {"<a@[x-tag:something]>", "a", "[x-tag:something]"},
         {"<\xe4\xbe\xbf\xe3\x82\x8a@\xe4\xbe\x8b.test>", "\xe4\xbe\xbf\xe3\x82\x8a", "\xe4\xbe\x8b.test"},
         {"a@example.test", "a", "example.test"},
         {"<a_b@under_score.test>", "a_b", "under_score.test"},
@@ -53,9 +52,9 @@ TEST(smtp_path_refuses_what_is_no_mailbox)
 {
     static const char *const texts[] = {
         "<", "<a", "<a@", "<a@>", "<@x>", "<a@x", "<a b@x>", "<a,b@x>", "<a@x..y>", "<a@.x>", "<a@x y>", "<a@x>>",
-        "<\"a@x>", "<\"a\"b@x>", "<\"a\\\"@x>", "<a@[]>", "<a@[1.2.3]>", "<a@[1.2.3.4.5]>", "<a@[IPv6:::1::]>", "<a@[tag:]>",
+        "<\"a@x>", "<\"a\"b@x>", "<\"a\\\"@x>", "<a@[]>", "<a@[1.2.3]>", "<a@[1.2.3.4.5]>", "<a@[IPv6:::1::]>", "<a@[tag:x]>", "<a@x.>",
         "<a@[a:b\\c]>", "<a@b@c>", "<@a,@b>", "<@a:@b:c@d>", "<\xff@x>", "<a@\xff>", "<\xed\xa0\x80@x>", "", "a", "<a>", "@x",
-        "<\"a\x01\"@x>", "<\"\\\xe3\x82\x8a\"@x>", "<postmaster>",
+        "<\"a\x01\"@x>", "<postmaster>",
     };
     for (size_t i = 0; i < array_size(texts); i++)
         expect_path(&(struct path_case){texts[i], NULL, NULL}, SMTP_REVERSE_PATH);
@@ -84,16 +83,18 @@ TEST(smtp_path_keeps_to_its_limits)
 {
     char text[2048];
     for (int over = 0; over <= 1; over++) {
-        int len = SMTP_LOCAL_PART_MAX + over;
-        snprintf(text, sizeof text, "<%0*d@x>", len, 0);
+        snprintf(text, sizeof text, "<%0*d@x>", MAIL_ADDRESS_LOCAL_BYTES_TOLERATED + over, 0);
         struct arena *arena = arena_new(NULL, ARENA_BYTES);
         struct cursor c = cursor_of(view_of(text));
         struct smtp_path path;
         EXPECT(take_smtp_path(&c, SMTP_REVERSE_PATH, arena, &path) == !over);
-        snprintf(text, sizeof text, "<a@%0*d.test>", SMTP_DOMAIN_LABEL_MAX + over, 0);
+        snprintf(text, sizeof text, "<a@%0*d.test>", 63 + over, 0);
         c = cursor_of(view_of(text));
         EXPECT(take_smtp_path(&c, SMTP_REVERSE_PATH, arena, &path) == !over);
         EXPECT(!over || cursor_position(&c) == 0);
+        snprintf(text, sizeof text, "<\"%0*d.\"@x>", MAIL_ADDRESS_LOCAL_BYTES_TOLERATED - 1 + over, 0);
+        c = cursor_of(view_of(text));
+        EXPECT(take_smtp_path(&c, SMTP_REVERSE_PATH, arena, &path) == !over);
         arena_free(arena);
     }
 }

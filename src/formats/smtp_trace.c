@@ -1,6 +1,7 @@
 #include "formats/smtp_trace.h"
 
 #include "formats/date.h"
+#include "formats/mail_address.h"
 
 const char *smtp_protocol_name(unsigned protocol)
 {
@@ -30,7 +31,7 @@ static void append_hello(buf *out, const struct smtp_trace *trace)
 {
     if (view_is_empty(trace->hello))
         buf_append(out, VIEW("unknown"));
-    else if ((trace->protocol & SMTP_PROTOCOL_UTF8) && smtp_domain_is_valid(trace->hello))
+    else if ((trace->protocol & SMTP_PROTOCOL_UTF8) && mail_domain_is_valid(trace->hello, MAIL_ADDRESS_UTF8))
         buf_append(out, trace->hello);
     else
         append_harmless(out, trace->hello);
