@@ -135,7 +135,7 @@ TEST(event_metrics_are_prometheus_text)
     EXPECT(has_line(&text, "tayori_loop_turn_seconds_count 5"));
 }
 
-/* TAYORI_WRITE_DOCS=1 build-check/unit-sim events_page writes it anew. */
+/* TAYORI_WRITE_DOCS=1 build-check/unit-uv events_page writes it anew. */
 TEST(events_page_is_current)
 {
     CLEANUP(buf_done) buf want = BUF_INIT;
@@ -148,7 +148,7 @@ TEST(events_page_is_current)
     for (int c; (c = fgetc(file)) != EOF;) buf_append_byte(&got, (char)c);
     fclose(file);
     bool is_current = view_equal(buf_view(&got), buf_view(&want));
-    if (!is_current) printf("# doc/events.md is old: run TAYORI_WRITE_DOCS=1 build-check/unit-sim events_page\n");
+    if (!is_current) printf("# doc/events.md is old: run TAYORI_WRITE_DOCS=1 build-check/unit-uv events_page\n");
     EXPECT(is_current);
 }
 
