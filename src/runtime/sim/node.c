@@ -120,6 +120,7 @@ void sim_node_die(struct sim_node *n)
 
 void sim_node_crash(struct sim_node *n)
 {
+    colour_pretend_coroutine();
     struct sim *s = n->world;
     check(n->is_up);
     if (s->running != n) {

@@ -192,28 +192,39 @@ struct sim_network *sim_network(struct sim *s) { return &s->network; }
 /* ---- starting and calling ------------------------------------------------------------------------------ */
 
 struct start {
-    struct sim_loop *loop;
-    const char *name;
+    struct loop *loop;
+    const char *name;                  /* of a coroutine; NULL: a callback */
     void (*run)(void *argument);
     void *argument;
 };
 
-static void start_coroutine(void *argument)
+static void start_it(void *argument)
 {
     struct start start = *(struct start *)argument;
     free(argument);
-    loop_enter(&start.loop->base);
-    coroutine_spawn(loop_scope(&start.loop->base), start.name, start.run, start.argument);
-    loop_leave(&start.loop->base);
+    loop_enter(start.loop);
+    if (start.name) coroutine_spawn(loop_scope(start.loop), start.name, start.run, start.argument);
+    else start.run(start.argument);
+    loop_leave(start.loop);
+}
+
+static void start_soon(struct start start)
+{
+    struct sim_node *n = sim_node_of(start.loop);
+    struct start *kept = malloc(sizeof *kept);
+    check(kept && n->is_up);
+    *kept = start;
+    sim_event_in(n->world, n, 0, start_it, kept);
 }
 
 void sim_spawn(struct sim_node *n, unsigned loop, const char *name, void (*run)(void *argument), void *argument)
 {
-    check(n->is_up && loop < n->life->count);
-    struct start *start = malloc(sizeof *start);
-    check(start);
-    *start = (struct start){&n->life->loops[loop], name, run, argument};
-    sim_event_in(n->world, n, 0, start_coroutine, start);
+    start_soon((struct start){sim_node_loop(n, loop), name, run, argument});
+}
+
+void sim_on_loop(struct loop *l, void (*run)(void *argument), void *argument)
+{
+    start_soon((struct start){l, NULL, run, argument});
 }
 
 struct call {
@@ -282,13 +293,7 @@ static bool nobody_runs(void *argument)
     return true;
 }
 
-static void cancel_loop(void *argument)
-{
-    struct sim_loop *l = argument;
-    loop_enter(&l->base);
-    scope_cancel(loop_scope(&l->base));
-    loop_leave(&l->base);
-}
+static void cancel_loop(void *argument) { scope_cancel(loop_scope(loop_self())); }
 
 static void each_node(struct sim *s, void (*visit)(struct sim_node *n))
 {
@@ -299,7 +304,7 @@ static void break_streams(struct sim_node *n) { sim_streams_break(n); }
 
 static void cancel_node(struct sim_node *n)
 {
-    for (unsigned i = 0; n->is_up && i < n->life->count; i++) sim_event_in(n->world, n, 0, cancel_loop, &n->life->loops[i]);
+    for (unsigned i = 0; n->is_up && i < n->life->count; i++) sim_on_loop(&n->life->loops[i].base, cancel_loop, NULL);
 }
 
 static void free_node(struct sim_node *n)

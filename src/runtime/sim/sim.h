@@ -53,6 +53,8 @@ struct sim_node *sim_node_of_caller(void);
 void sim_node_set_wall_skew(struct sim_node *n, int64_t skew_ms);
 /* Starts run(argument) as a coroutine of one of the node's loops. Also inside the world. */
 void sim_spawn(struct sim_node *n, unsigned loop, const char *name, void (*run)(void *argument), void *argument);
+/* Runs run(argument) on a loop, outside any coroutine, at the next opportunity. Also inside the world. */
+void sim_on_loop(struct loop *l, void (*run)(void *argument), void *argument);
 
 /*
  * The node dies between two instructions: its coroutines are abandoned and their stacks released without running

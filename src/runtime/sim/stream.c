@@ -210,7 +210,7 @@ static size_t put_bytes(struct stream *s, view bytes)
     return count;
 }
 
-static result write_part(struct stream *s, view rest, millis deadline, struct fault *fault)
+MAY_YIELD static result write_part(struct stream *s, view rest, millis deadline, struct fault *fault)
 {
     for (;;) {
         if (cannot_write(s)) return fail(fault, IO, "write: broken pipe");
