@@ -110,6 +110,11 @@ struct body_place {
 /* False: not known (a row of before the state was built anew; look the row up again by its UID). */
 bool state_body(const struct state *s, const struct row *row, struct body_place *ret_place);
 
+/*
+ * The row of a UID as it is now. NOT_FOUND: there is none, or, if ret_needs->bytes is not 0, that block must be loaded first.
+ */
+NODISCARD result state_row(struct state *s, uint32_t mailbox, uint32_t uid, struct row *ret_row, struct block_key *ret_needs);
+
 struct unpacked_body { uint64_t sequence; struct id message; struct record_place place; };
 /* The journal's head was replaced and the record stands in a new epoch. Unknown and packed bodies are ignored. */
 void state_body_moved(struct state *s, uint64_t sequence, struct record_place place);
