@@ -48,9 +48,9 @@ struct mailbox_info {
     uint32_t recent_from_uid;           /* UIDs from here on were never shown to a read-write session of this process (advisory \Recent) */
 };
 
-/* What came of one's own record. Sets are in the arena given. */
+/* What came of one's own record. Sets are in the arena given, 8 bytes a range; one that does not fit its budget is left empty. */
 struct outcome {
-    result code;                        /* OK; NOT_FOUND: no such mailbox; EXISTS; INVALID; TOO_BIG: a limit */
+    result code;                        /* OK; NOT_FOUND: no such mailbox; EXISTS; INVALID; TOO_BIG: a limit; CONFLICT: applied before */
     uint32_t mailbox;                   /* number: appended to, created, copied to */
     uint32_t uid_validity;              /* of that mailbox */
     uint64_t modseq;                    /* the record's sequence number */
@@ -92,6 +92,8 @@ size_t state_subscriptions(struct state *s, struct arena *arena, view **ret_name
 /* The keyword of a bit (ROW_KEYWORD_BIT + i), empty if none; and the bit of a keyword, 0 if it has none here. */
 view mailbox_keyword(const struct mailbox *m, unsigned bit);
 uint64_t mailbox_keyword_flag(const struct mailbox *m, view keyword);
+/* For a read-write session that begins: recent_from_uid as it was; from now on only later arrivals are recent. */
+uint32_t mailbox_claim_recent(struct mailbox *m);
 size_t mailbox_keywords(const struct mailbox *m, struct arena *arena, view **ret_keywords);
 /* POP3's unique id: the row's own when it carries one, else made of UIDVALIDITY and UID. Written to `text` (71 bytes). */
 view mailbox_uidl(const struct mailbox *m, const struct row *row, char text[static RECORD_UIDL_BYTES_MAX + 1]);

@@ -1,0 +1,245 @@
+#include "account/block.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/state.h"
+#include "base/check.h"
+
+enum { ROWS_FIRST = 4, UIDLS_FIRST = 8 };
+
+struct block *block_new(struct block_pool *pool)
+{
+    struct block *b = calloc(1, sizeof *b);
+    check(b != NULL);
+    b->is_loaded = true;
+    b->place.object = PLACE_NONE;
+    b->serial = ++pool->serial;
+    pool->memory_bytes += sizeof *b;
+    return b;
+}
+
+static void drop_rows(struct block_pool *pool, struct block *b)
+{
+    pool->memory_bytes -= b->capacity * sizeof *b->rows + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
+    free(b->rows);
+    free(b->uidls);
+    buf_done(&b->uidl_text);
+    b->rows = NULL;
+    b->uidls = NULL;
+    b->capacity = b->uidl_count = b->uidl_capacity = 0;
+}
+
+static void drop_ranges(struct block_pool *pool, struct block *b)
+{
+    pool->memory_bytes -= b->range_count * sizeof *b->ranges;
+    free(b->ranges);
+    b->ranges = NULL;
+    b->range_count = 0;
+}
+
+void block_free(struct block_pool *pool, struct block *b)
+{
+    drop_rows(pool, b);
+    drop_ranges(pool, b);
+    pool->memory_bytes -= sizeof *b;
+    free(b);
+}
+
+void block_changed(struct block_pool *pool, struct block *b)
+{
+    b->serial = ++pool->serial;
+    b->place = (struct block_place){.object = PLACE_NONE};
+}
+
+static void count_row(struct block *b, uint32_t index, const struct row *row)
+{
+    if (index == 0) b->first_uid = row->uid;
+    b->last_uid = row->uid;
+    if (!(row->flags & ROW_SEEN)) {
+        if (b->unseen++ == 0) b->first_unseen = index;
+    }
+    if (row->flags & ROW_DELETED) b->deleted++;
+    b->size_bytes += row->size_bytes;
+    if (row->modseq > b->highest_modseq) b->highest_modseq = row->modseq;
+}
+
+void block_recount(struct block *b)
+{
+    b->first_uid = b->last_uid = b->unseen = b->deleted = b->first_unseen = 0;
+    b->size_bytes = b->highest_modseq = 0;
+    for (uint32_t i = 0; i < b->count; i++) count_row(b, i, &b->rows[i]);
+}
+
+static void grow_rows(struct block_pool *pool, struct block *b)
+{
+    uint32_t capacity = b->capacity ? b->capacity * 2 : ROWS_FIRST;
+    b->rows = realloc(b->rows, capacity * sizeof *b->rows);
+    check(b->rows != NULL);
+    pool->memory_bytes += (capacity - b->capacity) * sizeof *b->rows;
+    b->capacity = capacity;
+}
+
+static void push_uidl(struct block_pool *pool, struct block *b, uint32_t row, view uidl)
+{
+    if (b->uidl_count == b->uidl_capacity) {
+        uint32_t capacity = b->uidl_capacity ? b->uidl_capacity * 2 : UIDLS_FIRST;
+        b->uidls = realloc(b->uidls, capacity * sizeof *b->uidls);
+        check(b->uidls != NULL);
+        pool->memory_bytes += (capacity - b->uidl_capacity) * sizeof *b->uidls;
+        b->uidl_capacity = capacity;
+    }
+    size_t had = b->uidl_text.capacity;
+    b->uidls[b->uidl_count++] = (struct block_uidl){row, (uint32_t)b->uidl_text.len, (uint32_t)uidl.len};
+    buf_append(&b->uidl_text, uidl);
+    pool->memory_bytes += b->uidl_text.capacity - had;
+}
+
+void block_push(struct block_pool *pool, struct block *b, const struct row *row, view uidl)
+{
+    check_slow(b->is_loaded && b->count < BLOCK_ROWS);
+    if (b->count == b->capacity) grow_rows(pool, b);
+    block_changed(pool, b);
+    b->used = pool->tick;
+    b->rows[b->count] = *row;
+    count_row(b, b->count, row);
+    if (uidl.len) push_uidl(pool, b, b->count, uidl);
+    b->count++;
+}
+
+view block_uidl(const struct block *b, uint32_t index)
+{
+    uint32_t low = 0, high = b->uidl_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (b->uidls[middle].row < index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == b->uidl_count || b->uidls[low].row != index) return VIEW_EMPTY;
+    return view_make(b->uidl_text.at + b->uidls[low].at, b->uidls[low].len);
+}
+
+void block_remove(struct block_pool *pool, struct block *b, bool (*remove)(void *argument, uint32_t index, const struct row *row), void *argument)
+{
+    check(b->is_loaded);
+    struct block old = {.uidls = b->uidls, .uidl_count = b->uidl_count, .uidl_capacity = b->uidl_capacity, .uidl_text = b->uidl_text};
+    uint32_t kept = 0;
+    b->uidls = NULL;
+    b->uidl_count = b->uidl_capacity = 0;
+    b->uidl_text = BUF_INIT;
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (remove(argument, i, &b->rows[i])) continue;
+        view uidl = old.uidl_count ? block_uidl(&old, i) : VIEW_EMPTY;
+        if (uidl.len) push_uidl(pool, b, kept, uidl);
+        b->rows[kept++] = b->rows[i];
+    }
+    b->count = kept;
+    drop_rows(pool, &old);
+    block_recount(b);
+    block_changed(pool, b);
+    if (b->capacity > 64 && b->count < b->capacity / 4) {
+        uint32_t capacity = b->capacity;
+        while (capacity > 64 && b->count < capacity / 4) capacity /= 2;
+        pool->memory_bytes -= (b->capacity - capacity) * sizeof *b->rows;
+        b->rows = realloc(b->rows, capacity * sizeof *b->rows);
+        check(b->rows != NULL);
+        b->capacity = capacity;
+    }
+}
+
+uint32_t block_rank(const struct block *b, uint32_t uid)
+{
+    if (b->count == 0 || uid <= b->first_uid) return 0;
+    if (uid > b->last_uid) return b->count;
+    if (block_is_gapless(b)) return uid - b->first_uid;
+    uint32_t rank = 0;
+    if (!b->is_loaded) {
+        for (uint32_t i = 0; i < b->range_count && b->ranges[i].first < uid; i++)
+            rank += (b->ranges[i].last < uid ? b->ranges[i].last + 1 : uid) - b->ranges[i].first;
+        return rank;
+    }
+    uint32_t high = b->count;
+    while (rank < high) {
+        uint32_t middle = rank + (high - rank) / 2;
+        if (b->rows[middle].uid < uid) {
+            rank = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return rank;
+}
+
+uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last)
+{
+    check_slow(index < b->count);
+    if (block_is_gapless(b)) {
+        *ret_last = b->last_uid;
+        return b->first_uid + index;
+    }
+    if (b->is_loaded) {
+        uint32_t last = index;
+        while (last + 1 < b->count && b->rows[last + 1].uid == b->rows[last].uid + 1) last++;
+        *ret_last = b->rows[last].uid;
+        return b->rows[index].uid;
+    }
+    uint32_t i = 0;
+    while (index > b->ranges[i].last - b->ranges[i].first) {
+        index -= b->ranges[i].last - b->ranges[i].first + 1;
+        i++;
+    }
+    *ret_last = b->ranges[i].last;
+    return b->ranges[i].first + index;
+}
+
+uint32_t block_uid_at(const struct block *b, uint32_t index)
+{
+    uint32_t last;
+    return b->is_loaded ? b->rows[index].uid : block_uid_run(b, index, &last);
+}
+
+void block_set_ranges(struct block_pool *pool, struct block *b, const struct imap_range *ranges, uint32_t count)
+{
+    drop_ranges(pool, b);
+    if (count == 0) return;
+    b->ranges = malloc(count * sizeof *ranges);
+    check(b->ranges != NULL);
+    memcpy(b->ranges, ranges, count * sizeof *ranges);
+    b->range_count = count;
+    pool->memory_bytes += count * sizeof *ranges;
+}
+
+void block_unload(struct block_pool *pool, struct block *b, bool is_grave)
+{
+    check(b->place.object != PLACE_NONE);
+    if (!b->is_loaded) return;
+    if (!is_grave && !block_is_gapless(b)) {
+        struct imap_set_builder ranges = IMAP_SET_BUILDER_INIT;
+        for (uint32_t i = 0; i < b->count; i++) imap_set_builder_add(&ranges, b->rows[i].uid);
+        struct imap_set set = imap_set_builder_set(&ranges);
+        block_set_ranges(pool, b, set.ranges, (uint32_t)set.count);
+        imap_set_builder_done(&ranges);
+    }
+    drop_rows(pool, b);
+    b->is_loaded = false;
+}
+
+void block_take_rows(struct block_pool *pool, struct block *b, struct block *loaded)
+{
+    drop_ranges(pool, b);
+    b->rows = loaded->rows;
+    b->capacity = loaded->capacity;
+    b->uidls = loaded->uidls;
+    b->uidl_count = loaded->uidl_count;
+    b->uidl_capacity = loaded->uidl_capacity;
+    b->uidl_text = loaded->uidl_text;
+    b->is_loaded = true;
+    b->used = ++pool->tick;
+    loaded->rows = NULL;
+    loaded->uidls = NULL;
+    loaded->uidl_text = BUF_INIT;
+    loaded->capacity = loaded->uidl_count = loaded->uidl_capacity = 0;
+}

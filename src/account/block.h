@@ -1,0 +1,82 @@
+/*
+ * block: up to BLOCK_ROWS rows, the unit in which rows are kept, stored, loaded and forgotten.
+ *
+ * 1. Its summary (count, UIDs, sums, place in a snapshot object) is always in memory; its rows may not be.
+ * 2. Rows of a mailbox's block rise in UID; those of a grave's block stand in the order in which they were expunged.
+ * 3. `serial` names the rows' content within the process: every change gives a new one. A block whose place is PLACE_NONE stands in no
+ *    snapshot as it is now and is never unloaded.
+ * 4. While a mailbox's block is not loaded, `ranges` has its UIDs, so that sequence numbers need no rows. Graves have none.
+ */
+#pragma once
+
+#include "account/row.h"
+#include "base/buf.h"
+#include "formats/imap_set.h"
+
+/* What all blocks of a state share. */
+struct block_pool {
+    uint64_t serial;                    /* the last one given */
+    uint64_t tick;                      /* of the last use, for eviction */
+    size_t memory_bytes;                /* rows, UIDLs and ranges of all blocks */
+};
+
+#define PLACE_NONE UINT32_MAX
+struct block_place {
+    uint32_t object;                    /* index of the state's snapshot objects, or PLACE_NONE */
+    uint32_t bytes, crc;                /* as stored */
+    uint64_t offset;
+};
+
+/* A POP3 unique id that a row carries. */
+struct block_uidl {
+    uint32_t row;                       /* index; they rise */
+    uint32_t at, len;                   /* in uidl_text */
+};
+
+struct block {
+    struct row *rows;
+    uint32_t count, capacity;
+    bool is_loaded;
+    uint32_t first_uid, last_uid;       /* of rows; 0 in a grave */
+    uint32_t unseen, deleted;
+    uint32_t first_unseen;              /* index, or count */
+    uint32_t before;                    /* rows of the mailbox in the blocks before this one (mailbox_count_before()) */
+    uint64_t size_bytes, highest_modseq;
+    struct imap_range *ranges;          /* not loaded: the UIDs */
+    uint32_t range_count;
+    struct block_uidl *uidls;
+    uint32_t uidl_count, uidl_capacity;
+    buf uidl_text;
+    uint64_t serial, used;
+    struct block_place place;
+};
+
+struct block *block_new(struct block_pool *pool);
+void block_free(struct block_pool *pool, struct block *b);
+
+/* The rows are about to change, or have: the block is no longer what a snapshot has. */
+void block_changed(struct block_pool *pool, struct block *b);
+/* Adds a row at the end and to the summary. */
+void block_push(struct block_pool *pool, struct block *b, const struct row *row, view uidl);
+/*
+ * Removes the rows for which `remove` is true, in one pass, and counts again. Loaded.
+ */
+void block_remove(struct block_pool *pool, struct block *b, bool (*remove)(void *argument, uint32_t index, const struct row *row), void *argument);
+/* Makes the sums anew from the rows. */
+void block_recount(struct block *b);
+/* Of a row, by index; empty: none of its own. Good until the block changes. */
+view block_uidl(const struct block *b, uint32_t index);
+
+/* Rows with UIDs below `uid`: also the index of the first that is not. Not for graves. */
+uint32_t block_rank(const struct block *b, uint32_t uid);
+uint32_t block_uid_at(const struct block *b, uint32_t index);
+/* The longest run of consecutive UIDs of rows from `index` on; its last UID is in *ret_last. */
+uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last);
+static inline bool block_is_gapless(const struct block *b) { return b->count && b->last_uid - b->first_uid == b->count - 1; }
+
+/* Forgets the rows of a block that has a place. `is_grave`: without keeping its UIDs. */
+void block_unload(struct block_pool *pool, struct block *b, bool is_grave);
+/* Makes the first range list of a block that was just read from a directory: owned copy. */
+void block_set_ranges(struct block_pool *pool, struct block *b, const struct imap_range *ranges, uint32_t count);
+/* Takes the rows (and UIDLs) of `loaded`, which is left empty. The summary stays. */
+void block_take_rows(struct block_pool *pool, struct block *b, struct block *loaded);

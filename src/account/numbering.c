@@ -1,0 +1,159 @@
+#include "account/numbering.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/state_private.h"
+#include "base/check.h"
+
+void numbering_open(struct numbering *n, struct mailbox *m)
+{
+    *n = (struct numbering){.mailbox = m};
+    list_append(&m->numberings, &n->node);
+    numbering_take_new(n);
+    n->told_modseq = m->highest_modseq;
+}
+
+void numbering_close(struct numbering *n)
+{
+    list_remove(&n->node);
+    free(n->ghosts);
+    *n = (struct numbering){0};
+    list_init(&n->node);
+}
+
+/* Index of the last ghost for which is_at_or_before holds for `value`, or SIZE_MAX: by number or by UID. */
+static size_t last_ghost(const struct numbering *n, uint32_t value, bool by_number)
+{
+    size_t low = 0, high = n->ghost_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        uint32_t at = by_number ? n->ghosts[middle].number : n->ghosts[middle].first;
+        if (at <= value) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low - 1;
+}
+
+static uint32_t ghost_size(const struct ghost *g) { return g->last - g->first + 1; }
+
+static uint32_t ghosts_below(const struct numbering *n, uint32_t uid)
+{
+    size_t i = last_ghost(n, uid, false);
+    if (i == SIZE_MAX) return 0;
+    const struct ghost *g = &n->ghosts[i];
+    return g->before + (uid > g->last ? ghost_size(g) : uid - g->first);
+}
+
+static void push_ghost(struct ghost *ghosts, size_t *count, uint32_t *messages, struct ghost g)
+{
+    struct ghost *last = *count ? &ghosts[*count - 1] : NULL;
+    if (last && last->last + 1 == g.first) {
+        last->last = g.last;
+    } else {
+        g.before = *messages;
+        ghosts[(*count)++] = g;
+    }
+    *messages += ghost_size(&g);
+}
+
+void numbering_vanish(struct numbering *n, const struct vanished *vanished, size_t count)
+{
+    size_t new_count = 0, old = 0;
+    uint32_t messages = 0;
+    while (count && vanished[count - 1].first > n->known_uid) count--;
+    if (count == 0) return;
+    struct ghost *merged = malloc((n->ghost_count + count) * sizeof *merged);
+    check(merged != NULL);
+    for (size_t i = 0; i < count; i++) {
+        struct vanished v = vanished[i];
+        while (old < n->ghost_count && n->ghosts[old].first < v.first) push_ghost(merged, &new_count, &messages, n->ghosts[old++]);
+        uint32_t ghosts_before = old ? n->ghosts[old - 1].before + ghost_size(&n->ghosts[old - 1]) : 0;
+        struct ghost g = {v.first, v.last < n->known_uid ? v.last : n->known_uid, v.rank + ghosts_before + 1, 0};
+        push_ghost(merged, &new_count, &messages, g);
+    }
+    while (old < n->ghost_count) push_ghost(merged, &new_count, &messages, n->ghosts[old++]);
+    free(n->ghosts);
+    n->ghosts = merged;
+    n->ghost_count = new_count;
+    n->ghost_messages = messages;
+}
+
+void numbering_end(struct numbering *n)
+{
+    check_slow(n->ghost_messages == n->count);
+    list_remove(&n->node);
+    n->mailbox = NULL;
+}
+
+bool numbering_is_ghost(const struct numbering *n, uint32_t number, uint32_t *ret_uid, uint32_t *ret_rank)
+{
+    size_t i = last_ghost(n, number, true);
+    const struct ghost *g = i == SIZE_MAX ? NULL : &n->ghosts[i];
+    if (g && number - g->number < ghost_size(g)) {
+        *ret_uid = g->first + (number - g->number);
+        return true;
+    }
+    *ret_rank = number - 1 - (g ? g->before + ghost_size(g) : 0);
+    return false;
+}
+
+uint32_t numbering_uid(const struct numbering *n, uint32_t number)
+{
+    uint32_t uid, rank;
+    return numbering_is_ghost(n, number, &uid, &rank) ? uid : mailbox_uid_at(n->mailbox, rank);
+}
+
+uint32_t numbering_below(const struct numbering *n, uint32_t uid)
+{
+    if (uid > n->known_uid) return n->count;
+    return ghosts_below(n, uid) + (n->mailbox ? mailbox_rank(n->mailbox, uid) : 0);
+}
+
+uint32_t numbering_highest_uid(const struct numbering *n)
+{
+    return n->count ? numbering_uid(n, n->count) : 0;
+}
+
+bool numbering_has_told(const struct numbering *n, uint64_t modseq)
+{
+    if (modseq <= n->told_modseq) return true;
+    for (size_t i = 0; i < n->known_count; i++)
+        if (n->known_modseqs[i] == modseq) return true;
+    return false;
+}
+
+bool numbering_is_behind(const struct numbering *n)
+{
+    if (n->ghost_messages) return true;
+    return n->mailbox && (n->mailbox->exists != n->count || !numbering_has_told(n, n->mailbox->highest_modseq));
+}
+
+void numbering_knows(struct numbering *n, uint64_t modseq)
+{
+    if (numbering_has_told(n, modseq)) return;
+    if (n->known_count == NUMBERING_KNOWN_MAX) {
+        memmove(n->known_modseqs, n->known_modseqs + 1, sizeof n->known_modseqs - sizeof n->known_modseqs[0]);
+        n->known_count--;
+    }
+    n->known_modseqs[n->known_count++] = modseq;
+}
+
+void numbering_forget_ghosts(struct numbering *n)
+{
+    n->count -= n->ghost_messages;
+    free(n->ghosts);
+    n->ghosts = NULL;
+    n->ghost_count = 0;
+    n->ghost_messages = 0;
+}
+
+void numbering_take_new(struct numbering *n)
+{
+    if (!n->mailbox) return;
+    n->known_uid = n->mailbox->uid_next - 1;
+    n->count = n->mailbox->exists + n->ghost_messages;
+}

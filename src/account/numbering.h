@@ -1,0 +1,66 @@
+/*
+ * numbering: the sequence numbers that one session has of a mailbox, without an entry per message.
+ *
+ * A session's messages are the mailbox's rows up to a UID, and ghosts: messages that were expunged since the session was last told. Their
+ * sequence numbers do not change until numbering_tell(). Ghosts are ranges of consecutive UIDs that also are consecutive numbers, so the
+ * expunge of a million messages is a few of them.
+ * Numbers and indexes are 1-based and 0-based: sequence numbers begin with 1, places among the mailbox's rows with 0.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "formats/imap_set.h"
+
+struct mailbox;
+
+struct ghost {
+    uint32_t first, last;               /* UIDs */
+    uint32_t number;                    /* sequence number of `first` */
+    uint32_t before;                    /* messages in the ghosts before this one */
+};
+
+enum { NUMBERING_KNOWN_MAX = 16 };
+
+struct numbering {
+    struct list node;                   /* in its mailbox; the state takes out those of a mailbox that ends */
+    struct mailbox *mailbox;            /* NULL: it is gone, all messages are ghosts */
+    uint32_t known_uid;                 /* the session's messages have UIDs up to this one */
+    uint32_t count;                     /* EXISTS, ghosts among them */
+    struct ghost *ghosts;               /* in order of UID */
+    size_t ghost_count;
+    uint32_t ghost_messages;
+    uint64_t told_modseq;               /* changes up to it need no telling */
+    uint64_t known_modseqs[NUMBERING_KNOWN_MAX];    /* nor do those of these records */
+    size_t known_count;
+};
+
+/* Expunged rows: consecutive UIDs. */
+struct vanished {
+    uint32_t first, last;               /* UIDs */
+    uint32_t rank;                      /* place of `first` among the mailbox's rows before the first of a list of these vanished */
+};
+
+void numbering_open(struct numbering *n, struct mailbox *m);
+void numbering_close(struct numbering *n);
+/* The state tells: `vanished` rise, all of one record. */
+void numbering_vanish(struct numbering *n, const struct vanished *vanished, size_t count);
+/* The mailbox ends: all its rows have vanished. */
+void numbering_end(struct numbering *n);
+
+/* What stands at a sequence number: a row's place, or a ghost (then *ret_uid is set). `number` is between 1 and count. */
+bool numbering_is_ghost(const struct numbering *n, uint32_t number, uint32_t *ret_uid, uint32_t *ret_rank);
+/* UID of a message in the view. */
+uint32_t numbering_uid(const struct numbering *n, uint32_t number);
+/* How many messages of the view have UIDs below `uid`. */
+uint32_t numbering_below(const struct numbering *n, uint32_t uid);
+uint32_t numbering_highest_uid(const struct numbering *n);
+
+bool numbering_is_behind(const struct numbering *n);
+/* The session has told of the changes of this record itself. */
+void numbering_knows(struct numbering *n, uint64_t modseq);
+bool numbering_has_told(const struct numbering *n, uint64_t modseq);
+/* Forgets the ghosts: the session was told of them. */
+void numbering_forget_ghosts(struct numbering *n);
+/* Takes in the rows that are new. */
+void numbering_take_new(struct numbering *n);

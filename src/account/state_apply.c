@@ -1,0 +1,380 @@
+/*
+ * state_apply: what records do to rows.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/state_private.h"
+#include "base/check.h"
+
+struct imap_set outcome_set(const struct imap_set_builder *builder, struct arena *arena)
+{
+    struct imap_set set = imap_set_builder_set(builder);
+    size_t bytes = set.count * sizeof *set.ranges;
+    void *copy = set.count ? arena_try_alloc(arena, bytes) : NULL;
+    if (!copy) return (struct imap_set){0};
+    set.ranges = memcpy(copy, set.ranges, bytes);
+    return set;
+}
+
+static struct imap_set vanished_set(const struct vanished_list *vanished, struct arena *arena)
+{
+    struct imap_set set = {.count = vanished->count};
+    set.ranges = set.count ? arena_try_alloc(arena, set.count * sizeof *set.ranges) : NULL;
+    if (!set.ranges) return (struct imap_set){0};
+    for (size_t i = 0; i < set.count; i++) set.ranges[i] = (struct imap_range){vanished->at[i].first, vanished->at[i].last};
+    return set;
+}
+
+static struct mailbox *selectable(struct state *s, uint32_t number)
+{
+    struct mailbox *m = state_mailbox(s, number);
+    return m && m->is_selectable ? m : NULL;
+}
+
+/* ---- append ---- */
+
+static struct mailbox *append_target(struct state *s, const struct record *r)
+{
+    struct mailbox *m = NULL;
+    if (r->append.mailbox) {
+        m = selectable(s, r->append.mailbox);
+    } else if (r->append.name.len == 0) {
+        m = state_mailbox(s, INBOX_NUMBER);
+    } else {
+        char text[RECORD_NAME_BYTES_MAX];
+        view name;
+        if (name_canonical(r->append.name, text, &name)) m = state_find(s, name);
+        if (m && !m->is_selectable) m = NULL;
+        if (!m && r->append.creates && state_create(s, r->append.name, r->written, &m) != OK) m = NULL;
+    }
+    return m || !r->append.falls_back ? m : state_mailbox(s, INBOX_NUMBER);
+}
+
+static void add_body(struct state *s, const struct record *r, const struct record_place *place)
+{
+    s->bodies = state_grow(s->bodies, s->body_count, &s->body_capacity, sizeof *s->bodies);
+    s->bodies[s->body_count++] =
+        (struct body){s->sequence, r->append.message, {.kind = BODY_IN_JOURNAL, .record = *place}};
+}
+
+static struct imap_set one_uid(uint32_t uid, struct arena *arena)
+{
+    struct imap_set set = {.ranges = arena_array(arena, struct imap_range, 1), .count = 1};
+    set.ranges[0] = (struct imap_range){uid, uid};
+    return set;
+}
+
+static void apply_append(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
+{
+    struct mailbox *m = append_target(s, r);
+    o->code = !m ? NOT_FOUND : m->uid_next > UID_MAX ? TOO_BIG : OK;
+    if (o->code != OK) return;
+    struct row row = {
+        .uid = r->append.uid >= m->uid_next && r->append.uid <= UID_ASKED_MAX ? r->append.uid : m->uid_next,
+        .size_bytes = r->append.size_bytes,
+        .flags = r->append.flags.system | mailbox_take_keywords(m, r->append.flags.keywords, r->append.flags.keyword_count),
+        .modseq = s->sequence,
+        .internal_date = r->append.internal_date,
+        .save_date = r->append.save_date,
+        .message = r->append.message,
+        .pack = r->append.is_alone ? ROW_ALONE : ROW_IN_JOURNAL,
+        .entry = r->append.is_alone ? 0 : (uint32_t)s->sequence,
+    };
+    mailbox_push(m, &row, r->append.uidl);
+    if (!r->append.is_alone) add_body(s, r, place);
+    o->mailbox = m->number;
+    o->uid_validity = m->uid_validity;
+    if (arena) o->result_uids = one_uid(row.uid, arena);
+}
+
+/* ---- flags ---- */
+
+struct flagging {
+    enum flags_change change;
+    uint64_t flags;
+    uint64_t unchanged_since;
+    uint64_t modseq;
+    struct imap_set_builder unchanged;
+    bool has_changed;
+};
+
+static uint64_t flags_after(const struct flagging *f, uint64_t flags)
+{
+    return f->change == FLAGS_ADD ? flags | f->flags : f->change == FLAGS_REMOVE ? flags & ~f->flags : f->flags;
+}
+
+/* From the summary alone: no row of the block would change. */
+static bool is_without_effect(const struct record *r, const struct block *b)
+{
+    const struct record_flags *flags = &r->flags.flags;
+    if (r->flags.unchanged_since != UINT64_MAX || flags->keyword_count || r->flags.change == FLAGS_REPLACE) return false;
+    bool adds = r->flags.change == FLAGS_ADD;
+    if (flags->system & ~(ROW_SEEN | ROW_DELETED)) return false;
+    if ((flags->system & ROW_SEEN) && b->unseen != (adds ? 0 : b->count)) return false;
+    return !(flags->system & ROW_DELETED) || b->deleted == (adds ? b->count : 0);
+}
+
+static void flag_rows(struct flagging *f, struct block *b, uint32_t from, uint32_t to, bool *has_changed)
+{
+    for (uint32_t i = from; i < to; i++) {
+        struct row *row = &b->rows[i];
+        if (row->modseq > f->unchanged_since) {
+            imap_set_builder_add(&f->unchanged, row->uid);
+            continue;
+        }
+        uint64_t after = flags_after(f, row->flags);
+        if (after == row->flags) continue;
+        row->flags = after;
+        row->modseq = f->modseq;
+        *has_changed = true;
+    }
+}
+
+/* The ranges of `uids` from *range on that touch the block. */
+static void flag_block(struct flagging *f, struct mailbox *m, struct block *b, const struct imap_set *uids, size_t *range)
+{
+    bool has_changed = false;
+    while (*range < uids->count && uids->ranges[*range].first <= b->last_uid) {
+        const struct imap_range *r = &uids->ranges[*range];
+        flag_rows(f, b, block_rank(b, r->first), r->last >= b->last_uid ? b->count : block_rank(b, r->last + 1), &has_changed);
+        if (r->last > b->last_uid) break;
+        (*range)++;
+    }
+    if (!has_changed) return;
+    m->unseen -= b->unseen;
+    m->deleted -= b->deleted;
+    block_recount(b);
+    block_changed(&m->state->pool, b);
+    b->used = m->state->pool.tick;
+    m->unseen += b->unseen;
+    m->deleted += b->deleted;
+    f->has_changed = true;
+}
+
+/* A keyword that is taken away need not be given a bit first. */
+static uint64_t keyword_flags(struct mailbox *m, const struct record_flags *flags, bool removes)
+{
+    uint64_t known = 0;
+    if (!removes) return mailbox_take_keywords(m, flags->keywords, flags->keyword_count);
+    for (size_t i = 0; i < flags->keyword_count; i++) known |= mailbox_keyword_flag(m, flags->keywords[i]);
+    return known;
+}
+
+static void apply_flags(struct state *s, const struct record *r, struct arena *arena, struct outcome *o)
+{
+    const struct imap_set *uids = &r->flags.uids;
+    struct mailbox *m = selectable(s, r->flags.mailbox);
+    if (!m) {
+        o->code = NOT_FOUND;
+        return;
+    }
+    struct flagging f = {r->flags.change, r->flags.flags.system, r->flags.unchanged_since, s->sequence, IMAP_SET_BUILDER_INIT, false};
+    f.flags |= keyword_flags(m, &r->flags.flags, r->flags.change == FLAGS_REMOVE);
+    size_t range = 0;
+    for (uint32_t i = uids->count ? mailbox_block_of_uid(m, uids->ranges[0].first) : m->block_count; i < m->block_count; i++) {
+        struct block *b = m->blocks[i];
+        while (range < uids->count && uids->ranges[range].last < b->first_uid) range++;
+        if (range == uids->count) break;
+        if (!set_touches_block(uids, b) || is_without_effect(r, b)) continue;
+        check(b->is_loaded);
+        flag_block(&f, m, b, uids, &range);
+    }
+    if (f.has_changed) m->highest_modseq = s->sequence;
+    o->mailbox = m->number;
+    o->uid_validity = m->uid_validity;
+    if (arena) o->unchanged_uids = outcome_set(&f.unchanged, arena);
+    imap_set_builder_done(&f.unchanged);
+}
+
+/* ---- copy, move, expunge ---- */
+
+struct copying {
+    struct mailbox *from, *to;
+    struct keyword_map map;
+    struct imap_set_builder source, result;
+};
+
+static bool copy_rows(struct copying *c, struct block *b, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        struct row row = b->rows[i];
+        if (c->to->uid_next > UID_MAX) return false;
+        imap_set_builder_add(&c->source, row.uid);
+        row.uid = c->to->uid_next;
+        row.modseq = c->to->state->sequence;
+        row.flags = keyword_map_flags(&c->map, row.flags);
+        imap_set_builder_add(&c->result, row.uid);
+        mailbox_push(c->to, &row, VIEW_EMPTY);
+    }
+    return true;
+}
+
+/* Rows that the copying itself adds (to the same mailbox) have larger UIDs than the last that was there. */
+static bool copy_all(struct copying *c, const struct imap_set *uids)
+{
+    uint32_t last_uid = c->from->uid_next - 1;
+    for (size_t range = 0; range < uids->count; range++) {
+        struct imap_range r = uids->ranges[range];
+        if (r.last > last_uid) r.last = last_uid;
+        for (uint32_t i = mailbox_block_of_uid(c->from, r.first); r.first <= r.last && i < c->from->block_count; i++) {
+            struct block *b = c->from->blocks[i];
+            if (b->first_uid > r.last) break;
+            uint32_t from = block_rank(b, r.first), to = r.last >= b->last_uid ? b->count : block_rank(b, r.last + 1);
+            if (from == to) continue;
+            check(b->is_loaded);
+            if (!copy_rows(c, b, from, to)) return false;
+        }
+    }
+    return true;
+}
+
+static void apply_copy(struct state *s, const struct record *r, struct arena *arena, struct outcome *o)
+{
+    struct mailbox *from = selectable(s, r->copy.from), *to = selectable(s, r->copy.to);
+    if (!from || !to) {
+        o->code = NOT_FOUND;
+        return;
+    }
+    struct copying c = {from, to, {.from = from, .to = to}, IMAP_SET_BUILDER_INIT, IMAP_SET_BUILDER_INIT};
+    if (!copy_all(&c, &r->copy.uids)) o->code = TOO_BIG;
+    if (r->copy.moves) {
+        struct imap_set moved = imap_set_builder_set(&c.source);
+        struct vanished_list vanished = {0};
+        mailbox_remove_rows(from, &(struct removal){.uids = &moved}, &vanished);
+        free(vanished.at);
+    }
+    o->mailbox = to->number;
+    o->uid_validity = to->uid_validity;
+    if (arena) {
+        o->source_uids = outcome_set(&c.source, arena);
+        o->result_uids = outcome_set(&c.result, arena);
+    }
+    imap_set_builder_done(&c.source);
+    imap_set_builder_done(&c.result);
+}
+
+static void apply_expunge(struct state *s, const struct record *r, struct arena *arena, struct outcome *o)
+{
+    struct mailbox *m = selectable(s, r->expunge.mailbox);
+    if (!m) {
+        o->code = NOT_FOUND;
+        return;
+    }
+    struct vanished_list vanished = {0};
+    struct removal removal = {.uids = &r->expunge.uids, .only_deleted = r->expunge.only_deleted, .buries = true, .when = r->written};
+    mailbox_remove_rows(m, &removal, &vanished);
+    o->mailbox = m->number;
+    o->uid_validity = m->uid_validity;
+    if (arena) o->source_uids = vanished_set(&vanished, arena);
+    free(vanished.at);
+}
+
+/* ---- all kinds ---- */
+
+static uint64_t half_of_id(struct id i)
+{
+    uint64_t half;
+    memcpy(&half, i.bytes + 8, sizeof half);
+    return half;
+}
+
+static bool was_applied(const struct state *s, struct id record)
+{
+    uint64_t half = half_of_id(record);
+    bool found = false;
+    for (size_t i = 0; i < STATE_RECORD_IDS; i++) found |= s->record_ids[i] == half;
+    return found && half != 0;
+}
+
+static void apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
+{
+    switch (r->kind) {
+    case RECORD_APPEND: apply_append(s, r, place, arena, o); return;
+    case RECORD_FLAGS: apply_flags(s, r, arena, o); return;
+    case RECORD_COPY: apply_copy(s, r, arena, o); return;
+    case RECORD_EXPUNGE: apply_expunge(s, r, arena, o); return;
+    case RECORD_CREATE: state_apply_create(s, r, o); return;
+    case RECORD_DELETE: state_apply_delete(s, r, o); return;
+    case RECORD_RENAME: state_apply_rename(s, r, o); return;
+    case RECORD_SUBSCRIBE: state_apply_subscribe(s, r, o); return;
+    case RECORD_RESTORE: state_apply_restore(s, r, arena, o); return;
+    case RECORD_PURGE: state_apply_purge(s, r); return;
+    case RECORD_MAILBOX: state_apply_mailbox(s, r, o); return;
+    }
+    unreachable();
+}
+
+void state_apply(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome)
+{
+    check_slow(state_needs(s, r, NULL, 0) == 0);
+    struct outcome o = {.code = OK, .modseq = s->sequence + 1};
+    bool is_again = was_applied(s, r->id);
+    s->record_ids[s->sequence % STATE_RECORD_IDS] = half_of_id(r->id);
+    s->sequence++;
+    s->pool.tick++;
+    if (is_again) {
+        o.code = CONFLICT;
+    } else {
+        apply_kind(s, r, &place, ret_outcome ? arena : NULL, &o);
+    }
+    if (ret_outcome) *ret_outcome = o;
+}
+
+/* ---- what must be loaded first ---- */
+
+struct asking {
+    struct state *state;
+    uint32_t mailbox;
+    struct block_key *keys;
+    size_t max, count;                   /* max 0: only whether there is one */
+};
+
+static void ask(struct asking *a, const struct block *b, uint32_t index, bool is_graveyard)
+{
+    if (a->count < a->max) a->keys[a->count] = state_block_key(a->state, a->mailbox, b, index, is_graveyard);
+    a->count++;
+}
+
+static bool is_full(const struct asking *a) { return a->count && a->count >= a->max; }
+
+static void ask_touched(struct asking *a, struct mailbox *m, const struct imap_set *uids, const struct record *flags)
+{
+    if (!m || uids->count == 0) return;
+    a->mailbox = m->number;
+    for (uint32_t i = mailbox_block_of_uid(m, uids->ranges[0].first); i < m->block_count && !is_full(a); i++) {
+        struct block *b = m->blocks[i];
+        if (b->first_uid > uids->ranges[uids->count - 1].last) break;
+        if (!b->is_loaded && set_touches_block(uids, b) && !(flags && is_without_effect(flags, b))) ask(a, b, i, false);
+    }
+}
+
+static void ask_expunged(struct asking *a, struct mailbox *m, const struct record *r)
+{
+    struct removal removal = {.uids = &r->expunge.uids, .only_deleted = r->expunge.only_deleted};
+    if (!m) return;
+    a->mailbox = m->number;
+    for (uint32_t i = 0; i < m->block_count && !is_full(a); i++)
+        if (removal_needs_rows(&removal, m->blocks[i])) ask(a, m->blocks[i], i, false);
+}
+
+static void ask_restored(struct asking *a, struct state *s, const struct record *r)
+{
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        if (r->restore.mailbox && m->number != r->restore.mailbox) continue;
+        a->mailbox = m->number;
+        for (uint32_t k = 0; k < m->grave_count && !is_full(a); k++)
+            if (!m->graves[k]->block->is_loaded && restore_needs_grave(r, m->graves[k])) ask(a, m->graves[k]->block, k, true);
+    }
+}
+
+size_t state_needs(struct state *s, const struct record *r, struct block_key *keys, size_t max)
+{
+    struct asking a = {.state = s, .keys = keys, .max = max};
+    if (r->kind == RECORD_FLAGS) ask_touched(&a, selectable(s, r->flags.mailbox), &r->flags.uids, r);
+    if (r->kind == RECORD_COPY && selectable(s, r->copy.to)) ask_touched(&a, selectable(s, r->copy.from), &r->copy.uids, NULL);
+    if (r->kind == RECORD_EXPUNGE) ask_expunged(&a, selectable(s, r->expunge.mailbox), r);
+    if (r->kind == RECORD_RESTORE) ask_restored(&a, s, r);
+    return a.count;
+}
