@@ -1,0 +1,285 @@
+#include "main/serve.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "flow/intake.h"
+#include "httpd/httpd.h"
+#include "imapd/imapd.h"
+#include "main/control.h"
+#include "main/service.h"
+#include "popd/popd.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/listener.h"
+#include "runtime/random.h"
+#include "runtime/run.h"
+#include "runtime/tls.h"
+#include "runtime/workers.h"
+#include "smtpd/smtpd.h"
+
+enum { STOP_TIMEOUT_MS = 20000, STOP_LOOK_MS = 20 };
+
+struct server {
+    const struct config_options *options;
+    struct arena *arena;
+    struct config config;
+    struct service service;
+    struct tls_context *tls;
+    struct intake intake;
+    struct smtpd *smtpd;
+    struct imapd *imapd;
+    struct popd *popd;
+    struct httpd *httpd;
+    struct listener *listeners[CONFIG_LISTENERS_MAX + 1];
+    size_t listener_count;
+    result code;                  /* of the job on a worker */
+    struct fault fault;
+    bool hands_over;
+};
+
+/* ---- certificates ---- */
+
+static void name_certificate(struct server *s, struct tls_certificate *certificate)
+{
+    bool own = !*s->config.tls_certificate;
+    const char *folder = s->config.state_folder;
+    certificate->certificate_file = own ? arena_cstr(s->arena, arena_printf(s->arena, "%s/certificate.pem", folder)) : s->config.tls_certificate;
+    certificate->key_file = own ? arena_cstr(s->arena, arena_printf(s->arena, "%s/key.pem", folder)) : s->config.tls_key;
+}
+
+BLOCKS static void load_certificate(void *argument)
+{
+    struct server *s = argument;
+    struct tls_certificate certificate;
+    name_certificate(s, &certificate);
+    s->code = OK;
+    if (!*s->config.tls_certificate && access(certificate.key_file, R_OK) != 0)
+        s->code = tls_make_certificate(s->config.server_name, certificate.certificate_file, certificate.key_file, &s->fault);
+    if (s->code != OK) return;
+    s->code = s->tls ? tls_context_reload(s->tls, &certificate, 1, &s->fault) : tls_context_new_server(&certificate, 1, &s->tls, &s->fault);
+}
+
+static MAY_YIELD result on_worker(struct server *s, void (*job)(void *argument))
+{
+    result r = worker_run(WORKER_SLOW, job, s);
+    return r == OK ? s->code : r;
+}
+
+/* ---- protocols ---- */
+
+static void make_smtpd(struct server *s)
+{
+    const struct config *c = &s->config;
+    struct smtpd_options o = smtpd_default_options();
+    s->intake = (struct intake){
+        .identity = s->service.identity,
+        .accounts = s->service.accounts,
+        .postmaster_domain = view_of(c->server_name),
+        .suspended_is_permanent = c->suspended_is_permanent,
+        .over_quota_is_permanent = c->over_quota_is_permanent,
+    };
+    o.server_name = view_of(c->server_name);
+    o.tls = s->tls;
+    o.message_bytes_max = c->message_bytes_max;
+    o.recipients_max = (unsigned)c->recipients_max;
+    o.hops_max = (unsigned)c->hops_max;
+    o.connections_per_address_max = (unsigned)c->smtp_connections_per_address;
+    s->smtpd = smtpd_new(&o, &s->intake, s->service.loops);
+}
+
+static void make_protocols(struct server *s)
+{
+    const struct config *c = &s->config;
+    struct imapd_options imap = imapd_default_options();
+    struct popd_options pop = popd_default_options();
+    imap.tls = pop.tls = s->tls;
+    imap.allows_plain_login = pop.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
+    imap.message_bytes_max = c->message_bytes_max;
+    imap.idle_timeout_ms = (int64_t)c->idle_timeout_ms;
+    make_smtpd(s);
+    s->imapd = imapd_new(&imap, s->service.identity, s->service.accounts, s->service.loops);
+    s->popd = popd_new(&pop, s->service.identity, s->service.accounts, s->service.loops);
+    s->httpd = httpd_new(s->service.loops);
+}
+
+static unsigned open_sessions(const struct server *s)
+{
+    return smtpd_sessions(s->smtpd) + imapd_sessions(s->imapd) + popd_sessions(s->popd) + httpd_sessions(s->httpd);
+}
+
+/* ---- listeners ---- */
+
+static void choose_protocol(struct server *s, const struct config_listener *l, struct listener_options *o)
+{
+    bool tls = l->tls == CONFIG_TLS_IMPLICIT;
+    switch (l->protocol) {
+    case CONFIG_SMTP: o->accepted = smtpd_accept, o->argument = smtpd_service(s->smtpd, SMTPD_MX); break;
+    case CONFIG_LMTP: o->accepted = smtpd_accept, o->argument = smtpd_service(s->smtpd, SMTPD_LMTP); break;
+    case CONFIG_IMAP: o->accepted = imapd_accept, o->argument = imapd_service(s->imapd, tls ? IMAPD_TLS : IMAPD_PLAIN); break;
+    case CONFIG_POP3: o->accepted = popd_accept, o->argument = popd_service(s->popd, tls ? POPD_TLS : POPD_PLAIN); break;
+    case CONFIG_HTTP: o->accepted = httpd_accept, o->argument = s->httpd; break;
+    case CONFIG_PROTOCOLS: unreachable();
+    }
+}
+
+BLOCKS static void open_listeners(void *argument)
+{
+    struct server *s = argument;
+    for (size_t i = 0; i < s->config.listener_count; i++) {
+        const struct config_listener *l = &s->config.listeners[i];
+        struct listener_options o = {.name = l->name, .address = l->address, .proxy_protocol = l->proxy_protocol};
+        choose_protocol(s, l, &o);
+        s->code = listener_open(s->service.loops, &o, &s->listeners[s->listener_count], &s->fault);
+        if (s->code != OK) return;
+        s->listener_count++;
+    }
+    struct listener_options control = {.name = "control", .path = control_path(s->config.state_folder, s->arena), .accepted = control_accept, .argument = &s->service};
+    s->code = listener_open(s->service.loops, &control, &s->listeners[s->listener_count], &s->fault);
+    if (s->code == OK) s->listener_count++;
+    listener_forget_inherited();
+}
+
+static void close_listeners(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) listener_close(s->listeners[i]);
+    s->listener_count = 0;
+}
+
+/* ---- start, reload, stop ---- */
+
+static MAY_YIELD result start(struct server *s)
+{
+    result r = service_open(&s->service, &s->config, &s->fault);
+    if (r == OK) r = on_worker(s, load_certificate);
+    if (r != OK) return r;
+    make_protocols(s);
+    return on_worker(s, open_listeners);
+}
+
+static result open_log(const struct config *c, struct fault *fault)
+{
+    return event_open(*c->log_file ? c->log_file : NULL, (enum event_format)c->log_format, (enum event_level)c->log_level, fault);
+}
+
+/* Live settings only; what needs a restart is kept as it was. */
+static MAY_YIELD void reload(struct server *s)
+{
+    struct config fresh;
+    if (config_load(s->options, s->arena, stderr, &fresh) != OK) {
+        EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)));
+        return;
+    }
+    s->config.tls_certificate = fresh.tls_certificate;
+    s->config.tls_key = fresh.tls_key;
+    s->config.log_file = fresh.log_file;
+    s->config.log_format = fresh.log_format;
+    s->config.log_level = fresh.log_level;
+    result r = open_log(&s->config, &s->fault);
+    if (r == OK) r = on_worker(s, load_certificate);
+    if (r == OK) EVENT_EMIT(CONFIG_RELOADED, EVENT_TEXT("file", view_of(s->options->file)));
+    else EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)), EVENT_FAULT(&s->fault));
+}
+
+static MAY_YIELD void stop(struct server *s)
+{
+    EVENT_EMIT(SERVICE_STOPPING, EVENT_NUMBER("sessions", s->smtpd ? open_sessions(s) : 0));
+    if (s->hands_over) listener_bequeath();
+    close_listeners(s);
+    if (s->smtpd) {
+        millis deadline = clock_in(STOP_TIMEOUT_MS);
+        smtpd_stop(s->smtpd);
+        imapd_stop(s->imapd);
+        popd_stop(s->popd);
+        httpd_stop(s->httpd);
+        while (open_sessions(s) && millis_before(clock_now(), deadline))
+            if (coroutine_sleep(STOP_LOOK_MS) != OK) break;
+        /* A session that hangs must not keep the store from being closed in order: the process ends without it. */
+        if (open_sessions(s)) {
+            EVENT_EMIT(SERVICE_STOPPED, EVENT_NUMBER("sessions_left", open_sessions(s)));
+            event_close();
+            _exit(0);
+        }
+        smtpd_free(s->smtpd);
+        imapd_free(s->imapd);
+        popd_free(s->popd);
+        httpd_free(s->httpd);
+    }
+    service_close(&s->service);
+    tls_context_free(s->tls);
+    EVENT_EMIT(SERVICE_STOPPED, EVENT_NUMBER("sessions_left", 0));
+}
+
+static MAY_YIELD void serve_until_signal(struct server *s)
+{
+    EVENT_EMIT(SERVICE_STARTED, EVENT_TEXT("version", VIEW(TAYORI_VERSION)), EVENT_TEXT("name", view_of(s->config.server_name)),
+               EVENT_NUMBER("listeners", s->listener_count));
+    for (;;) {
+        int number = run_wait_signal();
+        if (number == SIGHUP) reload(s);
+        else if (number == SIGUSR2) s->hands_over = true;
+        if (number == SIGTERM || number == SIGINT || number == SIGUSR2 || number < 0) return;
+    }
+}
+
+static MAY_YIELD void run_server(void *argument)
+{
+    struct server *s = argument;
+    s->code = start(s);
+    result started = s->code;
+    if (started == OK) serve_until_signal(s);
+    else fprintf(stderr, "tayori: %s\n", s->fault.detail);
+    stop(s);
+    s->code = started;
+}
+
+/* Becomes the program that now stands where this one was started from. */
+static int hand_over(void)
+{
+    char path[4096], link[4096], *words[256] = {0};
+    static char text[65536];
+    FILE *f = fopen("/proc/self/cmdline", "re");
+    size_t length = f ? fread(text, 1, sizeof text - 1, f) : 0, count = 0;
+    if (f) fclose(f);
+    for (size_t at = 0; at < length && count < array_size(words) - 1; at += strlen(text + at) + 1) words[count++] = text + at;
+    ssize_t got = readlink("/proc/self/exe", link, sizeof link - 1);
+    if (got <= 0 || count == 0) return 1;
+    link[got] = '\0';
+    /* An upgrade replaced the file: the link then ends in " (deleted)". */
+    char *deleted = strstr(link, " (deleted)");
+    if (deleted) *deleted = '\0';
+    snprintf(path, sizeof path, "%s", link);
+    execv(path, words);
+    perror(path);
+    return 1;
+}
+
+int serve(const struct config_options *options)
+{
+    struct server *s = calloc(1, sizeof *s);
+    check(s != NULL);
+    s->options = options;
+    s->arena = arena_new(NULL, 16 << 20);
+    int status = 2;
+    if (config_load(options, s->arena, stderr, &s->config) == OK) {
+        uint64_t seed[2];
+        struct run_options run = {.loops = (unsigned)s->config.loops};
+        random_bytes(seed, sizeof seed);
+        hash_seed(seed[0], seed[1]);
+        umask(0077);
+        result r = open_log(&s->config, &s->fault);
+        if (r == OK) r = run_loops(&run, run_server, s, &s->fault);
+        if (r != OK) fprintf(stderr, "tayori: %s\n", s->fault.detail);
+        status = r == OK && s->code == OK ? 0 : 1;
+        event_close();
+        if (status == 0 && s->hands_over) status = hand_over();
+    }
+    arena_free(s->arena);
+    free(s);
+    return status;
+}

@@ -1,0 +1,95 @@
+#include "main/verb.h"
+
+#define ADDRESS {"ADDRESS", "address", ARGUMENT_TEXT, NULL, true, false, "the account's address, user@example.jp"}
+#define PASSWORD {"--password-stdin", "password", ARGUMENT_STDIN, NULL, false, false, \
+                  "read the password from the first line of standard input; {PLAIN}, {CRYPT} or {ARGON2ID} before it: stored as it is"}
+#define QUOTA {"--quota", "quota", ARGUMENT_TEXT, "SIZE", false, false, "most bytes of its mailboxes, with suffix K, M, G or T; 0: no limit"}
+#define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
+#define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred and logins are refused"}
+
+const struct verb verbs[] = {
+    {"serve", NULL, NULL, verb_serve, NULL, "run the server",
+     "Without a configuration file the server keeps mail in the embedded store under\n.Ar DIR\nand listens on loopback at N+25 (SMTP), N+24 (LMTP), N+43 (IMAP), N+93 (IMAPS),\n"
+     "N+10 (POP3), N+95 (POP3S) and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
+     "configuration, the certificates and the log file anew; SIGUSR2 hands over to a new\nprogram at the same path without refusing a connection.",
+     {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "where the ports begin without a configuration file; default 2000"},
+      {"--loops", "loops", ARGUMENT_NUMBER, "N", false, false, "event loops; default: one per core"}}},
+    {"config", "check", NULL, verb_config_check, NULL, "check a configuration file: every error with file, line and what was expected", NULL, {{0}}},
+    {"config", "show", NULL, verb_config_show, NULL, "show the settings in force, defaults included", NULL,
+     {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},
+
+    {"tenant", "add", "tenant.add", NULL, NULL, "add a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "a-z 0-9 . - _"}}},
+    {"tenant", "show", "tenant.show", NULL, "tenant created:date", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "list", "tenant.list", NULL, "tenant created:date", "list all tenants", NULL, {{0}}},
+    {"tenant", "remove", "tenant.remove", NULL, NULL, "remove a tenant without domains", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+
+    {"domain", "add", "domain.add", NULL, NULL, "serve a domain", NULL,
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "example.jp"},
+      {"--tenant", "tenant", ARGUMENT_TEXT, "TENANT", false, false, "whose it is; default: default"},
+      {"--catch-all", "catch_all", ARGUMENT_TEXT, "ADDRESS", false, false, "where mail to addresses that do not exist goes"}}},
+    {"domain", "show", "domain.show", NULL, "domain tenant catch_all created:date", "show a domain", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"domain", "list", "domain.list", NULL, "domain tenant catch_all created:date", "list all domains", NULL, {{0}}},
+    {"domain", "set", "domain.set", NULL, NULL, "change a domain", NULL,
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"},
+      {"--catch-all", "catch_all", ARGUMENT_TEXT, "ADDRESS", false, false, "where mail to addresses that do not exist goes; empty: nowhere"}}},
+    {"domain", "remove", "domain.remove", NULL, NULL, "stop serving a domain without addresses", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+
+    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, DISPLAY_NAME, SUSPENDED}},
+    {"account", "show", "account.show", NULL, "address account tenant name standing quota:size messages bytes:size expunged_messages created:date",
+     "show an account and what it holds", NULL, {ADDRESS}},
+    {"account", "list", "account.list", NULL, "address account standing quota:size name created:date", "list accounts", NULL,
+     {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
+    {"account", "set", "account.set", NULL, NULL, "change an account", NULL,
+     {ADDRESS, PASSWORD, QUOTA, DISPLAY_NAME, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
+    {"account", "remove", "account.remove", NULL, NULL, "remove an account with all its mail", NULL, {ADDRESS}},
+    {"account", "load", "account.load", NULL, "line problem added failed", "add many accounts from lines of JSON",
+     "Each line is an object such as\n.Ql {\\(dqaddress\\(dq:\\(dquser@example.jp\\(dq,\\(dqpassword\\(dq:\\(dq...\\(dq,\\(dqquota\\(dq:\\(dq5G\\(dq,\\(dqname\\(dq:\\(dq...\\(dq} .\n"
+     "A password with a scheme prefix is stored as it is; one without is hashed with argon2id, which takes tens of\nmilliseconds each. Lines that fail are told with their number and the others are loaded.",
+     {{"FILE", "file", ARGUMENT_PATH, NULL, true, false, "the lines"},
+      {"--update", "update", ARGUMENT_FLAG, NULL, false, false, "change accounts that exist already"}}},
+    {"account", "digest", "account.digest", NULL, "address digest sequence", "show the digest of an account's mailboxes",
+     "Equal digests mean equal mailboxes: names, UIDs, flags, dates, sizes and messages, wherever and in whatever\nway they are stored.", {ADDRESS}},
+    {"account", "mailboxes", "account.mailboxes", NULL, "mailbox messages unseen bytes:size uidvalidity uidnext", "list an account's mailboxes", NULL, {ADDRESS}},
+    {"account", "expunged", "account.expunged", NULL, "mailbox uid bytes:size date:date expunged:date", "list expunged messages that can be restored", NULL, {ADDRESS}},
+    {"account", "restore", "account.restore", NULL, "restored", "bring expunged messages back, as new messages", NULL,
+     {ADDRESS,
+      {"--mailbox", "mailbox", ARGUMENT_TEXT, "NAME", false, false, "only those of this mailbox"},
+      {"--hours", "hours", ARGUMENT_NUMBER, "N", false, false, "only those expunged in the last N hours"},
+      {"--into", "into", ARGUMENT_TEXT, "NAME", false, false, "into this mailbox; default: where they were"}}},
+    {"account", "compact", "account.compact", NULL, NULL, "fold an account's journal into packs and a snapshot now", NULL, {ADDRESS}},
+
+    {"alias", "add", "alias.add", NULL, NULL, "add an alias", NULL,
+     {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"},
+      {"TARGET", "targets", ARGUMENT_TEXT, NULL, true, true, "where its mail goes: addresses, aliases too"}}},
+    {"alias", "show", "alias.show", NULL, "alias targets", "show an alias", NULL, {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}}},
+    {"alias", "list", "alias.list", NULL, "alias targets", "list all aliases", NULL, {{0}}},
+    {"alias", "set", "alias.set", NULL, NULL, "change an alias's targets", NULL,
+     {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}, {"TARGET", "targets", ARGUMENT_TEXT, NULL, true, true, "all its targets from now on"}}},
+    {"alias", "remove", "alias.remove", NULL, NULL, "remove an alias", NULL, {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}}},
+
+    {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
+     "Dates and flags are kept: mbox has them in\n.Dq From\nlines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords,\n"
+     ".eml files in their modification times. Maildir++ folders become mailboxes.",
+     {{"KIND", "kind", ARGUMENT_TEXT, NULL, true, false, "mbox, maildir or eml"},
+      {"PATH", "path", ARGUMENT_PATH, NULL, true, false, "a file (mbox, eml) or a folder (maildir, eml)"},
+      {"--to", "to", ARGUMENT_TEXT, "ADDRESS", true, false, "the account"},
+      {"--mailbox", "mailbox", ARGUMENT_TEXT, "NAME", false, false, "into this mailbox, made if absent; default: INBOX"}}},
+    {"export", NULL, "export", NULL, "exported", "write an account's mail to files",
+     "Without\n.Fl -mailbox\na Maildir gets all mailboxes as Maildir++ folders; mbox and eml get the INBOX. Nothing is overwritten.",
+     {{"KIND", "kind", ARGUMENT_TEXT, NULL, true, false, "mbox, maildir or eml"},
+      {"PATH", "path", ARGUMENT_PATH, NULL, true, false, "a new file (mbox) or an empty or new folder"},
+      {"--from", "from", ARGUMENT_TEXT, "ADDRESS", true, false, "the account"},
+      {"--mailbox", "mailbox", ARGUMENT_TEXT, "NAME", false, false, "only this mailbox"}}},
+
+    {"store", "verify", "store.verify", NULL, "about problem accounts messages objects garbage_objects problems", "check everything that is stored",
+     "Every row's message is read, every object is referenced or known garbage, every counter is right. What is wrong is\ntold; the exit status is 1 then.", {{0}}},
+    {"store", "backup", "store.backup", NULL, NULL, "copy the store while the server runs", NULL, {{"FOLDER", "folder", ARGUMENT_PATH, NULL, true, false, "a new folder"}}},
+    {"store", "restore", NULL, verb_store_restore, NULL, "make a store from a backup, while no server runs", NULL,
+     {{"FOLDER", "folder", ARGUMENT_PATH, NULL, true, false, "the backup"}}},
+    {"server", "status", "server.status", NULL, "pid loops", "show what the server says of itself", NULL, {{0}}},
+    {"events", NULL, NULL, verb_events, NULL, "print the catalogue of log events and metrics", NULL, {{0}}},
+    {"man", NULL, NULL, verb_man, NULL, "print a manual page",
+     NULL, {{"PAGE", "page", ARGUMENT_TEXT, NULL, true, false, "tayori, a command such as account, or tayori.conf"}}},
+    {"version", NULL, NULL, verb_version, NULL, "print the version", NULL, {{0}}},
+};
+const size_t verb_count = sizeof verbs / sizeof verbs[0];
