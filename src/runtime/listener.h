@@ -1,8 +1,8 @@
 /*
  * listener: takes connections and hands each, as a stream, to one loop.
  *
- * One listening socket (SO_REUSEADDR; handed down over a hand-over by listener_inherit), watched by every loop with
- * EPOLLEXCLUSIVE or by one loop that deals out: the runtime's choice. accepted() runs on the loop that
+ * One listening socket (SO_REUSEADDR; an IPv6 one takes no IPv4), watched by loop 0, which deals the connections out in turn:
+ * measured no slower than every loop watching it, and even. accepted() runs on the loop that
  * shall own the stream, outside any coroutine. With PROXY protocol on, the header (v1 or v2) is read first
  * under a limit of size and time, and peer and local address are what it says.
  */
@@ -26,7 +26,10 @@ struct listener_options {
 BLOCKS NODISCARD result listener_open(struct loops *all, const struct listener_options *options, struct listener **ret_listener,
                                       struct fault *fault);
 uint16_t listener_port(const struct listener *l);
-/* No more connections from here; the kernel's queue of waiting ones is kept while the socket is open elsewhere. */
+/*
+ * On loop 0. No more connections from here; the kernel's queue of waiting ones is kept while the socket is open elsewhere or
+ * was bequeathed. What was taken before may still reach accepted() on other loops: `argument` lives as long as they do.
+ */
 void listener_close(struct listener *l);
 /*
  * For a hand-over: marks the sockets of all open listeners to survive exec and describes them in the environment

@@ -5,7 +5,8 @@
  * writes at a time. A stream that waits for input with no coroutine (stream_when_readable) costs its
  * struct and the kernel's socket: no stack, no buffer. Every call with a deadline returns TIMEOUT when
  * it passes (after which only closing is sensible for a write), CANCELLED when the scope ends,
- * END at the peer's orderly end, IO when the connection broke.
+ * END at the peer's orderly end, IO when the connection broke. A write for which there is room does not wait and
+ * thus succeeds in a cancelled scope too: a last line to the client can still be said.
  */
 #pragma once
 
@@ -49,7 +50,7 @@ void stream_close(struct stream *s);
 /* Ends both directions so that whoever reads or writes returns; stream_close() is still due. */
 void stream_abort(struct stream *s);
 /*
- * Gives the stream to another loop: afterwards only that loop may use it. arrived(argument, s) runs there,
+ * Gives the stream to another loop: afterwards only that loop may use it. arrived(argument) runs there,
  * outside any coroutine. Not while a coroutine of this loop reads or writes it.
  */
 void stream_move(struct stream *s, struct loop *target, void (*arrived)(void *argument), void *argument);

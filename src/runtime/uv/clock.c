@@ -4,8 +4,8 @@
 
 #include "runtime/uv/face.h"
 
-/* 0: this thread runs no loop, or has not begun a turn. */
-static _Thread_local int64_t turn_ms;
+/* libuv reads the clock when its poll returns. NULL: this thread runs no loop. */
+static _Thread_local uv_loop_t *followed;
 
 static int64_t read_us(clockid_t which)
 {
@@ -14,9 +14,13 @@ static int64_t read_us(clockid_t which)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-void clock_turn_begins(void) { turn_ms = read_us(CLOCK_MONOTONIC) / 1000; }
+void clock_follow(uv_loop_t *uv)
+{
+    followed = uv;
+    if (uv) uv_update_time(uv);
+}
 
-millis clock_now(void) { return (millis){turn_ms ? turn_ms : read_us(CLOCK_MONOTONIC) / 1000}; }
+millis clock_now(void) { return (millis){followed ? (int64_t)uv_now(followed) : read_us(CLOCK_MONOTONIC) / 1000}; }
 
 int64_t clock_now_us(void) { return read_us(CLOCK_MONOTONIC); }
 

@@ -5,6 +5,8 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "base/buf.h"
+#include "runtime/clock.h"
 #include "runtime/loop_private.h"
 
 struct uv_face {
@@ -16,7 +18,10 @@ struct uv_face {
     int64_t timer_due_ms;          /* what `timer` is set for; INT64_MAX: not set */
     _Atomic(struct task *) inbox;  /* newest first */
     atomic_bool asleep;            /* whoever clears it sends the wake-up */
+    atomic_bool nudged;
     bool counts_as_busy;           /* in uv_family.busy, while stopping */
+    buf scratch;                   /* for sealed TLS output, lent to one stream at a time */
+    atomic_llong awake_since_us;   /* when this turn began; 0: asleep. For the watchdog */
     pthread_t thread;
 };
 
@@ -33,6 +38,13 @@ NODISCARD int face_open(struct uv_face *f, struct uv_family *family, unsigned in
 void face_close(struct uv_face *f);
 /* Runs turns on the calling thread until the family stops and no loop has coroutines. */
 void face_run(struct uv_face *f);
-void face_wake(struct uv_face *f);
-/* The clock of this thread's turn. */
-void clock_turn_begins(void);
+/* From any thread: at least one more turn begins soon. */
+void face_nudge(struct uv_face *f);
+/* The turn has begun: called where it may begin, in libuv's callbacks and after them. */
+static inline void face_is_awake(struct uv_face *f)
+{
+    if (!atomic_load_explicit(&f->awake_since_us, memory_order_relaxed))
+        atomic_store_explicit(&f->awake_since_us, clock_now_us(), memory_order_relaxed);
+}
+/* clock_now() of this thread is this loop's from now on; NULL: no loop's. */
+void clock_follow(uv_loop_t *uv);

@@ -1,4 +1,5 @@
 #include "runtime/clock.h"
+#include "runtime/event.h"
 #include "runtime/uv/face.h"
 
 /*
@@ -47,14 +48,21 @@ void face_close(struct uv_face *f)
     uv_close((uv_handle_t *)&f->prepare, NULL);
     uv_run(&f->uv, UV_RUN_DEFAULT);
     check(uv_loop_close(&f->uv) == 0);
+    buf_done(&f->scratch);
     loop_done(&f->base);
 }
 
 /* --- inbox --- */
 
-void face_wake(struct uv_face *f)
+static void wake(struct uv_face *f)
 {
     if (atomic_exchange(&f->asleep, false)) uv_async_send(&f->wake);
+}
+
+void face_nudge(struct uv_face *f)
+{
+    atomic_store(&f->nudged, true);
+    wake(f);
 }
 
 void loop_post(struct loop *target, struct task *t)
@@ -63,7 +71,7 @@ void loop_post(struct loop *target, struct task *t)
     struct task *head = atomic_load_explicit(&f->inbox, memory_order_relaxed);
     do t->next = head;
     while (!atomic_compare_exchange_weak(&f->inbox, &head, t));
-    face_wake(f);
+    wake(f);
 }
 
 static void run_tasks(struct uv_face *f)
@@ -85,18 +93,17 @@ static void run_tasks(struct uv_face *f)
 
 /* --- turns --- */
 
-static void poll(struct uv_face *f)
+static void sleep_or_poll(struct uv_face *f)
 {
+    uv_run_mode mode = UV_RUN_NOWAIT;
     if (!loop_has_ready(&f->base)) {
         atomic_store(&f->asleep, true);
-        if (!atomic_load(&f->inbox)) {
-            uv_run(&f->uv, UV_RUN_ONCE);
-            atomic_store(&f->asleep, false);
-            return;
-        }
-        atomic_store(&f->asleep, false);
+        if (!atomic_load(&f->inbox) && !atomic_exchange(&f->nudged, false)) mode = UV_RUN_ONCE;
     }
-    uv_run(&f->uv, UV_RUN_NOWAIT);
+    atomic_store_explicit(&f->awake_since_us, 0, memory_order_relaxed);
+    uv_run(&f->uv, mode);
+    atomic_store_explicit(&f->asleep, false, memory_order_relaxed);
+    face_is_awake(f);
 }
 
 /* While stopping: true once no loop of the family has a coroutine. */
@@ -110,23 +117,27 @@ static bool may_end(struct uv_face *f)
         f->counts_as_busy = busy;
         if (busy) atomic_fetch_add(&family->busy, 1);
         else if (atomic_fetch_sub(&family->busy, 1) == 1)
-            for (unsigned i = 0; i < family->base.count; i++) face_wake(face_of(family->base.at[i]));
+            for (unsigned i = 0; i < family->base.count; i++) face_nudge(face_of(family->base.at[i]));
     }
     return atomic_load(&family->busy) == 0;
+}
+
+static void turn(struct uv_face *f)
+{
+    sleep_or_poll(f);
+    run_tasks(f);
+    loop_fire_timers(&f->base);
+    loop_run_ready(&f->base);
+    metric_observe_us(METRIC_LOOP_TURN, clock_now_us() - atomic_load_explicit(&f->awake_since_us, memory_order_relaxed));
 }
 
 void face_run(struct uv_face *f)
 {
     loop_enter(&f->base);
-    clock_turn_begins();
+    clock_follow(&f->uv);
     f->counts_as_busy = true;
     loop_run_ready(&f->base);
-    while (!may_end(f)) {
-        poll(f);
-        clock_turn_begins();
-        run_tasks(f);
-        loop_fire_timers(&f->base);
-        loop_run_ready(&f->base);
-    }
+    while (!may_end(f)) turn(f);
+    clock_follow(NULL);
     loop_leave(&f->base);
 }

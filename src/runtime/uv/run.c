@@ -18,7 +18,7 @@ static void main_coroutine(void *argument)
     struct start *s = argument;
     s->run(s->argument);
     atomic_store(&s->family->stopping, true);
-    for (unsigned i = 0; i < s->family->base.count; i++) face_wake(face_of(s->family->base.at[i]));
+    for (unsigned i = 0; i < s->family->base.count; i++) face_nudge(face_of(s->family->base.at[i]));
 }
 
 static void *thread_main(void *argument)
