@@ -7,9 +7,13 @@
 
 #include "base/check.h"
 #include "base/test.h"
+#include "base/utf8.h"
+#include "formats/charset.h"
+#include "formats/encoded_word.h"
 #include "formats/envelope.h"
 #include "formats/header.h"
 #include "formats/mime.h"
+#include "formats/transfer.h"
 
 struct walk {
     unsigned files, parts;
@@ -38,6 +42,22 @@ static void check_envelopes(view message, const struct mime_part *part, struct a
     for (const struct mime_part *child = part->first; child; child = child->next) check_envelopes(message, child, arena);
 }
 
+/* Bodies and texts of all parts: whatever stands there, what comes out is UTF-8. */
+static void check_texts(view message, const struct mime_part *part, struct arena *arena)
+{
+    struct header_field field;
+    view rest = mime_range_of(message, part->header), text;
+    while (header_next(&rest, &field)) EXPECT(utf8_is_valid(encoded_word_decode(field.value, arena)));
+    if (mime_filename(part, arena, &text)) EXPECT(utf8_is_valid(text));
+    if (part->kind == MIME_LEAF) {
+        buf bytes CLEANUP(buf_done) = BUF_INIT, utf8 CLEANUP(buf_done) = BUF_INIT;
+        transfer_decode(transfer_encoding_of(part->encoding), mime_range_of(message, part->body), &bytes);
+        charset_append_utf8(mime_parameter(&part->parameters, VIEW("charset")), buf_view(&bytes), &utf8);
+        EXPECT(utf8_is_valid(buf_view(&utf8)));
+    }
+    for (const struct mime_part *child = part->first; child; child = child->next) check_texts(message, child, arena);
+}
+
 /* The fields of a header give its bytes back. */
 static void check_header(const char *path, view message)
 {
@@ -59,13 +79,14 @@ static int64_t now_us(void)
 
 static void check_message(struct walk *w, const char *path, view message)
 {
-    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH + 4 * message.len);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH + 20 * message.len);
     int64_t from = now_us();
     const struct mime_part *root = mime_parse(message, arena);
     REQUIRE(root);
     check_part(w, path, root, 0, message.len);
     check_envelopes(message, root, arena);
     check_header(path, message);
+    check_texts(message, root, arena);
     int64_t us = now_us() - from;
     if (us > w->worst_us) {
         w->worst_us = us;
