@@ -89,22 +89,23 @@ void numbering_end(struct numbering *n)
     n->mailbox = NULL;
 }
 
-bool numbering_is_ghost(const struct numbering *n, uint32_t number, uint32_t *ret_uid, uint32_t *ret_rank)
+struct numbered numbering_at(const struct numbering *n, uint32_t number)
 {
+    check_slow(number >= 1 && number <= n->count);
     size_t i = last_ghost(n, number, true);
     const struct ghost *g = i == SIZE_MAX ? NULL : &n->ghosts[i];
     if (g && number - g->number < ghost_size(g)) {
-        *ret_uid = g->first + (number - g->number);
-        return true;
+        uint32_t past = number - g->number;
+        return (struct numbered){.is_ghost = true, .uid = g->first + past, .count = ghost_size(g) - past};
     }
-    *ret_rank = number - 1 - (g ? g->before + ghost_size(g) : 0);
-    return false;
+    uint32_t next = i + 1 < n->ghost_count ? n->ghosts[i + 1].number : n->count + 1;
+    return (struct numbered){.rank = number - 1 - (g ? g->before + ghost_size(g) : 0), .count = next - number};
 }
 
 uint32_t numbering_uid(const struct numbering *n, uint32_t number)
 {
-    uint32_t uid, rank;
-    return numbering_is_ghost(n, number, &uid, &rank) ? uid : mailbox_uid_at(n->mailbox, rank);
+    struct numbered at = numbering_at(n, number);
+    return at.is_ghost ? at.uid : mailbox_uid_at(n->mailbox, at.rank);
 }
 
 uint32_t numbering_below(const struct numbering *n, uint32_t uid)

@@ -48,8 +48,15 @@ void numbering_vanish(struct numbering *n, const struct vanished *vanished, size
 /* The mailbox ends: all its rows have vanished. */
 void numbering_end(struct numbering *n);
 
-/* What stands at a sequence number: a row's place, or a ghost (then *ret_uid is set). `number` is between 1 and count. */
-bool numbering_is_ghost(const struct numbering *n, uint32_t number, uint32_t *ret_uid, uint32_t *ret_rank);
+/* What stands at a sequence number and after it: rows from a place on, or ghosts with consecutive UIDs. */
+struct numbered {
+    bool is_ghost;
+    uint32_t uid;                       /* of the first ghost */
+    uint32_t rank;                      /* of the first row among the mailbox's */
+    uint32_t count;                     /* how many are of the same kind, 1 at least */
+};
+/* `number` is between 1 and count. */
+struct numbered numbering_at(const struct numbering *n, uint32_t number);
 /* UID of a message in the view. */
 uint32_t numbering_uid(const struct numbering *n, uint32_t number);
 /* How many messages of the view have UIDs below `uid`. */

@@ -202,6 +202,23 @@ struct block_key state_block_key(const struct state *s, uint32_t mailbox, const 
     return (struct block_key){mailbox, index, s->objects[b->place.object].name, b->place.offset, b->place.bytes, b->place.crc, is_graveyard};
 }
 
+result state_row(struct state *s, uint32_t mailbox, uint32_t uid, struct row *ret_row, struct block_key *ret_needs)
+{
+    struct mailbox *m = state_mailbox(s, mailbox);
+    uint32_t i = m ? mailbox_block_of_uid(m, uid) : 0;
+    ret_needs->bytes = 0;
+    if (!m || i == m->block_count) return NOT_FOUND;
+    struct block *b = m->blocks[i];
+    uint32_t index = block_rank(b, uid);
+    if (block_uid_at(b, index) != uid) return NOT_FOUND;
+    if (!b->is_loaded) {
+        *ret_needs = state_block_key(s, mailbox, b, i, false);
+        return NOT_FOUND;
+    }
+    *ret_row = b->rows[index];
+    return OK;
+}
+
 /* ---- bodies and packs ---- */
 
 struct body *state_find_body(const struct state *s, uint32_t sequence_low)
@@ -245,6 +262,12 @@ size_t state_unpacked(const struct state *s, uint64_t after_sequence, struct unp
             bodies[count++] = (struct unpacked_body){b->sequence, b->message, b->place.record};
     }
     return count;
+}
+
+void state_body_moved(struct state *s, uint64_t sequence, struct record_place place)
+{
+    struct body *b = state_find_body(s, (uint32_t)sequence);
+    if (b && b->sequence == sequence && b->place.kind == BODY_IN_JOURNAL) b->place.record = place;
 }
 
 size_t state_packs(const struct state *s) { return s->pack_count; }

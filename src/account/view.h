@@ -29,17 +29,19 @@ uint32_t mailbox_view_highest_uid(const struct mailbox_view *v);      /* of the 
 MAY_YIELD NODISCARD result mailbox_view_rows(struct mailbox_view *v, uint32_t first, size_t max, struct row *rows, size_t *ret_count,
                                              millis deadline, struct fault *fault);
 static inline bool row_is_gone(const struct row *r) { return id_is_none(r->message); }
-/* The sequence numbers of the messages with UIDs in [first, last]: *ret_first > *ret_last when there are none. */
+/* The sequence numbers of the messages with UIDs in [first, last]: *ret_first > *ret_last when there are none. Does not yield. */
 MAY_YIELD NODISCARD result mailbox_view_range(struct mailbox_view *v, uint32_t first_uid, uint32_t last_uid, uint32_t *ret_first, uint32_t *ret_last,
                                               millis deadline, struct fault *fault);
-/* A set of sequence numbers as the set of UIDs it stands for. */
+/*
+ * A set of sequence numbers (resolved; what is above the count is left out) as the set of UIDs it stands for: a range for each range,
+ * which also has the UIDs in between that no message has.
+ */
 MAY_YIELD NODISCARD result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence_numbers, struct arena *arena,
                                              struct imap_set *ret_uids, millis deadline, struct fault *fault);
 
 /* What there is to tell. */
 struct mailbox_changes {
-    uint32_t *expunged;                 /* sequence numbers in the order in which to send them (each counted after the ones before), descending runs */
-    size_t expunged_count;
+    struct imap_set expunged;           /* sequence numbers as they were. Told from the last to the first, each is right when it is told */
     struct imap_set expunged_uids;      /* the same as UIDs, for VANISHED */
     uint32_t exists;                    /* after it */
     bool exists_changed;
@@ -48,7 +50,7 @@ struct mailbox_changes {
 /*
  * Brings the view up to the state that the account has in memory (call account_refresh() first to learn what others did). Without
  * `may_expunge` (RFC 9051 §7.5.1: during FETCH, STORE, SEARCH) expunges wait for the next time.
- * The lists live in the arena.
+ * The sets live in the arena, 8 bytes a range. TOO_BIG, and nothing is taken as told, when it has no room for them.
  */
 MAY_YIELD NODISCARD result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes,
                                              millis deadline, struct fault *fault);
