@@ -33,4 +33,5 @@ struct smtpd {
     buf extensions, extensions_with_tls; /* EHLO's answer but for its first line: the extensions, LF between them */
     atomic_uint session_count;
     atomic_bool is_stopping;
+    atomic_uint loops_serving;           /* that have not heard of smtpd_stop() yet */
 };

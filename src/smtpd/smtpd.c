@@ -43,10 +43,11 @@ struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake
 {
     struct smtpd *d = calloc(1, sizeof *d);
     check(d);
-    check(options->recipients_max <= INTAKE_ACCOUNTS_MAX);
+    check(options->recipients_max <= SMTPD_RECIPIENTS_MAX);
     d->options = *options;
     d->intake = *intake;
     d->loop_count = loops_count(all);
+    atomic_init(&d->loops_serving, d->loop_count);
     d->loops = calloc(d->loop_count, sizeof *d->loops);
     check(d->loops);
     for (unsigned i = 0; i < d->loop_count; i++) {
@@ -78,7 +79,7 @@ void *smtpd_service(struct smtpd *d, enum smtpd_kind kind)
 
 unsigned smtpd_sessions(const struct smtpd *d)
 {
-    return atomic_load(&d->session_count);
+    return atomic_load(&d->session_count) + (atomic_load(&d->is_stopping) ? atomic_load(&d->loops_serving) : 0);
 }
 
 /* Says no in one reply, as far as the socket takes it at once. */
@@ -118,6 +119,7 @@ static void stop_loop(struct task *t)
     struct smtpd_loop *home = container_of(t, struct smtpd_loop, stop);
     home->is_stopping = true;
     list_each(node, &home->sessions) session_stop(container_of(node, struct session, node));
+    atomic_fetch_sub(&home->smtpd->loops_serving, 1);
 }
 
 void smtpd_stop(struct smtpd *d)

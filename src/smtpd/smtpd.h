@@ -13,6 +13,8 @@
 struct smtpd;
 struct tls_context;
 
+enum { SMTPD_RECIPIENTS_MAX = INTAKE_ACCOUNTS_MAX };
+
 enum smtpd_kind { SMTPD_MX, SMTPD_LMTP, SMTPD_KIND_COUNT };
 
 /* Start with smtpd_default_options(). What points somewhere lives as long as the smtpd. */
@@ -20,7 +22,7 @@ struct smtpd_options {
     view server_name;                    /* in the greeting, EHLO and Received; a domain name */
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
     uint64_t message_bytes_max;          /* SIZE (RFC 1870) */
-    unsigned recipients_max;             /* of one message: LIMITS RCPTMAX (RFC 9422) */
+    unsigned recipients_max;             /* of one message: LIMITS RCPTMAX (RFC 9422); at most SMTPD_RECIPIENTS_MAX */
     unsigned messages_max;               /* of one connection: LIMITS MAILMAX; high, so that connections move to other nodes one day */
     unsigned errors_max;                 /* 4xx and 5xx since the last message that was taken; then 421. SMTP */
     unsigned lmtp_errors_max;            /* the same for LMTP, whose clients are ours */
@@ -37,7 +39,7 @@ struct smtpd_options smtpd_default_options(void);
 
 /* The options are copied; `intake` and what both point to must live longer. */
 struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake *intake, struct loops *all);
-/* After smtpd_is_idle(). */
+/* When smtpd_sessions() is 0. */
 void smtpd_free(struct smtpd *d);
 
 /*
@@ -52,5 +54,5 @@ void *smtpd_service(struct smtpd *d, enum smtpd_kind kind);
  * the command that it is in, which may be a message that still gets its 250.
  */
 void smtpd_stop(struct smtpd *d);
-/* Sessions open on all loops; falls to 0 some time after smtpd_stop(). */
+/* Open on all loops, and after smtpd_stop() each loop that has not heard of it yet: some time later it is 0. */
 unsigned smtpd_sessions(const struct smtpd *d);
