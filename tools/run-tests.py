@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""Runs all kinds of tests and adds up what they say.
+
+Unit tests and fuzz replays speak TAP, tools exit 0 or not, system tests are pytest. Every failure is shown in
+full where it happens; the last line is "N passed, N failed, N skipped".
+"""
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+BUILD = "build-check"
+
+
+class Count:
+    def __init__(self):
+        self.passed, self.failed, self.skipped = 0, 0, 0
+        self.failures = []
+
+    def add(self, passed, failed, skipped):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+    def one(self, name, ok, output):
+        self.add(int(ok), int(not ok), 0)
+        if not ok:
+            self.failures.append(name)
+            print(f"FAILED {name}\n{output}", flush=True)
+
+
+def run(command, timeout):
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout)
+        return done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as late:
+        return -1, (late.stdout or b"").decode(errors="replace") + f"\nno end after {timeout} s"
+
+
+def heading(text, started):
+    print(f"== {text} ({time.monotonic() - started:.0f} s)", flush=True)
+
+
+def run_tap(count, name, command, timeout):
+    """Shows what went wrong, or was skipped, with its comments; counts the rest."""
+    status, output = run(command, timeout)
+    comments, failed_before = [], count.failed
+    for line in output.splitlines():
+        match = re.match(r"(not ok|ok) \d+ (.*?)( # SKIP.*)?$", line)
+        if not match:
+            comments.append(line)
+            continue
+        ok, skipped = match.group(1) == "ok", bool(match.group(3))
+        count.add(int(ok and not skipped), int(not ok), int(skipped))
+        if not ok:
+            count.failures.append(match.group(2))
+        if not ok or skipped:
+            print("\n".join(comments + [line]), flush=True)
+        comments = []
+    if status != 0 and count.failed == failed_before:
+        count.one(name, False, output[-4000:])
+
+
+def run_pytest(count, names, long):
+    result = os.path.join(BUILD, "pytest.xml")
+    command = ["/usr/bin/python3", "-m", "pytest", "-q", "-x" if os.environ.get("CHECK_STOP") else "-q", "--junitxml", result,
+               "-p", "no:cacheprovider", "-rs", "--tb=short", "tests/system"]
+    if names:
+        command += ["-k", " or ".join(names)]
+    if not long:
+        command += ["-m", "not long"]
+    if os.path.exists(result):
+        os.remove(result)
+    status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
+    if not os.path.exists(result):
+        count.one("tests/system", status == 5, f"pytest ended with {status}")
+        return
+    for suite in ET.parse(result).getroot().iter("testsuite"):
+        tests, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+        failed = int(suite.get("failures")) + int(suite.get("errors"))
+        count.add(tests - skipped - failed, failed, skipped)
+        for case in suite.iter("testcase"):
+            if case.find("failure") is not None or case.find("error") is not None:
+                count.failures.append(case.get("name"))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    count, started = Count(), time.monotonic()
+
+    if not options.names:
+        heading("tidiness", started)
+        for tool in sorted(glob.glob("tools/check-*")):
+            status, output = run([tool], 600)
+            count.one(tool, status == 0, output)
+    heading("unit tests", started)
+    for program in ("unit-sim", "unit-uv"):
+        path = os.path.join(BUILD, program)
+        if os.path.exists(path):
+            run_tap(count, program, [path, *options.names], 1500)
+    if not options.names:
+        heading("fuzz targets replayed", started)
+        for path in sorted(glob.glob(f"{BUILD}/fuzz-*")):
+            if os.path.isfile(path) and os.access(path, os.X_OK):
+                status, output = run([path, f"tests/corpus/{os.path.basename(path)[5:]}"], 600)
+                count.one(os.path.basename(path), status == 0, output[-4000:])
+        simulate = f"{BUILD}/simulate"
+        if os.path.exists(simulate):
+            seeds = "1..20000" if options.long else "1..300"
+            heading(f"simulator, seeds {seeds}", started)
+            status, output = run([simulate, "--seeds", seeds], 7200)
+            print(output.strip().splitlines()[-1] if output.strip() else "", flush=True)
+            count.one("simulate", status == 0, output[-4000:])
+    if not options.fast and glob.glob("tests/system/test_*.py"):
+        heading("system tests", started)
+        run_pytest(count, options.names, options.long)
+    heading("end", started)
+    for name in count.failures:
+        print(f"failed: {name}")
+    print(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped")
+    return 1 if count.failed or not count.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
