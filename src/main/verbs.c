@@ -10,7 +10,8 @@
 const struct verb verbs[] = {
     {"serve", NULL, NULL, verb_serve, NULL, "run the server",
      "Without a configuration file the server keeps mail in the embedded store under\n.Ar DIR\n"
-     "and listens on loopback at N+25 (SMTP), N+24 (LMTP), N+43 (IMAP), N+93 (IMAPS),\nN+10 (POP3), N+95 (POP3S) and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
+     "and listens on loopback at N+25 (SMTP), N+24 (LMTP), N+43 (IMAP), N+93 (IMAPS),\n"
+     "N+10 (POP3), N+95 (POP3S) and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
      "configuration, the certificates and the log file anew; SIGUSR2 hands over to a new\nprogram at the same path without refusing a connection.",
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "where the ports begin without a configuration file; default 2000"},
       {"--loops", "loops", ARGUMENT_NUMBER, "N", false, false, "event loops; default: one per core"}}},
@@ -45,7 +46,8 @@ const struct verb verbs[] = {
     {"account", "load", "account.load", NULL, "line problem added failed", "add many accounts from lines of JSON",
      "Each line is an object such as\n"
      ".Ql {\\(dqaddress\\(dq:\\(dquser@example.jp\\(dq,\\(dqpassword\\(dq:\\(dq...\\(dq,\\(dqquota\\(dq:\\(dq5G\\(dq} .\n"
-     "A password with a scheme prefix is stored as it is; one without is hashed with argon2id, which takes tens of\nmilliseconds each. Lines that fail are told with their number and the others are loaded.",
+     "A password with a scheme prefix is stored as it is; one without is hashed with argon2id, which takes tens of\n"
+     "milliseconds each. Lines that fail are told with their number and the others are loaded.",
      {{"FILE", "file", ARGUMENT_PATH, NULL, true, false, "the lines"},
       {"--update", "update", ARGUMENT_FLAG, NULL, false, false, "change accounts that exist already"}}},
     {"account", "digest", "account.digest", NULL, "address digest sequence", "show the digest of an account's mailboxes",
@@ -69,7 +71,8 @@ const struct verb verbs[] = {
     {"alias", "remove", "alias.remove", NULL, NULL, "remove an alias", NULL, {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}}},
 
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
-     "Dates and flags are kept: mbox has them in\n.Dq From\nlines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords,\n"
+     "Dates and flags are kept: mbox has them in\n.Dq From\n"
+     "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords,\n"
      ".eml files in their modification times. Maildir++ folders become mailboxes.",
      {{"KIND", "kind", ARGUMENT_TEXT, NULL, true, false, "mbox, maildir or eml"},
       {"PATH", "path", ARGUMENT_PATH, NULL, true, false, "a file (mbox, eml) or a folder (maildir, eml)"},

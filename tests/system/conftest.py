@@ -1,0 +1,161 @@
+"""A real server for system tests: the sanitized program, on ports of its own, in a folder of its own."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ.get("TAYORI_PROGRAM", ROOT / "build-check" / "tayori"))
+TESTDATA = pathlib.Path(os.environ.get("TAYORI_TESTDATA", ROOT.parent / "shared" / "testdata"))
+PASSWORD = "correct horse 馬"
+START_TIMEOUT_S = 30
+PORT_OFFSETS = {"smtp": 25, "lmtp": 24, "imap": 43, "imaps": 93, "pop3": 10, "pop3s": 95, "http": 80}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; only with ./check --long")
+
+
+def free_port_base():
+    """A base whose ports are all free now. Derived from the process id, so that two runs do not meet."""
+    base = 10000 + os.getpid() % 400 * 100
+    while True:
+        try:
+            for offset in PORT_OFFSETS.values():
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", base + offset))
+            return base
+        except OSError:
+            base = base + 100 if base < 60000 else 10000
+
+
+class Server:
+    def __init__(self, folder, options=(), config=None):
+        self.folder = pathlib.Path(folder)
+        self.base = free_port_base()
+        self.options, self.config = list(options), config
+        self.process = None
+        self.log = self.folder.parent / (self.folder.name + ".log")
+
+    def port(self, name):
+        return self.base + PORT_OFFSETS[name]
+
+    def command(self, *words, stdin=None, check=True, json_rows=False):
+        """Runs `tayori words`; its standard output, or the rows of --json."""
+        line = [str(PROGRAM), *map(str, words), "--dir", str(self.folder)] + (["--json"] if json_rows else [])
+        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=600)
+        if check:
+            assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+            return [json.loads(row) for row in done.stdout.splitlines()] if json_rows else done.stdout
+        return done
+
+    def start(self):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        how = ["--config", str(self.config)] if self.config else ["--port-base", str(self.base)]
+        log = open(self.log, "ab")
+        self.process = subprocess.Popen([str(PROGRAM), "serve", "--dir", str(self.folder), *how, *self.options], stdout=log, stderr=log,
+                                        stdin=subprocess.DEVNULL)
+        self.wait_ready()
+        return self
+
+    def wait_ready(self, port=None):
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log_text()[-4000:]}")
+            try:
+                with socket.create_connection(("127.0.0.1", port or self.port("http")), timeout=1) as probe:
+                    probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    if b"200" in probe.recv(100):
+                        return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, f"not ready:\n{self.log_text()[-4000:]}"
+            time.sleep(0.02)
+
+    def stop(self):
+        """An orderly stop; what the sanitizers found fails the test."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"no end after SIGTERM:\n{self.log_text()[-4000:]}")
+        code = self.process.returncode if self.process else 0
+        self.process = None
+        assert code == 0, f"the server ended with {code}:\n{self.log_text()[-6000:]}"
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def log_text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def metrics(self):
+        with socket.create_connection(("127.0.0.1", self.port("http"))) as s:
+            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            data = b""
+            while piece := s.recv(65536):
+                data += piece
+        return data.decode()
+
+    def add_domain(self, name="example.test"):
+        self.command("domain", "add", name)
+
+    def add_account(self, address, password=PASSWORD, *options):
+        # A clear password under a scheme: hashing under sanitizers costs a second each.
+        self.command("account", "add", address, "--password-stdin", *options, stdin="{PLAIN}" + password + "\n")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "var"
+
+
+@pytest.fixture
+def new_server(tmp_path):
+    """A function that makes servers; all are ended at the end."""
+    made = []
+
+    def make(name="var", **options):
+        server = Server(tmp_path / name, **options)
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        if server.process:
+            server.stop()
+
+
+@pytest.fixture
+def server(new_server):
+    """A running server with the domain example.test and the account hanako@example.test."""
+    server = new_server().start()
+    server.add_domain()
+    server.add_account("hanako@example.test")
+    return server
+
+
+def need(program):
+    if not shutil.which(program):
+        pytest.fail(f"{program} is not installed: tools/install-packages test")
+    return program
+
+
+def testdata(path):
+    folder = TESTDATA / path
+    if not folder.exists():
+        pytest.skip(f"no shared test data here: {path}")
+    return folder

@@ -1,0 +1,89 @@
+"""The configuration file: every error with file, line and what was expected; reload."""
+import signal
+import socket
+import ssl
+import subprocess
+
+from conftest import PROGRAM, free_port_base
+from mail import wait_for
+
+GOOD = """
+server {{ name = "mx.example.test" }}
+log {{ format = "json" }}
+smtp {{ message = "1M" }}
+listener "smtp" {{ protocol = "smtp" address = "127.0.0.1" port = {smtp} tls = "starttls" }}
+listener "imaps" {{ protocol = "imap" address = "127.0.0.1" port = {imaps} tls = "implicit" }}
+listener "metrics" {{ protocol = "http" address = "127.0.0.1" port = {http} }}
+"""
+
+
+def check(path):
+    return subprocess.run([str(PROGRAM), "config", "check", "--config", str(path)], capture_output=True, text=True)
+
+
+def test_all_errors_are_told_with_their_lines(tmp_path):
+    path = tmp_path / "tayori.conf"
+    path.write_text('server { loops = "many" }\nsmtp {\n  message = "1"\n  hops = "7x"\n}\nlog { level = "loud" }\n'
+                    'listener "a" { protocol = "gopher" address = "nowhere" port = 99999 }\n')
+    done = check(path)
+    assert done.returncode == 1
+    for line, text in ((1, "server.loops"), (3, "smtp.message"), (4, "smtp.hops"), (6, "log.level"), (7, "protocol"), (7, "address"), (7, "port")):
+        assert any(error.startswith(f"{path}:{line}:") and text in error and "expected" in error for error in done.stderr.splitlines()), (line, text, done.stderr)
+
+
+def test_unknown_key_and_unreadable_file(tmp_path):
+    path = tmp_path / "tayori.conf"
+    path.write_text('server { nmae = "x" }\n')
+    assert "nmae" in check(path).stderr and ":1:" in check(path).stderr
+    assert check(tmp_path / "absent").returncode == 1
+
+
+def test_shown_configuration_can_be_read_back(tmp_path):
+    path = tmp_path / "tayori.conf"
+    shown = subprocess.run([str(PROGRAM), "config", "show", "--dir", str(tmp_path / "var")], capture_output=True, text=True, check=True).stdout
+    path.write_text(shown)
+    assert check(path).returncode == 0
+    again = subprocess.run([str(PROGRAM), "config", "show", "--dir", str(tmp_path / "var"), "--config", str(path)], capture_output=True, text=True, check=True).stdout
+    assert again == shown
+
+
+def serve(new_server, tmp_path, text):
+    base = free_port_base()
+    path = tmp_path / "tayori.conf"
+    path.write_text(text.format(smtp=base + 25, imaps=base + 93, http=base + 80))
+    server = new_server(config=path)
+    server.base = base
+    return server.start()
+
+
+def certificate_of(server):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", server.port("imaps"))) as plain, context.wrap_socket(plain) as tls:
+        return tls.getpeercert(binary_form=True)
+
+
+def test_reload_takes_new_certificates_for_new_connections(new_server, tmp_path):
+    server = serve(new_server, tmp_path, GOOD)
+    before = certificate_of(server)
+    for name in ("certificate.pem", "key.pem"):
+        (server.folder / name).unlink()
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: certificate_of(server) != before)
+    assert '"config_reloaded"' in server.log_text()
+
+
+def test_reload_with_errors_changes_nothing(new_server, tmp_path):
+    server = serve(new_server, tmp_path, GOOD)
+    server.config.write_text("nonsense")
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "config_refused" in server.log_text())
+    certificate_of(server)
+
+
+def test_message_limit_of_the_file_is_announced(new_server, tmp_path):
+    server = serve(new_server, tmp_path, GOOD)
+    with socket.create_connection(("127.0.0.1", server.port("smtp"))) as s:
+        s.recv(1000)
+        s.sendall(b"EHLO a\r\n")
+        assert b"SIZE 1048576" in s.recv(4000)
