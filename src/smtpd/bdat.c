@@ -17,7 +17,8 @@ MAY_YIELD static bool read_chunk(struct session *s, uint64_t size_bytes, bool is
     while (size_bytes > 0) {
         view piece;
         size_t max_bytes = size_bytes < WIRE_OUTPUT_FULL_BYTES ? (size_t)size_bytes : WIRE_OUTPUT_FULL_BYTES;
-        result code = wire_bytes(&s->wire, max_bytes, clock_in(session_options(s)->data_timeout_ms), &piece, &fault);
+        millis deadline = is_kept ? message_deadline(s) : clock_in(session_options(s)->data_timeout_ms);
+        result code = wire_bytes(&s->wire, max_bytes, deadline, &piece, &fault);
         if (code != OK) {
             session_break(s, code, &fault);
             return false;

@@ -18,7 +18,7 @@ MAY_YIELD static result read_data(struct session *s, struct fault *fault)
     wire_data_begin(&s->wire);
     for (;;) {
         view piece;
-        result code = wire_data(&s->wire, clock_in(session_options(s)->data_timeout_ms), &piece, fault);
+        result code = wire_data(&s->wire, message_deadline(s), &piece, fault);
         if (code != OK) return code;
         message_piece(s, piece);
         if (s->transaction.received_bytes > bytes_max) return TOO_BIG;

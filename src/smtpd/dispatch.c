@@ -40,8 +40,7 @@ static enum smtp_status_name check_command(struct session *s, const struct smtp_
 /* Somebody who only talks uses up the patience meant for errors. */
 static void count_idle(struct session *s)
 {
-    if (++s->idle_command_count <= session_options(s)->idle_commands_max) return;
-    if (++s->error_count >= session_options(s)->errors_max) session_reply(s, SMTP_TOO_MANY_ERRORS, VIEW_EMPTY);
+    if (++s->idle_command_count > session_options(s)->idle_commands_max) session_count_error(s);
 }
 
 MAY_YIELD static void run_refused(struct session *s, const struct smtp_command *command)

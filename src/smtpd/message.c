@@ -54,6 +54,11 @@ void message_condemn(struct session *s, enum smtp_status_name verdict)
     if (s->transaction.scan.verdict == SMTP_SAVED) s->transaction.scan.verdict = verdict;
 }
 
+millis message_deadline(const struct session *s)
+{
+    return millis_min(clock_in(session_options(s)->data_timeout_ms), s->transaction.deadline);
+}
+
 void message_begin(struct session *s)
 {
     const struct smtpd_options *options = session_options(s);
@@ -61,6 +66,7 @@ void message_begin(struct session *s)
     buf trace CLEANUP(buf_done) = BUF_INIT;
     message_scan_init(&t->scan, options->header_bytes_max, t->body == SMTP_BODY_BINARYMIME ? 0 : options->line_bytes_max,
                       options->hops_max);
+    t->deadline = clock_in(options->message_timeout_ms);
     t->draft = draft_new(s->smtpd->intake.accounts, t->message, options->message_bytes_max + SMTP_TRACE_BYTES_MAX);
     buf_reserve(&trace, 512);
     append_trace(&trace, s);
@@ -77,6 +83,7 @@ void message_piece(struct session *s, view piece)
         keep(s, piece);
     else
         drop_draft(s);
+    if (coroutine_is_overdue()) coroutine_pause();
 }
 
 static void tell_received(const struct session *s)
@@ -139,7 +146,9 @@ void message_finish(struct session *s)
     if (summary == SMTP_SAVED) {
         if (s->has_unsent_success && session_flush(s) != OK) return;
         tell_received(s);
+        int64_t begun_us = clock_now_us();
         delivery_run(&order, clock_in(session_options(s)->delivery_timeout_ms), s->arena);
+        metric_observe_us(METRIC_SMTP_DELIVERY, clock_now_us() - begun_us);
         summary = delivery_summary(&order);
     } else {
         condemn_recipients(s, summary);

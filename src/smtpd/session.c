@@ -74,6 +74,7 @@ void session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream 
     timer_init(&s->idle_timer, idle_too_long);
     list_append(&home->sessions, &s->node);
     atomic_fetch_add(&s->smtpd->session_count, 1);
+    metric_add(METRIC_CONNECTIONS, 1);
     EVENT_EMIT(SMTP_CONNECTED, EVENT_ID("session", s->id), EVENT_TEXT("service", kind == SMTPD_LMTP ? VIEW("lmtp") : VIEW("smtp")),
                EVENT_TEXT("peer", address_text(&s->peer, peer)));
     session_spawn(s, session_greet);
@@ -86,6 +87,7 @@ MAY_YIELD static void session_end(struct session *s)
                EVENT_NUMBER("messages", s->message_count), EVENT_NUMBER("errors", s->error_count),
                EVENT_NUMBER("bytes_in", s->wire.bytes_in), EVENT_NUMBER("bytes_out", s->wire.bytes_out));
     if (s->kind == SMTPD_MX) connection_limit_leave(&s->smtpd->connections, &s->peer);
+    metric_add(METRIC_CONNECTIONS, -1);
     list_remove(&s->node);
     wire_done(&s->wire);
     buf_done(&s->hello);
@@ -182,7 +184,12 @@ void session_reply(struct session *s, enum smtp_status_name status, view text)
 {
     smtp_reply_append(&s->wire.output, status, text);
     if (smtp_status(status)->code == 421) close_after_reply(s, "refused");
-    if (!is_error(status) || s->is_closing || ++s->error_count < errors_max(s)) return;
+    if (is_error(status)) session_count_error(s);
+}
+
+void session_count_error(struct session *s)
+{
+    if (s->is_closing || ++s->error_count < errors_max(s)) return;
     smtp_reply_append(&s->wire.output, SMTP_TOO_MANY_ERRORS, VIEW_EMPTY);
     close_after_reply(s, "too many errors");
 }

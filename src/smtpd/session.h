@@ -39,6 +39,7 @@ struct transaction {
     struct draft *draft;                 /* from DATA or the first BDAT on; NULL again once it is refused */
     bool in_chunks;
     uint64_t received_bytes;
+    millis deadline;                     /* of its last octet */
     struct message_scan scan;            /* its verdict is the message's */
 };
 
@@ -71,6 +72,8 @@ void session_stop(struct session *s);
 /* ---- replies: written to the wire, not sent ---- */
 /* Counts errors; an empty text is the standard one. A 421 closes the session. */
 void session_reply(struct session *s, enum smtp_status_name status, view text);
+/* One error, or one idle command too many; the last one that is borne closes the session. */
+void session_count_error(struct session *s);
 /* A refusal with its reason for the log. */
 void session_refuse(struct session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault);
 MAY_YIELD NODISCARD result session_flush(struct session *s);
@@ -92,6 +95,8 @@ MAY_YIELD void message_begin(struct session *s);
 MAY_YIELD void message_piece(struct session *s, view piece);
 /* Delivers, answers (LMTP: once per recipient), and ends the transaction. */
 MAY_YIELD void message_finish(struct session *s);
+/* Until when the next piece must come. */
+millis message_deadline(const struct session *s);
 void message_condemn(struct session *s, enum smtp_status_name verdict);
 static inline enum smtp_status_name message_verdict(const struct session *s) { return s->transaction.scan.verdict; }
 

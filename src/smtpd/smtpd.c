@@ -24,6 +24,7 @@ struct smtpd_options smtpd_default_options(void)
         .connections_per_address_max = 100,
         .command_timeout_ms = 300 * 1000,
         .data_timeout_ms = 180 * 1000,
+        .message_timeout_ms = 3600 * 1000,
         .delivery_timeout_ms = 60 * 1000,
     };
 }

@@ -33,6 +33,7 @@ struct smtpd_options {
     unsigned connections_per_address_max; /* open at once from one IPv4 address or IPv6 /64; SMTP only; 0: no limit */
     int64_t command_timeout_ms;          /* RFC 5321 §4.5.3.2.7 */
     int64_t data_timeout_ms;             /* between two pieces of data */
+    int64_t message_timeout_ms;          /* from the first octet of a message to its last */
     int64_t delivery_timeout_ms;         /* until a message must be durable; below the 10 minutes of §4.5.3.2.6 */
 };
 struct smtpd_options smtpd_default_options(void);

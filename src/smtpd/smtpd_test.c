@@ -280,6 +280,7 @@ static struct smtpd_options small_options(void)
     options.recipients_max = 2;
     options.messages_max = 2;
     options.connections_per_address_max = 2;
+    options.message_timeout_ms = 600 * 1000;
     return options;
 }
 
@@ -342,6 +343,14 @@ TEST(smtpd_ends_silent_sessions_and_forgets_half_a_message)
     EXPECT_NUMBER(smtpd_sessions(o->smtpd), 0);
     expect_inbox(o, "a@example.test", 0, VIEW(""));
     post_office_close(o);
+}
+
+TEST(smtpd_ends_messages_that_drip)
+{
+    char transcript[1024] = BEGIN "C: DATA\nS: 354 *\n";
+    for (int i = 0; i < 7; i++) strcat(transcript, "C: x\nW: 100000\n");
+    strcat(transcript, "S: 421 4.4.2 *\nE:\n");
+    try_small(transcript);
 }
 
 static void stop_inside(void *argument)
