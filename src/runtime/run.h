@@ -13,7 +13,7 @@ struct run_options {
 
 /*
  * Starts all loops, runs main_coroutine(argument) as a coroutine on loop 0, and returns when it has returned, all scopes
- * are empty and the loops have ended. The calling thread becomes loop 0's.
+ * are empty and the loops have ended. What still runs when it returns is cancelled. The calling thread becomes loop 0's.
  */
 NODISCARD result run_loops(const struct run_options *options, void (*main_coroutine)(void *argument), void *argument, struct fault *fault);
 

@@ -22,6 +22,7 @@ struct uv_face {
     bool counts_as_busy;           /* in uv_family.busy, while stopping */
     buf scratch;                   /* for sealed TLS output, lent to one stream at a time */
     atomic_llong awake_since_us;   /* when this turn began; 0: asleep. For the watchdog */
+    struct signals *signals;       /* of loop 0; NULL before run_wait_signal() */
     pthread_t thread;
 };
 
@@ -29,6 +30,7 @@ struct uv_family {
     struct loops base;             /* first */
     atomic_bool stopping;
     atomic_uint busy;              /* loops that have coroutines */
+    struct workers *workers;
 };
 
 static inline struct uv_face *face_of(struct loop *l) { return (struct uv_face *)l; }
@@ -38,6 +40,8 @@ NODISCARD int face_open(struct uv_face *f, struct uv_family *family, unsigned in
 void face_close(struct uv_face *f);
 /* Runs turns on the calling thread until the family stops and no loop has coroutines. */
 void face_run(struct uv_face *f);
+/* Tasks linked by next, `newest` to `oldest`, posted at once. */
+void loop_post_chain(struct loop *target, struct task *newest, struct task *oldest);
 /* From any thread: at least one more turn begins soon. */
 void face_nudge(struct uv_face *f);
 /* The turn has begun: called where it may begin, in libuv's callbacks and after them. */

@@ -1,6 +1,7 @@
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/uv/face.h"
+#include "runtime/uv/signals.h"
 
 /*
  * A turn: sleep in libuv until input, a wake-up or the next timer; then tasks, timers, coroutines. libuv's callbacks
@@ -43,6 +44,7 @@ int face_open(struct uv_face *f, struct uv_family *family, unsigned index)
 
 void face_close(struct uv_face *f)
 {
+    signals_close(f);
     uv_close((uv_handle_t *)&f->wake, NULL);
     uv_close((uv_handle_t *)&f->timer, NULL);
     uv_close((uv_handle_t *)&f->prepare, NULL);
@@ -65,14 +67,16 @@ void face_nudge(struct uv_face *f)
     wake(f);
 }
 
-void loop_post(struct loop *target, struct task *t)
+void loop_post_chain(struct loop *target, struct task *newest, struct task *oldest)
 {
     struct uv_face *f = face_of(target);
     struct task *head = atomic_load_explicit(&f->inbox, memory_order_relaxed);
-    do t->next = head;
-    while (!atomic_compare_exchange_weak(&f->inbox, &head, t));
+    do oldest->next = head;
+    while (!atomic_compare_exchange_weak(&f->inbox, &head, newest));
     wake(f);
 }
+
+void loop_post(struct loop *target, struct task *t) { loop_post_chain(target, t, t); }
 
 static void run_tasks(struct uv_face *f)
 {

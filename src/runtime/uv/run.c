@@ -1,9 +1,12 @@
 #include "runtime/run.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "runtime/uv/face.h"
+#include "runtime/uv/watchdog.h"
+#include "runtime/uv/workers_private.h"
 
 enum { LOOPS_MAX = 256 };
 
@@ -34,6 +37,23 @@ static unsigned count_loops(const struct run_options *options)
     return count > LOOPS_MAX ? LOOPS_MAX : count;
 }
 
+static void family_open(struct uv_family *family, struct uv_face *faces)
+{
+    for (unsigned i = 0; i < family->base.count; i++) {
+        check(face_open(&faces[i], family, i) == 0);
+        family->base.at[i] = &faces[i].base;
+    }
+}
+
+static void family_run(struct uv_family *family, struct uv_face *faces)
+{
+    struct watchdog *watchdog = watchdog_start(&family->base);
+    for (unsigned i = 1; i < family->base.count; i++) thread_start(&faces[i].thread, thread_main, &faces[i]);
+    face_run(&faces[0]);
+    for (unsigned i = 1; i < family->base.count; i++) pthread_join(faces[i].thread, NULL);
+    watchdog_stop(watchdog);
+}
+
 result run_loops(const struct run_options *options, void (*run)(void *argument), void *argument, struct fault *fault)
 {
     unsigned count = count_loops(options);
@@ -41,17 +61,15 @@ result run_loops(const struct run_options *options, void (*run)(void *argument),
     struct uv_face *faces = calloc(count, sizeof *faces);
     check(faces && family.base.at);
     atomic_init(&family.busy, count);
-    for (unsigned i = 0; i < count; i++) {
-        check(face_open(&faces[i], &family, i) == 0);
-        family.base.at[i] = &faces[i].base;
-    }
+    signal(SIGPIPE, SIG_IGN);
+    family_open(&family, faces);
+    family.workers = workers_start(options);
     struct start s = {&family, run, argument};
     loop_enter(&faces[0].base);
     coroutine_spawn(loop_scope(&faces[0].base), "main", main_coroutine, &s);
     loop_leave(&faces[0].base);
-    for (unsigned i = 1; i < count; i++) check(pthread_create(&faces[i].thread, NULL, thread_main, &faces[i]) == 0);
-    face_run(&faces[0]);
-    for (unsigned i = 1; i < count; i++) pthread_join(faces[i].thread, NULL);
+    family_run(&family, faces);
+    workers_stop(family.workers);
     for (unsigned i = 0; i < count; i++) face_close(&faces[i]);
     free(faces);
     free(family.base.at);
