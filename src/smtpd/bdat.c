@@ -10,12 +10,13 @@ enum smtp_status_name bdat_check(const struct session *s, const struct smtp_comm
     return t->refused_count && !session_is_lmtp(s) ? SMTP_NO_VALID_RECIPIENT : SMTP_NEED_RECIPIENT;
 }
 
-/* False: the connection is over. */
+/* False: the connection is over. What was answered before is sent when the octets are waited for. */
 MAY_YIELD static bool read_chunk(struct session *s, uint64_t size_bytes, bool is_kept)
 {
     struct fault fault = {0};
     while (size_bytes > 0) {
         view piece;
+        if (!wire_has_input(&s->wire) && session_flush(s) != OK) return false;
         size_t max_bytes = size_bytes < WIRE_OUTPUT_FULL_BYTES ? (size_t)size_bytes : WIRE_OUTPUT_FULL_BYTES;
         millis deadline = is_kept ? message_deadline(s) : clock_in(session_options(s)->data_timeout_ms);
         result code = wire_bytes(&s->wire, max_bytes, deadline, &piece, &fault);

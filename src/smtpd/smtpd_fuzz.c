@@ -55,7 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_append(&input, view_make(data + 1, size - 1));
     converse(kind, buf_view(&input), 0, &whole);
     converse(kind, buf_view(&input), 1 + input.len / PIECES_MAX, &cut);
-    check(view_equal(buf_view(&whole), buf_view(&cut)));
+    bool is_same = view_equal(buf_view(&whole), buf_view(&cut));
+    if (!is_same) fprintf(stderr, "at once:\n" VIEW_FMT "\nin pieces:\n" VIEW_FMT "\n", VIEW_ARG(buf_view(&whole)), VIEW_ARG(buf_view(&cut)));
+    check(is_same);
     buf_done(&input);
     buf_done(&whole);
     buf_done(&cut);
