@@ -3,18 +3,21 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "formats/imap_name.h"
 
 enum { QUOTED_BYTES_MAX = 900 };   /* longer strings as literals: some clients read lines into 1,000 bytes */
 
 static bool fits_quotes(view text, bool is_utf8)
 {
+    bool is_ascii = true;
     if (text.len > QUOTED_BYTES_MAX) return false;
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.at[i];
-        if (c == 0 || c == '\r' || c == '\n' || (c >= 0x80 && !is_utf8)) return false;
+        if (c == 0 || c == '\r' || c == '\n') return false;
+        is_ascii &= c < 0x80;
     }
-    return true;
+    return is_ascii || (is_utf8 && utf8_is_valid(text));
 }
 
 static void write_quoted(buf *out, view text)

@@ -1,0 +1,126 @@
+/*
+ * AUTHENTICATE PLAIN and LOGIN: RFC 9051 §6.2.2, §6.2.3, RFC 4616, RFC 4959.
+ *
+ * After a good password the session goes to its account's home loop (session.c) and answers there, when the
+ * account is open: a store that is down is a NO and not a session that can do nothing.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "formats/sasl.h"
+#include "formats/transfer.h"
+#include "imapd/session.h"
+
+
+
+static void keep_tag(struct session *s, view tag)
+{
+    check(tag.len < sizeof s->tag);
+    memcpy(s->tag, tag.at, tag.len);
+    s->tag[tag.len] = 0;
+}
+
+/* Each failure costs the client some time, and after a few the connection. */
+MAY_YIELD static void refuse(struct session *s, struct reply *r, result code, const struct fault *fault)
+{
+    if (code != DENIED) {
+        reply_result(s, r, code, fault);
+        return;
+    }
+    (void)!coroutine_sleep(session_options(s)->login_failure_delay_ms);
+    bool is_told = fault->client_text[0] != 0;
+    reply_set(r, REPLY_NO, is_told ? "CONTACTADMIN" : "AUTHENTICATIONFAILED",
+              is_told ? arena_cstr(s->arena, view_of(fault->client_text)) : "Wrong user name or password");
+    if (++s->login_failure_count < session_options(s)->login_failures_max) return;
+    session_bye(s, "too many failed log-ins", "Too many failed log-ins");
+}
+
+MAY_YIELD static void log_in(struct session *s, view tag, const struct login *login, struct reply *r)
+{
+    struct fault fault = {0};
+    struct identity_account account;
+    result code = identity_authenticate(s->imapd->identity, login, session_store_deadline(s), s->arena, &account, &fault);
+    if (code != OK) {
+        refuse(s, r, code, &fault);
+        return;
+    }
+    s->account_id = account.id;
+    s->quota_bytes = account.quota_bytes;
+    s->is_logging_in = true;
+    keep_tag(s, tag);
+    r->kind = REPLY_NONE;
+}
+
+void session_finish_login(struct session *s)
+{
+    struct fault fault = {0};
+    struct reply r = {0};
+    s->is_logging_in = false;
+    result code = account_open(s->imapd->accounts, s->account_id, session_store_deadline(s), &s->account, &fault);
+    if (code == OK) {
+        s->state = SESSION_AUTHENTICATED;
+        buf_append(&r.code, VIEW("CAPABILITY "));
+        session_write_capabilities(s, &r.code);
+        r.text = "Logged in";
+    } else {
+        s->account = NULL;
+        reply_result(s, &r, code, &fault);
+    }
+    reply_write(s, view_of(s->tag), "Log-in", &r);
+    reply_done(&r);
+}
+
+static bool check_privacy(struct session *s, struct reply *r)
+{
+    if (session_may_log_in(s)) return true;
+    reply_set(r, REPLY_NO, "PRIVACYREQUIRED", "Start TLS first");
+    return false;
+}
+
+void imapd_login(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    if (!check_privacy(s, r)) return;
+    struct login login = {.user = c->login.user, .password = c->login.password, .protocol = "imap",
+                          .peer = stream_peer(s->wire.stream), .is_encrypted = session_has_tls(s)};
+    log_in(s, c->tag, &login, r);
+}
+
+/* The client's line after "+". False with a reply when it gave up or is gone. */
+MAY_YIELD static bool read_response(struct session *s, struct reply *r, view *ret_response)
+{
+    struct fault fault = {0};
+    wire_put(&s->wire, VIEW("+ \r\n"));
+    if (session_flush(s) != OK) return false;
+    result code = wire_line(&s->wire, SASL_PLAIN_LINE_BYTES_MAX, clock_in(session_options(s)->login_timeout_ms), ret_response, &fault);
+    if (code == TOO_BIG) {
+        reply_set(r, REPLY_BAD, "TOOBIG", "The response is too long");
+    } else if (code != OK) {
+        session_break(s, code, &fault);
+    } else if (view_equal(*ret_response, VIEW("*"))) {
+        reply_set(r, REPLY_BAD, "", "Given up");
+    } else {
+        return true;
+    }
+    return false;
+}
+
+void imapd_authenticate(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    buf message CLEANUP(buf_done) = BUF_INIT;
+    struct sasl_plain plain;
+    if (!view_equal_nocase(c->authenticate.mechanism, VIEW("PLAIN"))) {
+        reply_set(r, REPLY_NO, "CANNOT", "That mechanism is not supported");
+        return;
+    }
+    if (!check_privacy(s, r)) return;
+    view tag = arena_keep(s->arena, c->tag), response = c->authenticate.initial;
+    if (!c->authenticate.has_initial && !read_response(s, r, &response)) return;
+    if (!base64_decode(response, &message) || !sasl_plain_parse(buf_view(&message), &plain)) {
+        reply_set(r, REPLY_BAD, "", "That is no PLAIN response");
+    } else {
+        struct login login = {.user = plain.user, .password = plain.password, .authorization = plain.authorization,
+                              .protocol = "imap", .peer = stream_peer(s->wire.stream), .is_encrypted = session_has_tls(s)};
+        log_in(s, tag, &login, r);
+    }
+    if (message.len) explicit_bzero(message.at, message.len);
+}

@@ -1,0 +1,27 @@
+/* CAPABILITY: RFC 9051 §6.1.1. What is offered depends on the state of the session. */
+#include "imapd/session.h"
+
+static const char before_login[] = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE";
+
+/* One name to an extension that is in force once logged in. */
+static const char after_login[] =
+    "IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UIDPLUS CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE "
+    "CREATE-SPECIAL-USE MOVE UNSELECT ESEARCH SEARCHRES WITHIN CONDSTORE BINARY STATUS=SIZE UTF8=ACCEPT";
+
+void session_write_capabilities(struct session *s, buf *out)
+{
+    if (s->state != SESSION_NOT_AUTHENTICATED) {
+        buf_appendf(out, "%s APPENDLIMIT=%llu", after_login, (unsigned long long)session_options(s)->message_bytes_max);
+        return;
+    }
+    buf_append_cstr(out, before_login);
+    if (session_options(s)->tls && !session_has_tls(s)) buf_append(out, VIEW(" STARTTLS"));
+    buf_append(out, session_may_log_in(s) ? VIEW(" AUTH=PLAIN") : VIEW(" LOGINDISABLED"));
+}
+
+void imapd_capability(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    wire_put(&s->wire, VIEW("* CAPABILITY "));
+    session_write_capabilities(s, session_out(s));
+    wire_put(&s->wire, VIEW("\r\n"));
+}

@@ -1,0 +1,28 @@
+/* CLOSE and UNSELECT: RFC 9051 §6.4.1, §6.4.2. */
+#include "imapd/session.h"
+
+/* CLOSE expunges without telling, and ends the selection also when that fails. */
+void imapd_close(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct fault fault = {0};
+    struct outcome outcome;
+    uint32_t highest = mailbox_view_highest_uid(s->view);
+    struct mailbox *m = session_mailbox(s);
+    if (!s->is_read_only && highest && m) {
+        struct mailbox_info info;
+        mailbox_read_info(m, s->arena, &info);
+        struct imap_range all = {1, highest};
+        struct record record = {.kind = RECORD_EXPUNGE,
+                                .expunge = {.mailbox = info.number, .uids = {.ranges = &all, .count = 1}, .only_deleted = true}};
+        if (info.deleted) {
+            result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
+            reply_result(s, r, code, &fault);
+        }
+    }
+    session_unselect(s);
+}
+
+void imapd_unselect(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    session_unselect(s);
+}

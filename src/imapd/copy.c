@@ -1,0 +1,48 @@
+/* COPY, MOVE and their UID forms: RFC 9051 §6.4.7, §6.4.8; COPYUID: §7.1. */
+#include "imapd/session.h"
+
+static void write_copyuid(buf *out, const struct outcome *outcome)
+{
+    buf_appendf(out, "COPYUID %u ", outcome->uid_validity);
+    imap_set_write(out, &outcome->source_uids);
+    buf_append_byte(out, ' ');
+    imap_set_write(out, &outcome->result_uids);
+}
+
+/* MOVE tells its COPYUID before the EXPUNGEs (RFC 6851 §4.3), which sync.c tells. */
+static void answer(struct session *s, const struct imap_command *c, const struct outcome *outcome, struct reply *r)
+{
+    if (outcome->source_uids.count == 0) return;
+    if (c->verb == IMAP_COPY) {
+        write_copyuid(&r->code, outcome);
+        return;
+    }
+    buf *out = session_out(s);
+    buf_append(out, VIEW("* OK ["));
+    write_copyuid(out, outcome);
+    buf_append(out, VIEW("] Moved\r\n"));
+}
+
+void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct fault fault = {0};
+    struct outcome outcome = {0};
+    struct mailbox_info to;
+    struct imap_set named, uids;
+    view name;
+    if (session_mailbox_name(s, c->copy.mailbox, r, &name) != OK) return;
+    if (session_resolve(s, &c->copy.set, c->is_uid, r, &named) != OK) return;
+    if (session_uids_of(s, &named, c->is_uid, r, &uids) != OK || uids.count == 0) return;
+    struct mailbox *m = state_find(account_state(s->account), name);
+    if (m) mailbox_read_info(m, s->arena, &to);
+    if (!m || !to.is_selectable) {
+        reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
+        return;
+    }
+    struct record record = {.kind = RECORD_COPY,
+                            .copy = {.from = mailbox_view_mailbox(s->view), .to = to.number, .uids = uids, .moves = c->verb == IMAP_MOVE}};
+    result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
+    if (code == OK) code = outcome.code;
+    reply_result(s, r, code, &fault);
+    if (code == OK) answer(s, c, &outcome, r);
+}

@@ -1,0 +1,106 @@
+/*
+ * From a command's text to its answer: parse, check the state, act, tell what changed, answer.
+ */
+#include "base/check.h"
+#include "imapd/session.h"
+
+enum {
+    ANY = SESSION_NOT_AUTHENTICATED | SESSION_AUTHENTICATED | SESSION_SELECTED,
+    LOGGED_IN = SESSION_AUTHENTICATED | SESSION_SELECTED,
+};
+
+static const struct command_rule rules[IMAP_VERB_COUNT] = {
+    [IMAP_CAPABILITY] = {ANY, 0, imapd_capability},
+    [IMAP_NOOP] = {ANY, COMMAND_REFRESHES, imapd_noop},
+    [IMAP_LOGOUT] = {ANY, COMMAND_IS_QUIET, imapd_logout},
+    [IMAP_ID] = {ANY, 0, imapd_id},
+    [IMAP_STARTTLS] = {SESSION_NOT_AUTHENTICATED, 0, imapd_starttls},
+    [IMAP_AUTHENTICATE] = {SESSION_NOT_AUTHENTICATED, 0, imapd_authenticate},
+    [IMAP_LOGIN] = {SESSION_NOT_AUTHENTICATED, 0, imapd_login},
+    [IMAP_ENABLE] = {LOGGED_IN, 0, imapd_enable},
+    [IMAP_SELECT] = {LOGGED_IN, COMMAND_REFRESHES | COMMAND_IS_QUIET, imapd_select},
+    [IMAP_EXAMINE] = {LOGGED_IN, COMMAND_REFRESHES | COMMAND_IS_QUIET, imapd_select},
+    [IMAP_CREATE] = {LOGGED_IN, COMMAND_REFRESHES, imapd_create},
+    [IMAP_DELETE] = {LOGGED_IN, COMMAND_REFRESHES, imapd_delete},
+    [IMAP_RENAME] = {LOGGED_IN, COMMAND_REFRESHES, imapd_rename},
+    [IMAP_SUBSCRIBE] = {LOGGED_IN, 0, imapd_subscribe},
+    [IMAP_UNSUBSCRIBE] = {LOGGED_IN, 0, imapd_subscribe},
+    [IMAP_LIST] = {LOGGED_IN, COMMAND_REFRESHES, imapd_list},
+    [IMAP_LSUB] = {LOGGED_IN, COMMAND_REFRESHES, imapd_lsub},
+    [IMAP_NAMESPACE] = {LOGGED_IN, 0, imapd_namespace},
+    [IMAP_STATUS] = {LOGGED_IN, COMMAND_REFRESHES, imapd_status},
+    [IMAP_APPEND] = {LOGGED_IN, 0, imapd_append},
+    [IMAP_IDLE] = {LOGGED_IN, COMMAND_REFRESHES, imapd_idle},
+    [IMAP_CHECK] = {SESSION_SELECTED, COMMAND_REFRESHES, imapd_check},
+    [IMAP_CLOSE] = {SESSION_SELECTED, COMMAND_IS_QUIET, imapd_close},
+    [IMAP_UNSELECT] = {SESSION_SELECTED, COMMAND_IS_QUIET, imapd_unselect},
+    [IMAP_EXPUNGE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_expunge},
+    [IMAP_SEARCH] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_search},
+    [IMAP_FETCH] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_fetch},
+    [IMAP_STORE] = {SESSION_SELECTED, COMMAND_USES_NUMBERS | COMMAND_WRITES, imapd_store},
+    [IMAP_COPY] = {SESSION_SELECTED, 0, imapd_copy},
+    [IMAP_MOVE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_copy},
+};
+
+/* False with a reply when the command cannot be run now. */
+MAY_YIELD static bool may_run(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    const struct command_rule *rule = &rules[c->verb];
+    struct fault fault = {0};
+    if (!(rule->states & s->state)) {
+        const char *text = s->state == SESSION_NOT_AUTHENTICATED      ? "Log in first"
+                           : rule->states & SESSION_NOT_AUTHENTICATED ? "You are logged in already"
+                                                                      : "Select a mailbox first";
+        reply_set(r, REPLY_BAD, "CLIENTBUG", text);
+        return false;
+    }
+    if ((rule->flags & COMMAND_WRITES) && s->is_read_only) {
+        reply_set(r, REPLY_NO, "READ-ONLY", "The mailbox was opened with EXAMINE");
+        return false;
+    }
+    if ((rule->flags & COMMAND_REFRESHES) && s->account) {
+        result code = session_refresh(s, &fault);
+        reply_result(s, r, code, &fault);
+        return code == OK;
+    }
+    return true;
+}
+
+MAY_YIELD static void run(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    const struct command_rule *rule = &rules[c->verb];
+    if (may_run(s, c, r)) rule->run(s, c, r);
+    bool tells = s->state == SESSION_SELECTED && r->kind != REPLY_NONE && !(rule->flags & COMMAND_IS_QUIET);
+    if (tells && !s->is_closing) session_sync(s, c->is_uid || !(rule->flags & COMMAND_USES_NUMBERS));
+}
+
+/* The command cannot be understood. */
+static void refuse(struct session *s, view text, result code, const struct fault *fault)
+{
+    struct reply r = {.kind = REPLY_BAD, .text = fault->client_text};
+    view tag;
+    if (code == TOO_BIG) buf_append_cstr(&r.code, "TOOBIG");
+    reply_write(s, imap_parse_tag(text, &tag) ? tag : VIEW("*"), "Command", &r);
+    reply_done(&r);
+    if (++s->error_count >= session_options(s)->errors_max || (s->state == SESSION_NOT_AUTHENTICATED && s->error_count > 3))
+        session_bye(s, "too many errors", "Too many commands that make no sense");
+}
+
+void session_run_command(struct session *s, view text, bool is_append)
+{
+    struct imap_command command;
+    struct fault fault = {0};
+    struct reply r = {0};
+    result code = imap_parse_command(text, s->arena, &command, &fault);
+    bool joins_appends = code == OK && command.verb == IMAP_APPEND;
+    if (!joins_appends) session_finish_appends(s);
+    if (code != OK || (command.verb == IMAP_APPEND) != is_append) {
+        if (code == OK) fault_tell(&fault, "Expected a literal");
+        refuse(s, text, code, &fault);
+        return;
+    }
+    s->error_count = 0;
+    run(s, &command, &r);
+    if (!s->is_broken) reply_write(s, command.tag, imap_verb_name(command.verb), &r);
+    reply_done(&r);
+}

@@ -1,0 +1,193 @@
+/*
+ * FETCH and UID FETCH: RFC 9051 §6.4.5, §7.5.2, RFC 7162 §3.1.4.
+ *
+ * Flags, UIDs, dates, sizes and mod-sequences come from the rows; the rest is fetch_message.c's. \Seen is set for all
+ * messages of the command in one record before the first answer.
+ */
+#include "imapd/fetch.h"
+
+#include "base/check.h"
+#include "formats/date.h"
+#include "formats/imap_write.h"
+
+bool fetch_is_row_item(enum imap_fetch_kind kind)
+{
+    return kind <= IMAP_FETCH_MODSEQ;
+}
+
+_Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 4, "the kinds that a row answers come first");
+
+/* Reading it marks it as seen (RFC 9051 §6.4.5). */
+static bool marks_seen(const struct imap_fetch_item *item)
+{
+    if (item->kind == IMAP_FETCH_RFC822 || item->kind == IMAP_FETCH_RFC822_TEXT) return true;
+    return (item->kind == IMAP_FETCH_SECTION || item->kind == IMAP_FETCH_BINARY) && !item->is_peek;
+}
+
+static bool needs_structure(const struct imap_fetch_item *item)
+{
+    if (item->kind == IMAP_FETCH_BODY || item->kind == IMAP_FETCH_BODYSTRUCTURE) return true;
+    return item->kind >= IMAP_FETCH_SECTION && item->section.part_count > 0;
+}
+
+static bool plan(struct fetch *f)
+{
+    bool sets_seen = false;
+    for (size_t i = 0; i < f->item_count; i++) {
+        const struct imap_fetch_item *item = &f->items[i];
+        f->tells_uid |= item->kind == IMAP_FETCH_UID;
+        f->tells_flags |= item->kind == IMAP_FETCH_FLAGS;
+        f->tells_modseq |= item->kind == IMAP_FETCH_MODSEQ;
+        f->needs_message |= !fetch_is_row_item(item->kind);
+        f->needs_whole |= needs_structure(item);
+        sets_seen |= marks_seen(item);
+    }
+    if (f->tells_modseq || f->has_changed_since) f->s->has_condstore = true;
+    return sets_seen && !f->s->is_read_only;
+}
+
+/* ---- \Seen ---- */
+
+MAY_YIELD static result gather_unseen(void *argument, uint32_t number, const struct row *rows, size_t count)
+{
+    struct imap_set_builder *unseen = argument;
+    for (size_t i = 0; i < count; i++)
+        if (!row_is_gone(&rows[i]) && !(rows[i].flags & ROW_SEEN)) imap_set_builder_add(unseen, rows[i].uid);
+    return OK;
+}
+
+/* A message can be read though its flag cannot be set: the failure goes into the log alone. */
+MAY_YIELD static result mark_seen(struct fetch *f, const struct imap_set *set, struct imap_set_builder *unseen)
+{
+    struct session *s = f->s;
+    struct fault fault = {0};
+    struct outcome outcome;
+    struct reply unused = {0};
+    result code = session_walk(s, set, f->by_uid, gather_unseen, unseen);
+    struct imap_set uids = imap_set_builder_set(unseen);
+    if (code != OK || uids.count == 0) return code;
+    struct record record = {.kind = RECORD_FLAGS,
+                            .flags = {.mailbox = mailbox_view_mailbox(s->view), .uids = uids, .change = FLAGS_ADD,
+                                      .flags = {.system = ROW_SEEN}, .unchanged_since = UINT64_MAX}};
+    code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
+    if (code == OK && outcome.code == OK) {
+        mailbox_view_knows(s->view, outcome.modseq);
+        f->made_seen = uids;
+    }
+    reply_result(s, &unused, code, &fault);
+    reply_done(&unused);
+    return OK;
+}
+
+/* ---- answers from rows ---- */
+
+static void write_number_item(buf *out, const char *name, uint64_t number)
+{
+    buf_append_cstr(out, name);
+    buf_append_u64(out, number);
+}
+
+void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const struct row *row)
+{
+    buf *out = session_out(f->s);
+    switch (kind) {
+    case IMAP_FETCH_FLAGS:
+        buf_append(out, VIEW("FLAGS ("));
+        session_write_flags(f->s, session_mailbox(f->s), row);
+        buf_append_byte(out, ')');
+        break;
+    case IMAP_FETCH_UID: write_number_item(out, "UID ", row->uid); break;
+    case IMAP_FETCH_RFC822_SIZE: write_number_item(out, "RFC822.SIZE ", row->size_bytes); break;
+    case IMAP_FETCH_MODSEQ:
+        write_number_item(out, "MODSEQ (", row->modseq);
+        buf_append_byte(out, ')');
+        break;
+    case IMAP_FETCH_INTERNALDATE:
+        buf_append(out, VIEW("INTERNALDATE \""));
+        date_imap_append(out, (struct date){.at = row->internal_date});
+        buf_append_byte(out, '"');
+        break;
+    default: unreachable();
+    }
+}
+
+void fetch_begin_line(struct fetch *f, uint32_t number, const struct row *row)
+{
+    buf *out = session_out(f->s);
+    buf_reserve(out, 256);
+    buf_append(out, VIEW("* "));
+    buf_append_u64(out, number);
+    buf_append(out, VIEW(" FETCH ("));
+    if (f->by_uid && !f->tells_uid) write_number_item(out, "UID ", row->uid);
+    bool space = f->by_uid && !f->tells_uid;
+    if (f->has_changed_since && !f->tells_modseq) {
+        if (space) buf_append_byte(out, ' ');
+        fetch_write_row_item(f, IMAP_FETCH_MODSEQ, row);
+        space = true;
+    }
+    if (f->made_seen.count && !f->tells_flags && imap_set_has(&f->made_seen, row->uid)) {
+        if (space) buf_append_byte(out, ' ');
+        fetch_write_row_item(f, IMAP_FETCH_FLAGS, row);
+        space = true;
+    }
+    if (space) buf_append_byte(out, ' ');
+}
+
+static void write_row(struct fetch *f, uint32_t number, const struct row *row)
+{
+    buf *out = session_out(f->s);
+    fetch_begin_line(f, number, row);
+    for (size_t i = 0; i < f->item_count; i++) {
+        if (i) buf_append_byte(out, ' ');
+        fetch_write_row_item(f, f->items[i].kind, row);
+    }
+    buf_append(out, VIEW(")\r\n"));
+}
+
+MAY_YIELD static result fetch_rows(void *argument, uint32_t number, const struct row *rows, size_t count)
+{
+    struct fetch *f = argument;
+    for (size_t i = 0; i < count; i++) {
+        const struct row *row = &rows[i];
+        if (row_is_gone(row)) {
+            f->met_gone = true;
+            continue;
+        }
+        if (f->has_changed_since && row->modseq <= f->changed_since) continue;
+        if (!f->needs_message) {
+            write_row(f, number + (uint32_t)i, row);
+            continue;
+        }
+        result code = fetch_write_message(f, number + (uint32_t)i, row);
+        if (code == OK) code = session_breathe(f->s);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
+static void answer(struct fetch *f, struct reply *r)
+{
+    reply_result(f->s, r, f->code, &f->fault);
+    if (r->kind != REPLY_OK) return;
+    if (f->met_unknown_encoding) {
+        reply_set(r, REPLY_NO, "UNKNOWN-CTE", "Some parts have an encoding that is not known here");
+    } else if (f->met_gone) {
+        reply_set(r, REPLY_OK, "EXPUNGEISSUED", "Some of the messages have been expunged");
+    }
+}
+
+void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct fetch *f = arena_new_struct(s->arena, struct fetch);
+    struct imap_set_builder unseen = IMAP_SET_BUILDER_INIT;
+    struct imap_set set;
+    *f = (struct fetch){.s = s, .items = c->fetch.items, .item_count = c->fetch.item_count, .by_uid = c->is_uid,
+                        .has_changed_since = c->fetch.has_changed_since, .changed_since = c->fetch.changed_since};
+    bool sets_seen = plan(f);
+    if (session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
+    result code = sets_seen ? mark_seen(f, &set, &unseen) : OK;
+    if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
+    reply_result(s, r, code, NULL);
+    answer(f, r);
+    imap_set_builder_done(&unseen);
+}

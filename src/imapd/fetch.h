@@ -1,0 +1,30 @@
+/*
+ * fetch: one FETCH command under way, shared by fetch.c (rows) and fetch_message.c (what needs the bytes).
+ */
+#pragma once
+
+#include "imapd/session.h"
+
+struct fetch {
+    struct session *s;
+    const struct imap_fetch_item *items;
+    size_t item_count;
+    bool by_uid;                 /* UID FETCH: UID is told whether asked for or not */
+    bool tells_uid, tells_modseq, tells_flags;   /* FLAGS are among the items */
+    bool needs_message, needs_whole;             /* of any row; needs_whole: its structure */
+    bool has_changed_since;
+    uint64_t changed_since;
+    struct imap_set made_seen;   /* UIDs: their new flags are told too */
+    bool met_gone;               /* some were expunged by others */
+    result code;                 /* of the first message that could not be read */
+    struct fault fault;
+    bool met_unknown_encoding;   /* BINARY of an unknown Content-Transfer-Encoding */
+};
+
+/* "* n FETCH (" and the items that a row holds by itself. Whether one was written. */
+void fetch_begin_line(struct fetch *f, uint32_t number, const struct row *row);
+/* An item that needs no message. */
+void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const struct row *row);
+/* A whole answer for a row whose message must be opened. Not OK: the client is gone; what cannot be read is noted in f->code. */
+MAY_YIELD NODISCARD result fetch_write_message(struct fetch *f, uint32_t number, const struct row *row);
+bool fetch_is_row_item(enum imap_fetch_kind kind);

@@ -1,0 +1,71 @@
+/* Flags between rows and the wire: RFC 9051 §2.3.2. */
+#include "base/check.h"
+#include "formats/imap_write.h"
+#include "imapd/session.h"
+
+_Static_assert((int)IMAP_FLAGS_MAX >= (int)ROW_KEYWORDS_MAX, "a client can name all keywords that a mailbox can have");
+
+static const struct { uint64_t row; unsigned imap; const char *name; } system_flags[] = {
+    {ROW_ANSWERED, IMAP_FLAG_ANSWERED, "\\Answered"}, {ROW_FLAGGED, IMAP_FLAG_FLAGGED, "\\Flagged"},
+    {ROW_DELETED, IMAP_FLAG_DELETED, "\\Deleted"},    {ROW_SEEN, IMAP_FLAG_SEEN, "\\Seen"},
+    {ROW_DRAFT, IMAP_FLAG_DRAFT, "\\Draft"},
+};
+
+struct record_flags session_record_flags(const struct imap_flags *flags)
+{
+    struct record_flags of = {.keywords = flags->keywords, .keyword_count = flags->keyword_count};
+    for (size_t i = 0; i < array_size(system_flags); i++)
+        if (flags->system & system_flags[i].imap) of.system |= system_flags[i].row;
+    return of;
+}
+
+bool session_is_recent(const struct session *s, uint32_t uid)
+{
+    return !s->is_rev2 && uid >= s->recent_from_uid;
+}
+
+void session_write_flags(struct session *s, const struct mailbox *m, const struct row *row)
+{
+    buf *out = session_out(s);
+    const char *space = "";
+    for (size_t i = 0; i < array_size(system_flags); i++) {
+        if (!(row->flags & system_flags[i].row)) continue;
+        buf_append_cstr(out, space);
+        buf_append_cstr(out, system_flags[i].name);
+        space = " ";
+    }
+    if (session_is_recent(s, row->uid)) {
+        buf_append_cstr(out, space);
+        buf_append(out, VIEW("\\Recent"));
+        space = " ";
+    }
+    for (uint64_t keywords = m ? row->flags >> ROW_KEYWORD_BIT : 0; keywords; keywords &= keywords - 1) {
+        view name = mailbox_keyword(m, ROW_KEYWORD_BIT + (unsigned)__builtin_ctzll(keywords));
+        if (name.len == 0) continue;
+        buf_append_cstr(out, space);
+        buf_append(out, name);
+        space = " ";
+    }
+}
+
+void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t number, const struct row *row, bool with_uid)
+{
+    buf *out = session_out(s);
+    buf_reserve(out, 128);
+    buf_append(out, VIEW("* "));
+    buf_append_u64(out, number);
+    buf_append(out, VIEW(" FETCH ("));
+    if (with_uid) {
+        buf_append(out, VIEW("UID "));
+        buf_append_u64(out, row->uid);
+        buf_append_byte(out, ' ');
+    }
+    if (s->has_condstore) {
+        buf_append(out, VIEW("MODSEQ ("));
+        buf_append_u64(out, row->modseq);
+        buf_append(out, VIEW(") "));
+    }
+    buf_append(out, VIEW("FLAGS ("));
+    session_write_flags(s, m, row);
+    buf_append(out, VIEW("))\r\n"));
+}

@@ -1,0 +1,89 @@
+#include "imapd/imapd.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "imapd/session.h"
+
+struct imapd_options imapd_default_options(void)
+{
+    return (struct imapd_options){
+        .message_bytes_max = 50 << 20,
+        .errors_max = 20,
+        .login_failures_max = 5,
+        .login_failure_delay_ms = 1500,
+        .login_timeout_ms = 180 * 1000,
+        .idle_timeout_ms = 31 * 60 * 1000,
+        .send_timeout_ms = 300 * 1000,
+        .store_timeout_ms = 60 * 1000,
+    };
+}
+
+static void stop_loop(struct task *t);
+
+struct imapd *imapd_new(const struct imapd_options *options, struct identity *identity, struct accounts *accounts, struct loops *all)
+{
+    struct imapd *d = calloc(1, sizeof *d);
+    check(d);
+    d->options = *options;
+    d->identity = identity;
+    d->accounts = accounts;
+    d->loop_count = loops_count(all);
+    d->loops = calloc(d->loop_count, sizeof *d->loops);
+    check(d->loops);
+    for (unsigned i = 0; i < d->loop_count; i++) {
+        d->loops[i] = (struct imapd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .imapd = d};
+        list_init(&d->loops[i].sessions);
+    }
+    for (unsigned i = 0; i < IMAPD_KIND_COUNT; i++) d->services[i] = (struct imapd_service){d, (enum imapd_kind)i};
+    return d;
+}
+
+void imapd_free(struct imapd *d)
+{
+    if (!d) return;
+    check(imapd_sessions(d) == 0);
+    free(d->loops);
+    free(d);
+}
+
+void *imapd_service(struct imapd *d, enum imapd_kind kind)
+{
+    return &d->services[kind];
+}
+
+unsigned imapd_sessions(const struct imapd *d)
+{
+    return atomic_load(&d->session_count);
+}
+
+struct imapd_loop *imapd_here(struct imapd *d)
+{
+    return &d->loops[loop_index(loop_self())];
+}
+
+void imapd_accept(void *service, struct stream *s)
+{
+    struct imapd_service *of = service;
+    struct imapd_loop *home = imapd_here(of->imapd);
+    size_t written;
+    if (!home->is_stopping) {
+        session_start(home, of->kind, s);
+        return;
+    }
+    if (of->kind == IMAPD_PLAIN) (void)!stream_try_write(s, VIEW("* BYE [UNAVAILABLE] The service is stopping\r\n"), &written);
+    stream_close(s);
+}
+
+static void stop_loop(struct task *t)
+{
+    struct imapd_loop *home = container_of(t, struct imapd_loop, stop);
+    home->is_stopping = true;
+    list_each(node, &home->sessions) session_stop(container_of(node, struct session, node));
+}
+
+void imapd_stop(struct imapd *d)
+{
+    if (atomic_exchange(&d->is_stopping, true)) return;
+    for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
+}

@@ -1,0 +1,117 @@
+/*
+ * Message sets against what this session knows: RFC 9051 §4.1.1, §6.4.9, §6.4.4.1.
+ */
+#include "imapd/session.h"
+
+enum { NUMBERS_PER_TURN = 64 };
+
+/* "$": UIDs as saved. Those that are gone meanwhile fall out when they are looked up. */
+static struct imap_set saved_uids(const struct session *s)
+{
+    return imap_set_builder_set(&s->saved);
+}
+
+/* UIDs above the highest that the client was told are none of its business. */
+static void cut_above(struct imap_set *set, uint32_t highest)
+{
+    while (set->count && set->ranges[set->count - 1].first > highest) set->count--;
+    if (set->count && set->ranges[set->count - 1].last > highest) set->ranges[set->count - 1].last = highest;
+}
+
+static struct imap_set resolve_uids(struct session *s, const struct imap_set *written)
+{
+    uint32_t highest = mailbox_view_highest_uid(s->view);
+    struct imap_set from = written->is_saved ? saved_uids(s) : *written;
+    struct imap_set resolved = imap_set_resolve(&from, highest, s->arena);
+    cut_above(&resolved, highest);
+    return resolved;
+}
+
+/* Sequence numbers of UIDs: for "$". */
+MAY_YIELD static result numbers_of(struct session *s, const struct imap_set *uids, struct imap_set *ret_numbers)
+{
+    struct fault fault = {0};
+    struct imap_set numbers = {.ranges = arena_array(s->arena, struct imap_range, uids->count)};
+    for (size_t i = 0; i < uids->count; i++) {
+        struct imap_range r;
+        result code = mailbox_view_range(s->view, uids->ranges[i].first, uids->ranges[i].last, &r.first, &r.last,
+                                         session_store_deadline(s), &fault);
+        if (code != OK) return code;
+        if (r.first <= r.last) numbers.ranges[numbers.count++] = r;
+        if (i % NUMBERS_PER_TURN == 0 && coroutine_is_overdue()) coroutine_pause();
+    }
+    *ret_numbers = imap_set_resolve(&numbers, UINT32_MAX, s->arena);
+    return OK;
+}
+
+static result resolve_numbers(struct session *s, const struct imap_set *written, struct reply *reply, struct imap_set *ret_numbers)
+{
+    uint32_t count = mailbox_view_count(s->view);
+    struct imap_set numbers = imap_set_resolve(written, count, s->arena);
+    if (numbers.count && numbers.ranges[numbers.count - 1].last > count) {
+        reply_set(reply, REPLY_BAD, "", "There is no message of that number");
+        return INVALID;
+    }
+    *ret_numbers = numbers;
+    return OK;
+}
+
+result session_resolve(struct session *s, const struct imap_set *written, bool by_uid, struct reply *reply, struct imap_set *ret_resolved)
+{
+    if (by_uid) {
+        *ret_resolved = resolve_uids(s, written);
+        return OK;
+    }
+    if (!written->is_saved) return resolve_numbers(s, written, reply, ret_resolved);
+    struct imap_set uids = resolve_uids(s, written);
+    result code = numbers_of(s, &uids, ret_resolved);
+    reply_result(s, reply, code, NULL);
+    return code;
+}
+
+result session_uids_of(struct session *s, const struct imap_set *resolved, bool is_uids, struct reply *reply, struct imap_set *ret_uids)
+{
+    struct fault fault = {0};
+    *ret_uids = *resolved;
+    if (is_uids) return OK;
+    result code = mailbox_view_uids(s->view, resolved, s->arena, ret_uids, session_store_deadline(s), &fault);
+    reply_result(s, reply, code, &fault);
+    return code;
+}
+
+/* ---- walking over the rows of a set ---- */
+
+enum { ROWS_AT_ONCE = 256 };
+
+MAY_YIELD static result walk_numbers(struct session *s, uint32_t first, uint32_t last, struct row *rows, session_row_fn *each, void *argument)
+{
+    struct fault fault = {0};
+    for (uint64_t number = first; number <= last;) {
+        uint64_t want = last - number + 1;
+        size_t count;
+        result code = mailbox_view_rows(s->view, (uint32_t)number, want > ROWS_AT_ONCE ? ROWS_AT_ONCE : (size_t)want, rows, &count,
+                                        session_store_deadline(s), &fault);
+        if (code != OK) return code;
+        if (count == 0) return OK;
+        code = each(argument, (uint32_t)number, rows, count);
+        if (code != OK) return code;
+        number += count;
+        code = session_breathe(s);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
+result session_walk(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument)
+{
+    struct fault fault = {0};
+    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    for (size_t i = 0; i < resolved->count; i++) {
+        uint32_t first = resolved->ranges[i].first, last = resolved->ranges[i].last;
+        result code = OK;
+        if (by_uid) code = mailbox_view_range(s->view, first, last, &first, &last, session_store_deadline(s), &fault);
+        if (code == OK && first <= last) code = walk_numbers(s, first, last, rows, each, argument);
+        if (code != OK) return code;
+    }
+    return OK;
+}

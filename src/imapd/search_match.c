@@ -1,0 +1,247 @@
+#include "imapd/search_match.h"
+
+#include "base/check.h"
+#include "formats/charset.h"
+#include "formats/date.h"
+#include "formats/encoded_word.h"
+#include "formats/header.h"
+#include "formats/mime.h"
+#include "formats/text_fold.h"
+#include "formats/transfer.h"
+
+enum {
+    ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
+    HEADER_BYTES_MAX = 1 << 20,              /* of a large message's header that is looked at */
+};
+
+enum verdict { REFUSED, MET, LATER };        /* LATER: a later stage must say */
+
+/* What is known of the message so far. */
+struct candidate {
+    struct search *search;
+    uint32_t number;
+    const struct row *row;
+    struct message *message;
+    struct arena *arena;
+    bool has_header, has_body;
+    view header, whole;
+    const struct mime_part *root;
+};
+
+static enum verdict verdict_of(bool is_met) { return is_met ? MET : REFUSED; }
+
+/* ---- text ---- */
+
+/* `utf8` in scratch memory of its own, not search->folded. */
+static bool text_has(struct search *search, view utf8, view needle)
+{
+    if (needle.len == 0) return true;
+    buf_clear(&search->folded);
+    text_fold(utf8, &search->folded);
+    return view_find_view(buf_view(&search->folded), needle) != VIEW_NONE;
+}
+
+/* HEADER field text: any field of that name; an empty text asks whether there is one (RFC 9051 §6.4.4). */
+static bool header_has(struct candidate *c, view header, view name, view needle)
+{
+    struct header_field field;
+    while (header_next(&header, &field)) {
+        if (!view_equal_nocase(field.name, name)) continue;
+        if (needle.len == 0 || text_has(c->search, encoded_word_decode(field.value, c->arena), needle)) return true;
+    }
+    return false;
+}
+
+static bool any_header_has(struct candidate *c, view header, view needle)
+{
+    struct header_field field;
+    while (header_next(&header, &field)) {
+        buf_clear(&c->search->text);
+        buf_append(&c->search->text, field.name);
+        buf_append(&c->search->text, VIEW(": "));
+        buf_append(&c->search->text, encoded_word_decode(field.value, c->arena));
+        if (text_has(c->search, buf_view(&c->search->text), needle)) return true;
+    }
+    return false;
+}
+
+static bool text_part_has(struct candidate *c, const struct mime_part *part, view needle)
+{
+    buf decoded CLEANUP(buf_done) = BUF_INIT;
+    view body = mime_range_of(c->whole, part->body);
+    if (body.len > SEARCH_PART_BYTES_MAX) body.len = SEARCH_PART_BYTES_MAX;
+    enum transfer_encoding encoding = transfer_encoding_of(part->encoding);
+    if (encoding == TRANSFER_BASE64 || encoding == TRANSFER_QUOTED_PRINTABLE) {
+        (void)transfer_decode(encoding, body, &decoded);
+        body = buf_view(&decoded);
+    }
+    buf_clear(&c->search->text);
+    (void)charset_append_utf8(mime_parameter(&part->parameters, VIEW("charset")), body, &c->search->text);
+    return text_has(c->search, buf_view(&c->search->text), needle);
+}
+
+/* Bodies of all text parts, those of embedded messages too; with_headers: MIME headers as well. Depth: MIME_DEPTH_MAX. */
+static bool part_has(struct candidate *c, const struct mime_part *part, view needle, bool with_headers)
+{
+    if (with_headers && any_header_has(c, mime_range_of(c->whole, part->header), needle)) return true;
+    for (const struct mime_part *child = part->first; child; child = child->next)
+        if (part_has(c, child, needle, with_headers || part->kind == MIME_MESSAGE)) return true;
+    return part->kind == MIME_LEAF && mime_is(part, "text", NULL) && text_part_has(c, part, needle);
+}
+
+/* ---- criteria ---- */
+
+static enum verdict judge(struct candidate *c, const struct criterion *k);
+
+static enum verdict judge_all(struct candidate *c, const struct criterion *first)
+{
+    enum verdict all = MET;
+    for (const struct criterion *k = first; k; k = k->next) {
+        enum verdict one = judge(c, k);
+        if (one == REFUSED) return REFUSED;
+        if (one == LATER) all = LATER;
+    }
+    return all;
+}
+
+static enum verdict judge_any(struct candidate *c, const struct criterion *first)
+{
+    enum verdict any = REFUSED;
+    for (const struct criterion *k = first; k; k = k->next) {
+        enum verdict one = judge(c, k);
+        if (one == MET) return MET;
+        if (one == LATER) any = LATER;
+    }
+    return any;
+}
+
+static enum verdict judge_not(struct candidate *c, const struct criterion *k)
+{
+    enum verdict of = judge(c, k->children);
+    return of == LATER ? LATER : verdict_of(of == REFUSED);
+}
+
+static enum verdict judge_sent(struct candidate *c, const struct criterion *k)
+{
+    struct header_field field;
+    struct date date;
+    if (!c->has_header) return LATER;
+    if (!header_find(c->header, VIEW("Date"), &field) || !date_parse(field.value, &date)) return REFUSED;
+    int32_t day = date_day(date);
+    if (k->kind == IMAP_SEARCH_SENTBEFORE) return verdict_of(day < k->day);
+    return verdict_of(k->kind == IMAP_SEARCH_SENTON ? day == k->day : day >= k->day);
+}
+
+static enum verdict judge_flag(struct candidate *c, const struct criterion *k)
+{
+    if (k->is_recent) return verdict_of(session_is_recent(c->search->s, c->row->uid));
+    return verdict_of((c->row->flags & k->number) != 0);
+}
+
+static enum verdict judge_message(struct candidate *c, const struct criterion *k)
+{
+    if (k->kind == IMAP_SEARCH_HEADER) return c->has_header ? verdict_of(header_has(c, c->header, k->field, k->needle)) : LATER;
+    if (k->needle.len == 0) return MET;
+    if (k->kind == IMAP_SEARCH_TEXT && c->has_header && any_header_has(c, c->header, k->needle)) return MET;
+    if (!c->has_body) return LATER;
+    return verdict_of(part_has(c, c->root, k->needle, k->kind == IMAP_SEARCH_TEXT));
+}
+
+static enum verdict judge_age(struct candidate *c, const struct criterion *k)
+{
+    int64_t age_s = (c->search->now.ms - c->row->internal_date.ms) / 1000;
+    bool is_younger = age_s <= (int64_t)k->number;
+    return verdict_of(k->kind == IMAP_SEARCH_YOUNGER ? is_younger : age_s >= (int64_t)k->number);
+}
+
+/* Recursion is bounded by IMAP_SEARCH_DEPTH_MAX. */
+static enum verdict judge(struct candidate *c, const struct criterion *k)
+{
+    const struct row *row = c->row;
+    switch (k->kind) {
+    case IMAP_SEARCH_AND: return judge_all(c, k->children);
+    case IMAP_SEARCH_OR: return judge_any(c, k->children);
+    case IMAP_SEARCH_NOT: return judge_not(c, k);
+    case IMAP_SEARCH_ALL: return MET;
+    case IMAP_SEARCH_FLAG:
+    case IMAP_SEARCH_KEYWORD: return judge_flag(c, k);
+    case IMAP_SEARCH_SET: return verdict_of(imap_set_has(&k->set, c->number));
+    case IMAP_SEARCH_UID: return verdict_of(imap_set_has(&k->set, row->uid));
+    case IMAP_SEARCH_LARGER: return verdict_of(row->size_bytes > k->number);
+    case IMAP_SEARCH_SMALLER: return verdict_of(row->size_bytes < k->number);
+    case IMAP_SEARCH_MODSEQ: return verdict_of(row->modseq >= k->number);
+    case IMAP_SEARCH_BEFORE: return verdict_of(date_day((struct date){row->internal_date, 0}) < k->day);
+    case IMAP_SEARCH_ON: return verdict_of(date_day((struct date){row->internal_date, 0}) == k->day);
+    case IMAP_SEARCH_SINCE: return verdict_of(date_day((struct date){row->internal_date, 0}) >= k->day);
+    case IMAP_SEARCH_SENTBEFORE:
+    case IMAP_SEARCH_SENTON:
+    case IMAP_SEARCH_SENTSINCE: return judge_sent(c, k);
+    case IMAP_SEARCH_OLDER:
+    case IMAP_SEARCH_YOUNGER: return judge_age(c, k);
+    case IMAP_SEARCH_HEADER:
+    case IMAP_SEARCH_BODY:
+    case IMAP_SEARCH_TEXT: return judge_message(c, k);
+    }
+    unreachable();
+}
+
+/* ---- stages ---- */
+
+MAY_YIELD static result load_whole(struct candidate *c, struct fault *fault)
+{
+    result code = message_whole(c->message, session_store_deadline(c->search->s), &c->whole, fault);
+    if (code == OK) c->root = mime_parse(c->whole, c->arena);
+    c->has_body = code == OK && c->root;
+    return code;
+}
+
+MAY_YIELD static result load_header(struct candidate *c, struct fault *fault)
+{
+    struct session *s = c->search->s;
+    view bytes, body;
+    result code = message_open(s->account, mailbox_view_mailbox(s->view), c->row, session_store_deadline(s), &c->message, fault);
+    if (code != OK) return code;
+    size_t want = message_size(c->message) < HEADER_BYTES_MAX ? (size_t)message_size(c->message) : HEADER_BYTES_MAX;
+    code = message_read(c->message, 0, want, session_store_deadline(s), &bytes, fault);
+    if (code != OK) return code;
+    header_split(bytes, &c->header, &body);
+    if (want < message_size(c->message)) c->header = arena_keep(c->arena, c->header);
+    c->has_header = true;
+    return OK;
+}
+
+/* Later stages, until one can say. */
+MAY_YIELD static result judge_by_reading(struct candidate *c, bool *ret_matches, struct fault *fault)
+{
+    enum verdict verdict = LATER;
+    result code = load_header(c, fault);
+    if (code == OK) verdict = judge(c, c->search->root);
+    if (code == OK && verdict == LATER) {
+        code = load_whole(c, fault);
+        if (code == OK) {
+            view body;
+            header_split(c->whole, &c->header, &body);
+            verdict = judge(c, c->search->root);
+        }
+    }
+    *ret_matches = code == OK && verdict == MET;
+    return code;
+}
+
+result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches)
+{
+    struct candidate c = {.search = search, .number = number, .row = row};
+    struct fault fault = {0};
+    enum verdict verdict = judge(&c, search->root);
+    *ret_matches = verdict == MET;
+    if (verdict != LATER) return OK;
+    c.arena = arena_new(NULL, ARENA_BYTES_MAX);
+    result code = judge_by_reading(&c, ret_matches, &fault);
+    if (code != OK && code != NOT_FOUND && search->code == OK) {
+        search->code = code;
+        search->fault = fault;
+    }
+    if (c.message) message_close(c.message);
+    arena_free(c.arena);
+    return session_breathe(search->s);
+}

@@ -1,0 +1,36 @@
+/*
+ * search_match: whether a message meets what SEARCH asks for.
+ *
+ * Criteria are judged in three stages of rising cost: by the row, with the header, with the bodies. Most messages are
+ * decided by their row, so their bytes are never read.
+ */
+#pragma once
+
+#include "imapd/session.h"
+
+enum {
+    SEARCH_PART_BYTES_MAX = 16 << 20,        /* of a text part that is searched; longer ones are logs and data */
+};
+
+struct criterion {
+    enum imap_search_kind kind;
+    struct criterion *next, *children;
+    struct imap_set set;                     /* resolved */
+    uint64_t number;                         /* size, seconds, mod-sequence; for FLAG and KEYWORD the row's flag bits */
+    bool is_recent;                          /* FLAG \Recent */
+    int32_t day;
+    view field, needle;                      /* needle: UTF-8, folded */
+};
+
+struct search {
+    struct session *s;
+    struct criterion *root;
+    bool has_modseq;
+    unix_ms now;
+    result code;                             /* of the first message that could not be read */
+    struct fault fault;
+    buf text, folded;                        /* scratch of the text that is looked at */
+};
+
+/* OK with *ret_matches; else the client is gone. A message that cannot be read does not match and is noted in code. */
+MAY_YIELD NODISCARD result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches);

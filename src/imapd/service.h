@@ -1,0 +1,36 @@
+/* service: what the sessions of a node share; imapd.h's inner side. */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "imapd/imapd.h"
+#include "runtime/loop.h"
+
+/* What a loop has for itself. Used on that loop alone. */
+struct imapd_loop {
+    struct task stop;                    /* posted once */
+    struct loop *loop;
+    struct imapd *imapd;
+    struct list sessions;
+    bool is_stopping;
+};
+
+struct imapd_service {
+    struct imapd *imapd;
+    enum imapd_kind kind;
+};
+
+struct imapd {
+    struct imapd_options options;
+    struct identity *identity;
+    struct accounts *accounts;
+    struct imapd_service services[IMAPD_KIND_COUNT];
+    struct imapd_loop *loops;
+    unsigned loop_count;
+    atomic_uint session_count;
+    atomic_bool is_stopping;
+};
+
+/* The calling loop's. */
+struct imapd_loop *imapd_here(struct imapd *d);

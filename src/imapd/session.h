@@ -1,0 +1,224 @@
+/*
+ * session: one connection and what it has been told.
+ *
+ * 1. A session that waits for a command, or idles, has no coroutine (is_resting); else exactly one runs.
+ * 2. From log-in on it lives on its account's home loop, and only there touches the account.
+ * 3. What the client knows of the selected mailbox is `view`; only sync.c tells it of changes, so sequence numbers
+ *    are right at every instant.
+ * 4. Answers are written to the wire in the order of the commands, and sent when the client has sent nothing more.
+ *    APPENDs whose messages have arrived may be under way together (`appends`); no other command begins before they
+ *    are answered.
+ */
+#pragma once
+
+#include "account/view.h"
+#include "formats/imap.h"
+#include "imapd/service.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/wire.h"
+
+enum {
+    SESSION_ARENA_BYTES_MAX = 64 << 20,      /* a command's; LIST of STATE_MAILBOXES_MAX and sets of a million fit */
+    SESSION_LINE_BYTES_MAX = 64 * 1024,      /* RFC 9051 §4 footnote and RFC 7162 §4: at least 8,192 octets */
+    SESSION_EARLY_BYTES_MAX = 8 * 1024,      /* the same before log-in, with literals */
+    SESSION_CLOSE_TIMEOUT_MS = 5000,         /* for the last words */
+    SESSION_APPENDS_MAX = 64,                /* under way at once */
+    SESSION_APPENDS_BYTES_MAX = 2 << 20,
+};
+
+/* Bits, so that a command can name the states it is allowed in (dispatch.c). */
+enum session_state {
+    SESSION_NOT_AUTHENTICATED = 1,
+    SESSION_AUTHENTICATED = 2,
+    SESSION_SELECTED = 4,
+    SESSION_LOGGED_OUT = 8,
+};
+
+/* How a command ended. */
+enum reply_kind {
+    REPLY_OK, REPLY_NO, REPLY_BAD,
+    REPLY_NONE,                              /* answered by itself, or to be answered later */
+};
+struct reply {
+    enum reply_kind kind;
+    buf code;                                /* response code without brackets; empty: none */
+    const char *text;                        /* static, or in the session's arena; NULL: "<command> completed" */
+};
+
+struct session {
+    struct imapd_loop *home;
+    struct imapd *imapd;
+    struct list node;                        /* in home->sessions */
+    struct id id;
+    enum imapd_kind kind;
+    enum session_state state;
+    bool is_resting, is_closing, is_broken;  /* is_broken: the client cannot be told anything more */
+    bool is_greeted, has_input, is_timed_out;
+    bool is_logging_in;                      /* the password was right; the answer comes on the account's loop */
+    bool is_idling, is_poked;                /* IDLE; the account changed since the last look */
+    bool is_rev2, is_utf8, has_condstore;    /* ENABLE, and CONDSTORE by use (RFC 7162 §3.1) */
+    bool is_read_only, is_watching;
+    unsigned error_count, login_failure_count;
+    const char *close_reason;                /* static */
+
+    struct wire wire;
+    struct timer idle_timer;
+    struct arena *arena;                     /* of the command; NULL while resting */
+    buf text;                                /* a command that has literals */
+    char tag[IMAP_TAG_BYTES_MAX + 1];        /* of IDLE, and of a log-in that changes loops */
+
+    struct id account_id;                    /* set by log-in */
+    uint64_t quota_bytes;
+    struct account *account;                 /* NULL before log-in is done */
+    struct account_watch watch;
+
+    struct mailbox_view *view;               /* state SELECTED */
+    uint32_t recent_from_uid;                /* messages from here on are \Recent to this session */
+    uint32_t told_exists;
+    struct imap_set_builder saved;           /* UIDs: SEARCH RETURN (SAVE), RFC 9051 §6.4.4.1 */
+
+    struct list appends;                     /* append.c, oldest first */
+    size_t append_count, append_bytes;
+    struct waitlist append_done;
+};
+
+/* Takes the stream; greets. On the session's loop, outside coroutines. */
+void session_start(struct imapd_loop *home, enum imapd_kind kind, struct stream *stream);
+/* Ends it with BYE if it rests; otherwise it ends itself after its command. Outside coroutines. */
+void session_stop(struct session *s);
+
+static inline const struct imapd_options *session_options(const struct session *s) { return &s->imapd->options; }
+static inline buf *session_out(struct session *s) { return &s->wire.output; }
+static inline millis session_store_deadline(const struct session *s) { return clock_in(session_options(s)->store_timeout_ms); }
+static inline bool session_speaks_utf8(const struct session *s) { return s->is_utf8 || s->is_rev2; }
+bool session_has_tls(const struct session *s);
+/* Passwords may be sent: TLS, or a peer that cannot be listened to, or the operator allows it. */
+bool session_may_log_in(const struct session *s);
+
+/* ---- output ---- */
+/* "* " + text + CRLF. */
+void session_tellf(struct session *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+MAY_YIELD NODISCARD result session_flush(struct session *s);
+/*
+ * To be called in long loops between two answers: sends what has gathered when it is much, and gives others a turn. Not OK
+ * when the client is gone: the command then ends itself quickly.
+ */
+MAY_YIELD NODISCARD result session_breathe(struct session *s);
+/* The peer is gone or too slow: what is left is to close. */
+void session_break(struct session *s, result code, const struct fault *fault);
+/* "* BYE" and the end. */
+void session_bye(struct session *s, const char *reason, const char *text);
+
+/* ---- replies (reply.c) ---- */
+void reply_set(struct reply *r, enum reply_kind kind, const char *code, const char *text);
+/* What a result is called in IMAP: one table. Logs what is not the client's doing. OK leaves the reply as it is. */
+void reply_result(struct session *s, struct reply *r, result code, const struct fault *fault);
+void reply_done(struct reply *r);
+/* The tagged line. `name`: of the command, for "completed". */
+void reply_write(struct session *s, view tag, const char *name, const struct reply *r);
+
+/* ---- reading commands (read_command.c) ---- */
+/*
+ * The next command's text with its literals, good until something is read again. *ret_is_append: the text ends with the
+ * announcement of a message, which has not been read. INVALID and TOO_BIG: the client was told.
+ */
+MAY_YIELD NODISCARD result session_read_command(struct session *s, view *ret_text, bool *ret_is_append);
+/* Reads and drops what follows an announcement that cannot be taken. */
+MAY_YIELD NODISCARD result session_skip_bytes(struct session *s, uint64_t count);
+MAY_YIELD void session_run_command(struct session *s, view text, bool is_append);   /* dispatch.c */
+
+/* ---- the selected mailbox (select.c, sync.c) ---- */
+void session_unselect(struct session *s);
+/* Tells of everything that changed. `may_expunge` false during FETCH, STORE and SEARCH (RFC 9051 §7.5.1). */
+MAY_YIELD void session_sync(struct session *s, bool may_expunge);
+/* Learns what other nodes wrote, first. */
+MAY_YIELD NODISCARD result session_refresh(struct session *s, struct fault *fault);
+struct mailbox *session_mailbox(struct session *s);      /* the selected one; NULL when it is gone */
+/* The name of the store, or INVALID/TOO_BIG with a reply (also of APPEND ... to see in `reply`). */
+NODISCARD result session_mailbox_name(struct session *s, view wire, struct reply *reply, view *ret_name);
+/* Follows the account while idling. */
+void session_watch(struct session *s);
+void session_unwatch(struct session *s);
+
+/*
+ * A set as the client wrote it, as sequence numbers of the view, or UIDs when `by_uid`; "$" is what was saved. Sequence numbers that
+ * do not exist are BAD (the reply is set, INVALID). UIDs are cut to those that the client can know.
+ */
+MAY_YIELD NODISCARD result session_resolve(struct session *s, const struct imap_set *written, bool by_uid, struct reply *reply,
+                                           struct imap_set *ret_resolved);
+/* A resolved set as UIDs, for records. */
+MAY_YIELD NODISCARD result session_uids_of(struct session *s, const struct imap_set *resolved, bool is_uids, struct reply *reply,
+                                           struct imap_set *ret_uids);
+/*
+ * Calls each() with the rows of a resolved set in order, some hundred at a time, `number` being the first one's sequence number; it may
+ * yield, and ends the walk with a result other than OK, which is then the walk's. Breathes in between. Rows may be gone (row_is_gone).
+ */
+typedef result session_row_fn(void *argument, uint32_t number, const struct row *rows, size_t count);
+MAY_YIELD NODISCARD result session_walk(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument);
+
+/* ---- appends under way (append.c) ---- */
+/* Writes the answers of those that are done, in order. */
+MAY_YIELD void session_answer_appends(struct session *s);
+/* Waits for all and answers them. */
+MAY_YIELD void session_finish_appends(struct session *s);
+
+/* ---- flags (flags.c) ---- */
+/* "\Seen $Forwarded" of a row's bits, without parentheses. */
+void session_write_flags(struct session *s, const struct mailbox *m, const struct row *row);
+/* Of a client's flags; keywords that no record can hold are INVALID. */
+struct record_flags session_record_flags(const struct imap_flags *flags);
+bool session_is_recent(const struct session *s, uint32_t uid);
+/* "* n FETCH (FLAGS (...))", with UID and MODSEQ as the session has enabled them. */
+void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t number, const struct row *row, bool with_uid);
+
+/* ---- capabilities (capability.c) ---- */
+void session_write_capabilities(struct session *s, buf *out);
+
+/* ---- log-in (authenticate.c) ---- */
+/* After a good password: the session goes to its account's loop; there session_finish_login() answers. */
+MAY_YIELD void session_finish_login(struct session *s);
+
+/* ---- commands, a file each ---- */
+struct command_rule {
+    unsigned states;                         /* enum session_state bits in which it is allowed */
+    unsigned flags;
+    void (*run)(struct session *s, const struct imap_command *c, struct reply *r);
+};
+enum {
+    COMMAND_USES_NUMBERS = 1,                /* sequence numbers: no EXPUNGE while it runs, unless written with UID */
+    COMMAND_REFRESHES = 2,                   /* should see what others did just now */
+    COMMAND_WRITES = 4,                      /* needs a mailbox that was selected read-write */
+    COMMAND_IS_QUIET = 8,                    /* tells of no changes at its end */
+};
+MAY_YIELD void imapd_append(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_authenticate(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_capability(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_check(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_close(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_create(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_delete(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_enable(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_expunge(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_id(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_idle(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_list(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_login(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_logout(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_lsub(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_namespace(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_noop(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_rename(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_search(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_select(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_starttls(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_status(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_store(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_subscribe(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_unselect(struct session *s, const struct imap_command *c, struct reply *r);
+/* The line that ends IDLE (idle.c). */
+MAY_YIELD void imapd_idle_line(struct session *s);
+/* Tells an idling session what happened. */
+MAY_YIELD void imapd_idle_tell(struct session *s);

@@ -1,0 +1,52 @@
+/* STATUS: RFC 9051 §6.3.11, RFC 7162 §3.1.7, RFC 8438, RFC 7889. */
+#include "formats/imap_write.h"
+#include "imapd/status.h"
+
+static void write_item(buf *out, const char **space, const char *name, uint64_t value)
+{
+    buf_append_cstr(out, *space);
+    buf_append_cstr(out, name);
+    buf_append_byte(out, ' ');
+    buf_append_u64(out, value);
+    *space = " ";
+}
+
+static uint32_t recent_of(const struct mailbox_info *info)
+{
+    uint32_t recent = info->uid_next > info->recent_from_uid ? info->uid_next - info->recent_from_uid : 0;
+    return recent < info->exists ? recent : info->exists;
+}
+
+void session_tell_status(struct session *s, const struct mailbox_info *info, unsigned items)
+{
+    buf *out = session_out(s);
+    const char *space = "";
+    if (items & IMAP_STATUS_HIGHESTMODSEQ) s->has_condstore = true;
+    buf_append(out, VIEW("* STATUS "));
+    imap_write_mailbox(out, info->name, session_speaks_utf8(s));
+    buf_append(out, VIEW(" ("));
+    if (items & IMAP_STATUS_MESSAGES) write_item(out, &space, "MESSAGES", info->exists);
+    if (items & IMAP_STATUS_RECENT) write_item(out, &space, "RECENT", recent_of(info));
+    if (items & IMAP_STATUS_UIDNEXT) write_item(out, &space, "UIDNEXT", info->uid_next);
+    if (items & IMAP_STATUS_UIDVALIDITY) write_item(out, &space, "UIDVALIDITY", info->uid_validity);
+    if (items & IMAP_STATUS_UNSEEN) write_item(out, &space, "UNSEEN", info->unseen);
+    if (items & IMAP_STATUS_DELETED) write_item(out, &space, "DELETED", info->deleted);
+    if (items & IMAP_STATUS_SIZE) write_item(out, &space, "SIZE", info->size_bytes);
+    if (items & IMAP_STATUS_HIGHESTMODSEQ) write_item(out, &space, "HIGHESTMODSEQ", info->highest_modseq ? info->highest_modseq : 1);
+    if (items & IMAP_STATUS_APPENDLIMIT) write_item(out, &space, "APPENDLIMIT", session_options(s)->message_bytes_max);
+    buf_append(out, VIEW(")\r\n"));
+}
+
+void imapd_status(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct mailbox_info info;
+    view name;
+    if (session_mailbox_name(s, c->status.mailbox, r, &name) != OK) return;
+    struct mailbox *m = state_find(account_state(s->account), name);
+    if (m) mailbox_read_info(m, s->arena, &info);
+    if (!m || !info.is_selectable) {
+        reply_result(s, r, NOT_FOUND, NULL);
+        return;
+    }
+    session_tell_status(s, &info, c->status.items);
+}

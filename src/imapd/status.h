@@ -1,0 +1,6 @@
+/* status: the STATUS answer, for STATUS itself and for LIST RETURN (STATUS ...), RFC 5819. */
+#pragma once
+
+#include "imapd/session.h"
+
+void session_tell_status(struct session *s, const struct mailbox_info *info, unsigned items);

@@ -1,0 +1,85 @@
+/*
+ * What changed in the selected mailbox, told where RFC 9051 §7.5.1 allows it: EXPUNGE, EXISTS, RECENT, FETCH FLAGS.
+ */
+#include "imapd/session.h"
+
+enum { ROWS_AT_ONCE = 256, EXPUNGES_PER_BREATH = 1024 };
+
+struct mailbox *session_mailbox(struct session *s)
+{
+    return state_mailbox(account_state(s->account), mailbox_view_mailbox(s->view));
+}
+
+result session_refresh(struct session *s, struct fault *fault)
+{
+    return account_refresh(s->account, session_store_deadline(s), fault);
+}
+
+MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range range, struct row *rows)
+{
+    struct fault fault = {0};
+    for (uint32_t number = range.first; number <= range.last;) {
+        size_t want = range.last - number + 1, count;
+        result code = mailbox_view_rows(s->view, number, want > ROWS_AT_ONCE ? ROWS_AT_ONCE : want, rows, &count,
+                                        session_store_deadline(s), &fault);
+        if (code != OK || count == 0) return code;
+        struct mailbox *m = session_mailbox(s);
+        for (size_t i = 0; i < count; i++)
+            if (!row_is_gone(&rows[i])) session_tell_flags(s, m, number + (uint32_t)i, &rows[i], s->has_condstore);
+        number += (uint32_t)count;
+        code = session_breathe(s);
+        if (code != OK || number == 0) return code;
+    }
+    return OK;
+}
+
+MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *changed)
+{
+    if (changed->count == 0) return OK;
+    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    for (size_t i = 0; i < changed->count; i++) {
+        result code = tell_changed_range(s, changed->ranges[i], rows);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
+/* From the last to the first, so that each number is right when it is told. */
+MAY_YIELD static result tell_expunged(struct session *s, const struct imap_set *expunged)
+{
+    buf *out = session_out(s);
+    for (size_t i = expunged->count; i > 0; i--) {
+        struct imap_range range = expunged->ranges[i - 1];
+        for (uint32_t number = range.last; number >= range.first; number--) {
+            buf_append(out, VIEW("* "));
+            buf_append_u64(out, number);
+            buf_append(out, VIEW(" EXPUNGE\r\n"));
+            if (number % EXPUNGES_PER_BREATH != 0) continue;
+            result code = session_breathe(s);
+            if (code != OK) return code;
+        }
+    }
+    return OK;
+}
+
+/* RECENT is of rev1 only, and only advice (RFC 9051 appendix E). */
+MAY_YIELD static void tell_exists(struct session *s, uint32_t exists)
+{
+    struct fault fault = {0};
+    uint32_t first, last;
+    session_tellf(s, "%u EXISTS", exists);
+    if (s->is_rev2) return;
+    result code = mailbox_view_range(s->view, s->recent_from_uid, UINT32_MAX, &first, &last, session_store_deadline(s), &fault);
+    if (code == OK) session_tellf(s, "%u RECENT", first <= last ? last - first + 1 : 0);
+}
+
+void session_sync(struct session *s, bool may_expunge)
+{
+    struct mailbox_changes changes = {0};
+    struct fault fault = {0};
+    if (!mailbox_view_is_behind(s->view)) return;
+    result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
+    if (code == OK) code = tell_expunged(s, &changes.expunged);
+    if (code == OK && changes.exists_changed) tell_exists(s, changes.exists);
+    if (code == OK) code = tell_changed(s, &changes.changed);
+}
