@@ -59,7 +59,7 @@ struct journal_append {
     view meta, body;                                   /* borrowed until the call returns */
     const struct journal_position *only_if_at;         /* NULL: blind. Else CONFLICT if the journal has moved on */
     /* Set on OK: */
-    struct journal_position at;                        /* after this record */
+    struct journal_position at;                        /* after this record; valid if before_known */
     struct journal_position before;                    /* where the record was put; valid if before_known */
     bool before_known;                                 /* a blind append of rados does not tell */
     uint64_t body_offset;                              /* as in struct journal_record, if before_known: the record need not be read to know its body's place */
@@ -191,7 +191,11 @@ void engine_unwatch(struct engine *e, struct journal_watch *w);      /* no call 
 /* Never waits. Cheap when nobody watches. An engine may call it itself for each append; callers need not. */
 void engine_notify(struct engine *e, struct id journal);
 
-/* A lease: at most one owner until it expires. Advisory: what it protects must be fenced by conditional appends. BUSY: another owner. */
+/*
+ * A lease: at most one owner until it expires. Advisory: what it protects must be fenced by conditional appends. BUSY: another owner.
+ * Acquiring one's own prolongs it. Renewing one that has expired is NOT_FOUND, even if nobody else has taken it: the owner may have been
+ * replaced meanwhile. Releasing what one does not own is OK.
+ */
 MAY_YIELD NODISCARD result lease_acquire(struct engine *e, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
 MAY_YIELD NODISCARD result lease_renew(struct engine *e, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
 MAY_YIELD NODISCARD result lease_release(struct engine *e, view name, view owner, millis deadline, struct fault *fault);

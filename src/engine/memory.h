@@ -20,6 +20,7 @@ struct memory_faults {
     bool blind_appends_tell_nothing;         /* before_known false, as with rados */
     bool reorders_objects;                   /* changes of different journals/objects become visible in any order within their delay */
     bool loses_notifications;                /* now and then, though never for ever */
+    unsigned page_records_max;               /* of engine_read(); 0: ENGINE_PAGE_RECORDS */
 };
 
 struct memory_store *memory_store_new(void);
@@ -29,5 +30,14 @@ void memory_store_set_faults(struct memory_store *s, const struct memory_faults 
 void memory_store_crash(struct memory_store *s);
 /* How many operations of each kind were done: for tests that count writes ("append", "read", "head", "object_put", ...). */
 uint64_t memory_store_count(const struct memory_store *s, const char *kind);
-/* A node's door to the store. Several may be open at once. */
+/* Every lease ends at once, under its owner's feet. */
+void memory_store_expire_leases(struct memory_store *s);
+/* What was of unknown outcome and is still to be done is done, or never will be. */
+void memory_store_settle(struct memory_store *s);
+/* A node's door to the store, for the node of the calling loop. Several may be open at once. */
 struct engine *engine_open_memory(struct memory_store *s);
+/*
+ * The node has died (sim_node_crash()): what its engine had under way is done, lost, or done later. Takes the place of engine_close(),
+ * from outside the node's loops.
+ */
+void engine_abandon_memory(struct engine *e);
