@@ -79,7 +79,7 @@ static void apply_append(struct state *s, const struct record *r, const struct r
         .save_date = r->append.save_date,
         .message = r->append.message,
         .pack = r->append.is_alone ? ROW_ALONE : ROW_IN_JOURNAL,
-        .entry = r->append.is_alone ? 0 : (uint32_t)s->sequence,
+        .entry = r->append.is_alone ? (uint32_t)(r->written.ms / 1000) : (uint32_t)s->sequence,
     };
     mailbox_push(m, &row, r->append.uidl);
     if (!r->append.is_alone) add_body(s, r, place);

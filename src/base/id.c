@@ -54,3 +54,10 @@ bool id_from_bytes(view bytes, struct id *ret_id)
     memcpy(ret_id->bytes, bytes.at, bytes.len);
     return true;
 }
+
+unix_ms id_time(struct id i)
+{
+    uint64_t time = 0;
+    for (size_t at = 0; at < 6; at++) time = time << 8 | i.bytes[at];
+    return (unix_ms){(int64_t)time};
+}

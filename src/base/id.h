@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/time.h"
 #include "base/view.h"
 
 struct id {
@@ -24,4 +25,6 @@ static inline view id_view(const struct id *i) { return view_make(i->bytes, size
 /* Writes 32 digits and a NUL; returns a view of the digits. */
 view id_text(struct id i, char text[static ID_TEXT_LEN + 1]);
 bool id_parse(view text, struct id *ret_id);
+/* When it was made. */
+unix_ms id_time(struct id i);
 bool id_from_bytes(view bytes, struct id *ret_id);   /* exactly 16 bytes */

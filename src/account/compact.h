@@ -1,0 +1,66 @@
+/* compact: one compaction under way, for compact.c and collect.c. */
+#pragma once
+
+#include "account/home.h"
+#include "account/pack.h"
+
+enum { SHORT_NAME_MAX = 2 + ID_TEXT_LEN + 1 };       /* "p-<id>" */
+
+struct new_pack {
+    char name[SHORT_NAME_MAX];
+    uint32_t entries;
+    uint64_t bytes;
+};
+
+struct compaction {
+    struct account *account;
+    struct id snapshot;                  /* of the head that it makes */
+    struct id descends_from;             /* head.snapshot when it began */
+    char snapshot_name[SHORT_NAME_MAX];
+    millis deadline;
+
+    struct new_pack *packs;              /* of bodies from the journal */
+    size_t pack_count, pack_capacity;
+    struct packed_body *bodies;
+    size_t body_count, body_capacity;
+    uint64_t packed_sequence;            /* bodies of records up to here are in packs */
+    struct pack_writer writer;           /* of the pack that is being filled */
+    struct object_writer *object;
+    bool has_writer;
+
+    struct pack_slot *replaced;          /* by slot: packs rewritten without what died (collect.c) */
+    struct new_pack *replacements;       /* their names */
+    size_t replaced_count;
+    bool has_swept;
+
+    buf blocks, directory;
+    struct head head;
+    buf head_bytes;
+    struct arena *arena;
+    struct journal_position folded;
+    bool has_begun;                      /* the state holds a snapshot that is neither committed nor aborted */
+    bool may_be_head;                    /* the head was sent, and it is not certain that it was refused */
+    bool is_committed;
+    bool is_lost;                        /* another node's head was read meanwhile */
+    uint64_t read_bytes, written_bytes;
+};
+
+/* A short name of a new object: a kind ('p', 's') and an id. */
+void object_name_make(char kind, struct id id, char text[static SHORT_NAME_MAX]);
+/* Splits it again; false when it is none. */
+bool object_name_parse(view name, char *ret_kind, struct id *ret_id);
+
+/* The pack writer's bytes to its object. */
+MAY_YIELD NODISCARD result compaction_write_pack(struct compaction *c, struct fault *fault);
+MAY_YIELD NODISCARD result compaction_open_pack(struct compaction *c, char name[static SHORT_NAME_MAX], struct fault *fault);
+MAY_YIELD NODISCARD result compaction_commit_pack(struct compaction *c, struct fault *fault);
+/* Loads every block of the account. */
+MAY_YIELD NODISCARD result account_load_all(struct account *a, millis deadline, struct fault *fault);
+
+/* ---- collect.c ---- */
+/* Removes what fell out of use before the grace period began; the rest is in c->head.retired. */
+MAY_YIELD void collect_retired(struct compaction *c);
+/* Now and then: removes objects that nothing refers to, rewrites packs that are mostly dead. */
+MAY_YIELD NODISCARD result collect_sweep(struct compaction *c, struct fault *fault);
+/* Adds to c->head.retired what the new directory does not refer to any more. */
+NODISCARD result collect_note_retired(struct compaction *c, struct fault *fault);

@@ -1,0 +1,220 @@
+#include "account/home.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/pack.h"
+#include "base/check.h"
+#include "base/hash.h"
+
+enum {
+    MEMORY_BYTES_DEFAULT = 256 << 20,
+    COMPACT_JOURNAL_BYTES_DEFAULT = 4 << 20,
+    COMPACT_JOURNAL_RECORDS_DEFAULT = 4000,
+};
+static const int64_t RETENTION_MS_DEFAULT = (int64_t)7 * 24 * 3600 * 1000, GRACE_MS_DEFAULT = 3600 * 1000;
+
+struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options)
+{
+    unsigned loops = loops_count(all);
+    struct accounts *a = calloc(1, sizeof *a + loops * sizeof a->homes[0]);
+    check(a);
+    a->engine = e;
+    a->family = all;
+    a->loops = loops;
+    if (options) a->options = *options;
+    if (a->options.memory_bytes == 0) a->options.memory_bytes = MEMORY_BYTES_DEFAULT;
+    if (a->options.compact_journal_bytes == 0) a->options.compact_journal_bytes = COMPACT_JOURNAL_BYTES_DEFAULT;
+    if (a->options.compact_journal_records == 0) a->options.compact_journal_records = COMPACT_JOURNAL_RECORDS_DEFAULT;
+    if (a->options.retention_ms == 0) a->options.retention_ms = RETENTION_MS_DEFAULT;
+    if (a->options.grace_ms == 0) a->options.grace_ms = GRACE_MS_DEFAULT;
+    if (loop_self() && loop_family(loop_self()) == all) (void)accounts_here(a);
+    return a;
+}
+
+static void home_open(struct home *h, struct accounts *all)
+{
+    h->all = all;
+    h->loop = loop_self();
+    scope_init(&h->scope, NULL);
+    h->accounts = h->usages = MAP_INIT;
+    list_init(&h->idle);
+    list_init(&h->windows);
+    list_init(&h->indexes);
+    list_init(&h->usages_used);
+    mutex_init(&h->whole);
+    h->is_open = true;
+    home_start_upkeep(h);
+}
+
+struct home *accounts_here(struct accounts *all)
+{
+    struct home *h = &all->homes[loop_index(loop_self())];
+    if (!h->is_open) home_open(h, all);
+    return h;
+}
+
+struct loop *accounts_home(struct accounts *all, struct id account)
+{
+    return loops_at(all->family, (unsigned)(hash_stable(id_view(&account)) % all->loops));
+}
+
+struct engine *accounts_engine(struct accounts *all)
+{
+    return all->engine;
+}
+
+/* ---- accounts in memory -------------------------------------------------------------------------------- */
+
+static void free_account(struct account *a)
+{
+    check(a->users == 0 && list_is_empty(&a->own) && list_is_empty(&a->watches) && !a->tell_posted);
+    map_remove(&a->home->accounts, id_view(&a->id));
+    account_drop_reading(a);
+    if (a->state) state_free(a->state);
+    free(a->head.retired);
+    free(a);
+}
+
+static void drop_idle(struct home *h, struct account *a)
+{
+    list_remove(&a->idle_node);
+    h->idle_bytes -= a->idle_bytes;
+    free_account(a);
+}
+
+struct barrier {
+    struct task task;
+    struct completion passed;
+};
+
+static void pass_barrier(struct task *t)
+{
+    completion_set(&container_of(t, struct barrier, task)->passed, OK);
+}
+
+/* Accounts are held by the task that tells of their changes. */
+MAY_YIELD static void run_tasks_posted_before(void)
+{
+    struct barrier b = {.task.run = pass_barrier};
+    completion_init(&b.passed);
+    loop_post(loop_self(), &b.task);
+    (void)completion_wait(&b.passed);
+}
+
+MAY_YIELD static void home_close(struct home *h)
+{
+    if (!h->is_open) return;
+    home_stop_upkeep(h);
+    scope_done(&h->scope);
+    run_tasks_posted_before();
+    for (struct list *node; (node = h->idle.next) != &h->idle;) drop_idle(h, container_of(node, struct account, idle_node));
+    check(h->accounts.count == 0);
+    map_done(&h->accounts);
+    home_drop_windows(h, 0);
+    home_drop_indexes(h, 0);
+    home_drop_usages(h);
+    if (h->unzip) pack_unzip_free(h->unzip);
+    h->is_open = false;
+}
+
+MAY_YIELD static void close_here(void *argument)
+{
+    struct accounts *all = argument;
+    home_close(&all->homes[loop_index(loop_self())]);
+}
+
+void accounts_free(struct accounts *all)
+{
+    for (unsigned i = 0; i < all->loops; i++) loop_run_on(loops_at(all->family, i), "accounts close", close_here, all);
+    free(all);
+}
+
+struct account *home_account(struct home *h, struct id id)
+{
+    struct account *a = map_get(&h->accounts, id_view(&id));
+    if (a) return a;
+    a = calloc(1, sizeof *a);
+    check(a);
+    a->home = h;
+    a->id = id;
+    list_init(&a->idle_node);
+    list_init(&a->own);
+    list_init(&a->watches);
+    list_init(&a->windows);
+    list_init(&a->indexes);
+    mutex_init(&a->replay);
+    mutex_init(&a->compacting);
+    map_put(&h->accounts, id_view(&a->id), a);
+    return a;
+}
+
+void account_hold(struct account *a)
+{
+    if (a->users++ > 0 || list_is_empty(&a->idle_node)) return;
+    list_remove(&a->idle_node);
+    a->home->idle_bytes -= a->idle_bytes;
+}
+
+/* The least recently used go first. The budget is shared evenly by the loops, as accounts are. */
+static void keep_budget(struct home *h)
+{
+    uint64_t budget = h->all->options.memory_bytes / h->all->loops;
+    while (h->idle_bytes > budget && !list_is_empty(&h->idle)) drop_idle(h, container_of(h->idle.next, struct account, idle_node));
+}
+
+void account_close(struct account *a)
+{
+    struct home *h = a->home;
+    check(h->loop == loop_self() && a->users > 0);
+    if (--a->users > 0) return;
+    if (!a->state) {
+        free_account(a);
+        return;
+    }
+    a->idle_bytes = sizeof *a + state_memory_bytes(a->state);
+    h->idle_bytes += a->idle_bytes;
+    list_append(&h->idle, &a->idle_node);
+    keep_budget(h);
+}
+
+result account_open(struct accounts *all, struct id id, millis deadline, struct account **ret_account, struct fault *fault)
+{
+    check(accounts_home(all, id) == loop_self());
+    struct account *a = home_account(accounts_here(all), id);
+    account_hold(a);
+    result code = account_refresh(a, deadline, fault);
+    if (code == OK) *ret_account = a;
+    else account_close(a);
+    return code;
+}
+
+struct id account_id(const struct account *a)
+{
+    return a->id;
+}
+
+struct state *account_state(struct account *a)
+{
+    return a->state;
+}
+
+/* ---- names --------------------------------------------------------------------------------------------- */
+
+view account_object_name(struct id account, view name, char text[static OBJECT_NAME_MAX])
+{
+    char id[ID_TEXT_LEN + 1];
+    check(name.len + ID_TEXT_LEN + 2 <= OBJECT_NAME_MAX);
+    id_text(account, id);
+    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "%s/" VIEW_FMT, id, VIEW_ARG(name)));
+}
+
+view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX])
+{
+    char id[ID_TEXT_LEN + 1], of_message[ID_TEXT_LEN + 1];
+    id_text(account, id);
+    id_text(message, of_message);
+    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "%s/m-%s-%08" PRIx32, id, of_message, second));
+}

@@ -1,0 +1,171 @@
+/*
+ * account/home: the structs behind accounts and account, for the files of this room that do I/O.
+ *
+ * Each loop has a struct home, touched by that loop alone. An account lives in the home of the loop that its id
+ * hashes to. Its state changes in three ways, never two at a time:
+ *   - own records that follow right on the state's position are applied when their append is told (own.c);
+ *   - the tail is read under the replay lock and applied (refresh.c);
+ *   - under the same lock a head that another node wrote gives a state built anew (refresh.c).
+ * Who waits for a record (own appends) or wants to hear of changes (watches) is told by one posted task, outside coroutines.
+ */
+#pragma once
+
+#include "account/account.h"
+#include "account/head.h"
+#include "account/private.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "runtime/coroutine.h"
+#include "runtime/loop.h"
+
+struct home {
+    struct accounts *all;
+    struct loop *loop;
+    bool is_open;
+    struct scope scope;                  /* of all work in the background */
+    struct map accounts;                 /* by id */
+    struct list idle;                    /* accounts that nobody uses, least recently used first */
+    size_t idle_bytes;
+    struct mutex whole;                  /* of messages over MESSAGE_WHOLE_FREE_BYTES: one at a time in memory */
+    struct list windows;                 /* read-ahead that no message uses now, least recently used first (message.c) */
+    size_t windows_bytes;
+    struct list indexes;                 /* of packs, least recently used first */
+    size_t indexes_bytes;
+    void *unzip;                         /* pack.c's decompressor, made when first needed */
+    struct list wishes;                  /* accounts that are to be compacted (upkeep.c) */
+    struct map wished;
+    struct scope compactions;
+    unsigned compactors;
+    bool is_stopping;
+    struct timer upkeep;
+    struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
+    struct list usages_used;
+};
+
+struct accounts {
+    struct engine *engine;
+    struct loops *family;
+    struct accounts_options options;
+    unsigned loops;
+    struct home homes[];
+};
+
+struct account {
+    struct home *home;
+    struct id id;
+    unsigned users;                      /* handles, own appends, work in the background */
+    struct list idle_node;
+    size_t idle_bytes;
+
+    struct state *state;                 /* NULL: nothing was loaded yet */
+    struct journal_position position;    /* the state has every record up to here */
+    struct head head;                    /* that the state descends from; directory is not kept */
+    uint64_t skip;                       /* so many records after the position were applied before the head was replaced */
+    uint64_t journal_bytes, journal_records;   /* since the head, as far as known */
+    bool is_corrupt;                     /* and was reported */
+
+    struct mutex replay;
+    uint64_t reads_begun, reads_done;    /* tail reads: a refresh is served by any that began after it came */
+    struct list own;                     /* own appends in the order of their start (own.c) */
+    bool is_following;                   /* a coroutine reads the tail for them or for watches */
+    bool follow_again;
+
+    struct list watches;
+    struct journal_watch journal_watch;
+    unsigned watch_count;
+    uint64_t told_sequence;              /* of the state when the watches were last told */
+    struct task tell;
+    bool tell_posted;
+
+    struct mutex compacting;
+    millis compact_after;                /* not before, because it failed */
+    struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */
+
+    struct { uint64_t place; unsigned run; } reader;   /* what was read last, for read-ahead (message.c) */
+    struct list windows, indexes;        /* read-ahead, and indexes of packs */
+};
+
+/* ---- home.c ---- */
+struct home *accounts_here(struct accounts *all);            /* of the calling loop */
+struct account *home_account(struct home *h, struct id id);  /* in memory, or made (users as they are) */
+void account_hold(struct account *a);
+/* Back to the state of one that was never loaded: for accounts whose journal is gone. */
+void account_forget(struct account *a);
+
+/* ---- refresh.c ---- */
+MAY_YIELD NODISCARD result account_read_tail(struct account *a, millis deadline, struct fault *fault);   /* the replay lock is held */
+/* account_load_blocks() for who holds the replay lock: the state stays in its place. */
+MAY_YIELD NODISCARD result account_load_blocks_locked(struct account *a, const struct block_key *keys, size_t count, millis deadline, struct fault *fault);
+/* Releases the replay lock and applies own records that waited for it. */
+void account_unlock(struct account *a);
+/* Reads the tail some time soon, in the background, and tells who waits. Any code of the home loop. */
+void account_follow(struct account *a);
+/* Posts the task that finishes own appends and calls watches. */
+void account_tell(struct account *a);
+/* Emits the event, once for each account in memory. Returns `code`. */
+result account_report_corrupt(struct account *a, result code, const struct fault *fault);
+
+/* ---- own.c ---- */
+struct own_append {
+    struct list node;                    /* in account.own */
+    struct account *account;
+    struct journal_append append;
+    const struct record *record;         /* the caller's, as long as the append lasts */
+    buf meta;
+    struct arena *arena;                 /* for the outcome's sets */
+    struct outcome *outcome;             /* may be NULL */
+    struct fault *fault;
+    millis deadline;
+    bool in_flight, is_stored, is_applied;
+    unsigned tries;
+    uint64_t stored_at_read;             /* account.reads_begun when it was told to be stored */
+    result code;                         /* when finished */
+    void (*finished)(struct own_append *o);   /* on the home loop, outside coroutines, in the order of starting */
+};
+/* The caller has set account, append.body, record, arena, outcome, fault, deadline and finished. */
+void own_append_start(struct own_append *o);
+/* The same for one that cannot be tried: it is finished in its turn. */
+void own_append_refuse(struct own_append *o, result code);
+/* In a coroutine (change.c): a record whose id and time are set. */
+MAY_YIELD NODISCARD result account_append_record(struct account *a, const struct record *r, view body, struct arena *arena, struct outcome *ret_outcome,
+                                                 millis deadline, struct fault *fault);
+/* The own append that waits for this record, or NULL. */
+struct own_append *own_append_find(struct account *a, struct id record);
+/* Applies what follows on the position; asks for a tail read when something does not. Nothing while the replay lock is held. */
+void own_appends_pump(struct account *a);
+/* The tail could not be read: gives up own appends that are stored, if their time is over or waiting is no use. True if some still wait. */
+bool own_appends_give_up(struct account *a, result code, const struct fault *fault);
+/* It was stored and then folded into a head by another node: what came of it is read from the state. */
+void own_append_settle_from_state(struct own_append *o);
+/* Calls finished() of those that are, in order. Both from the account's task. */
+void own_appends_finish(struct account *a);
+
+/* ---- names of objects: "<account>/p-<id>" ---- */
+enum { OBJECT_NAME_MAX = 2 * ID_TEXT_LEN + 24 };
+/* `name` is what stands in the state: "p-…", "s-…", "m-…". */
+view account_object_name(struct id account, view name, char text[static OBJECT_NAME_MAX]);
+view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX]);
+
+/* ---- upkeep.c ---- */
+/* After an append to an account that brought its journal to so many bytes and records: asks its home to compact it. Any loop. */
+void accounts_consider_compaction(struct accounts *all, struct id account, size_t added_bytes, uint64_t journal_bytes, uint64_t journal_records);
+/* The same for an account in memory. On its home. */
+void account_consider_compaction(struct account *a);
+/* Begins what a home does at times by itself. */
+void home_start_upkeep(struct home *h);
+/* Waits for compactions under way and begins no more. */
+MAY_YIELD void home_stop_upkeep(struct home *h);
+
+/* ---- compact.c ---- */
+/* A new head was read. True if it is the one of the compaction under way here, which then is committed. */
+bool compaction_is_head(struct account *a, const struct head *head);
+void compaction_abort(struct account *a);
+
+/* ---- message.c, quota.c ---- */
+/* Before an account's memory goes. */
+void account_drop_reading(struct account *a);
+void home_drop_windows(struct home *h, size_t keep_bytes);
+void home_drop_indexes(struct home *h, size_t keep_bytes);
+void home_drop_usages(struct home *h);
+/* A delivery of this loop was stored. */
+void usage_grew(struct accounts *all, struct id account, uint64_t bytes);

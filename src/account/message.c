@@ -1,0 +1,499 @@
+/*
+ * Messages out: from the journal, from packs, from objects of their own.
+ *
+ * Who reads a mailbox in order reads neighbours in the journal or in a pack. When that is seen, the next read takes a
+ * window of them, which grows up to WINDOW_MAX_BYTES, and the following messages come from memory. A window
+ * belongs to its account; those that no message uses are kept while the loop's budget lasts.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/home.h"
+#include "account/pack.h"
+#include "base/check.h"
+#include "runtime/coroutine.h"
+
+enum {
+    WINDOW_MIN_BYTES = 64 << 10, WINDOW_MAX_BYTES = 1 << 20,
+    WINDOW_BODIES_MAX = 256,                 /* of the journal */
+    NEIGHBOUR_GAP = 16,                      /* reading in order may leave some out */
+    WINDOWS_BYTES = 16 << 20, INDEXES_BYTES = 8 << 20,   /* kept in a loop while unused */
+    PIECE_MAX_BYTES = 1 << 20,               /* of an object, in memory for message_read() */
+    LOOKS_MAX = 4,                           /* for a place that moves while we look */
+};
+
+/* The index of a pack, in memory. */
+struct index_kept {
+    struct list node;                        /* in home.indexes */
+    struct list of_account;
+    struct account *account;
+    uint32_t slot;
+    view object;                             /* malloced: a slot's object changes when the pack is rewritten */
+    struct pack_index *index;
+    size_t bytes;
+    unsigned users;
+};
+
+struct window_body { uint64_t sequence; buf bytes; bool is_there; };
+
+struct window {
+    struct list node;                        /* in home.windows while unused */
+    struct list of_account;                  /* in account.windows */
+    struct account *account;
+    unsigned users;
+    struct index_kept *index;                /* a pack's window, else the journal's */
+    uint32_t first, count;                   /* entries */
+    uint64_t offset;                         /* of `bytes` in the pack */
+    struct window_body *bodies;              /* the journal's, by sequence */
+    size_t body_count;
+    buf bytes;                               /* the pack's */
+    size_t kept_bytes;                       /* of either */
+};
+
+struct message {
+    struct account *account;
+    uint64_t size;
+    struct window *window;                   /* that holds `bytes`, or NULL */
+    view bytes;                              /* all of it when is_whole */
+    bool is_whole, has_turn;
+    buf own;                                 /* unpacked, or a piece of an object, or all of it */
+    uint64_t own_offset;
+    char name[OBJECT_NAME_MAX];              /* of its object; empty otherwise */
+};
+
+/* ---- indexes of packs ---------------------------------------------------------------------------------- */
+
+static void drop_index(struct index_kept *k)
+{
+    struct home *h = k->account->home;
+    list_remove(&k->node);
+    list_remove(&k->of_account);
+    h->indexes_bytes -= k->bytes;
+    free((char *)(uintptr_t)k->object.at);
+    free(k->index);
+    free(k);
+}
+
+void home_drop_indexes(struct home *h, size_t keep_bytes)
+{
+    list_each (node, &h->indexes) {
+        if (h->indexes_bytes <= keep_bytes) return;
+        struct index_kept *k = container_of(node, struct index_kept, node);
+        if (k->users == 0) drop_index(k);
+    }
+}
+
+static struct index_kept *find_index(struct account *a, uint32_t slot, view object)
+{
+    list_each (node, &a->indexes) {
+        struct index_kept *k = container_of(node, struct index_kept, of_account);
+        if (k->slot != slot || !view_equal(k->object, object)) continue;
+        list_remove(&k->node);
+        list_append(&a->home->indexes, &k->node);
+        return k;
+    }
+    return NULL;
+}
+
+static struct index_kept *keep_index(struct account *a, uint32_t slot, view object, struct pack_index *index)
+{
+    struct index_kept *k = calloc(1, sizeof *k);
+    char *name = malloc(object.len + 1);
+    check(k && name);
+    memcpy(name, object.at, object.len);
+    *k = (struct index_kept){.account = a, .slot = slot, .object = view_make(name, object.len), .index = index};
+    k->bytes = sizeof *k + object.len + sizeof *index + index->entries * sizeof index->of[0];
+    list_append(&a->home->indexes, &k->node);
+    list_append(&a->indexes, &k->of_account);
+    a->home->indexes_bytes += k->bytes;
+    k->users++;
+    home_drop_indexes(a->home, INDEXES_BYTES);
+    k->users--;
+    return k;
+}
+
+/* *ret_index is held by the caller (users), who lets go of it. */
+MAY_YIELD static result open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault)
+{
+    if (slot >= state_packs(a->state)) return fail(fault, CORRUPT, "row names pack %u, which is not there", slot);
+    struct pack_slot pack = state_pack(a->state, slot);
+    if (pack.object.len == 0) return fail(fault, NOT_FOUND, "the pack was reclaimed");
+    struct index_kept *k = find_index(a, slot, pack.object);
+    if (!k) {
+        buf tail CLEANUP(buf_done) = BUF_INIT;
+        char short_name[OBJECT_NAME_MAX], name[OBJECT_NAME_MAX];
+        check(pack.object.len < sizeof short_name);
+        memcpy(short_name, pack.object.at, pack.object.len);
+        pack.object.at = short_name;
+        uint64_t from = pack_index_offset(pack.bytes, pack.entries);
+        struct pack_index *index;
+        result code = object_read(a->home->all->engine, account_object_name(a->id, pack.object, name), from, pack.bytes - from, deadline, &tail, fault);
+        if (code == OK) code = pack_index_decode(buf_view(&tail), pack.bytes, pack.entries, &index, fault);
+        if (code != OK && fault) fault_context(fault, "%s", name);
+        if (code != OK) return account_report_corrupt(a, code, fault);
+        k = find_index(a, slot, pack.object);
+        if (k) free(index);
+        else k = keep_index(a, slot, pack.object, index);
+    }
+    k->users++;
+    *ret_index = k;
+    return OK;
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------- */
+
+static struct window *window_new(struct account *a)
+{
+    struct window *w = calloc(1, sizeof *w);
+    check(w);
+    w->account = a;
+    w->users = 1;
+    list_init(&w->node);
+    list_append(&a->windows, &w->of_account);
+    return w;
+}
+
+static void drop_window(struct window *w)
+{
+    struct home *h = w->account->home;
+    if (w->users == 0) {
+        list_remove(&w->node);
+        h->windows_bytes -= w->kept_bytes;
+    }
+    list_remove(&w->of_account);
+    if (w->index) w->index->users--;
+    for (size_t i = 0; i < w->body_count; i++) buf_done(&w->bodies[i].bytes);
+    buf_done(&w->bytes);
+    free(w->bodies);
+    free(w);
+}
+
+void home_drop_windows(struct home *h, size_t keep_bytes)
+{
+    while (h->windows_bytes > keep_bytes && !list_is_empty(&h->windows)) drop_window(container_of(h->windows.next, struct window, node));
+}
+
+void account_drop_reading(struct account *a)
+{
+    list_each (node, &a->windows) drop_window(container_of(node, struct window, of_account));
+    list_each (node, &a->indexes) drop_index(container_of(node, struct index_kept, of_account));
+}
+
+static struct window *window_hold(struct window *w)
+{
+    if (w->users++ == 0) {
+        list_remove(&w->node);
+        w->account->home->windows_bytes -= w->kept_bytes;
+    }
+    return w;
+}
+
+static void window_let(struct window *w)
+{
+    struct home *h = w->account->home;
+    if (--w->users > 0) return;
+    if (w->body_count + w->count <= 1) {          /* of one message: not worth keeping */
+        w->users = 1;
+        drop_window(w);
+        return;
+    }
+    list_append(&h->windows, &w->node);
+    h->windows_bytes += w->kept_bytes;
+    home_drop_windows(h, WINDOWS_BYTES);
+}
+
+/* How much to read now that the message at `place` is wanted: 0: it alone. */
+static size_t read_ahead(struct account *a, uint64_t place)
+{
+    uint64_t last = a->reader.place;
+    a->reader.place = place;
+    if (place <= last || place > last + NEIGHBOUR_GAP) {
+        a->reader.run = 0;
+        return 0;
+    }
+    size_t bytes = (size_t)WINDOW_MIN_BYTES << a->reader.run;
+    if (bytes < WINDOW_MAX_BYTES) a->reader.run++;
+    return bytes < WINDOW_MAX_BYTES ? bytes : WINDOW_MAX_BYTES;
+}
+
+/* ---- from the journal ---------------------------------------------------------------------------------- */
+
+static struct window *find_journal_window(struct account *a, uint64_t sequence, size_t *ret_body)
+{
+    list_each (node, &a->windows) {
+        struct window *w = container_of(node, struct window, of_account);
+        for (size_t low = 0, high = w->body_count; low < high;) {
+            size_t middle = low + (high - low) / 2;
+            if (w->bodies[middle].sequence == sequence && w->bodies[middle].is_there) {
+                *ret_body = middle;
+                return w;
+            }
+            if (w->bodies[middle].sequence < sequence) low = middle + 1;
+            else high = middle;
+        }
+    }
+    return NULL;
+}
+
+static size_t choose_bodies(const struct account *a, uint64_t sequence, size_t ahead_bytes, struct unpacked_body *bodies)
+{
+    size_t count = state_unpacked(a->state, sequence - 1, bodies, ahead_bytes ? WINDOW_BODIES_MAX : 1), bytes = 0, taken = 0;
+    while (taken < count && (taken == 0 || bytes + bodies[taken].place.body_bytes <= ahead_bytes)) bytes += bodies[taken++].place.body_bytes;
+    return count > 0 && bodies[0].sequence == sequence ? taken : 0;
+}
+
+MAY_YIELD static result read_bodies(struct account *a, const struct unpacked_body *bodies, size_t count, millis deadline, struct window *w,
+                                    struct fault *fault)
+{
+    struct journal_body_wanted *wanted = calloc(count, sizeof *wanted);
+    w->bodies = calloc(count, sizeof *w->bodies);
+    check(wanted && w->bodies);
+    w->body_count = count;
+    for (size_t i = 0; i < count; i++) {
+        const struct record_place *p = &bodies[i].place;
+        w->bodies[i].sequence = bodies[i].sequence;
+        wanted[i] = (struct journal_body_wanted){.record = {.at = p->at, .body_offset = p->body_offset, .body_bytes = p->body_bytes}, .into = &w->bodies[i].bytes};
+    }
+    result code = engine_read_bodies(a->home->all->engine, a->id, wanted, count, deadline, fault);
+    for (size_t i = 0; code == OK && i < count; i++) {
+        w->bodies[i].is_there = wanted[i].code == OK;
+        if (i == 0) code = wanted[i].code;                  /* a neighbour that cannot be had was not asked for */
+        w->kept_bytes += w->bodies[i].bytes.capacity;
+    }
+    free(wanted);
+    return code;
+}
+
+/* The whole sequence number of a row's record: rows keep its low half. */
+static uint64_t sequence_of(const struct account *a, const struct row *row)
+{
+    uint64_t now = state_sequence(a->state), sequence = (now & ~(uint64_t)UINT32_MAX) | row->entry;
+    return sequence <= now ? sequence : sequence - ((uint64_t)1 << 32);
+}
+
+MAY_YIELD static result open_journal_body(struct message *m, const struct row *row, millis deadline, struct fault *fault)
+{
+    struct account *a = m->account;
+    uint64_t sequence = sequence_of(a, row);
+    size_t body;
+    size_t ahead = read_ahead(a, sequence);
+    struct window *w = find_journal_window(a, sequence, &body);
+    if (w) {
+        window_hold(w);
+    } else {
+        struct unpacked_body *bodies = calloc(WINDOW_BODIES_MAX, sizeof *bodies);
+        check(bodies);
+        size_t count = choose_bodies(a, sequence, ahead, bodies);
+        w = window_new(a);
+        result code = count > 0 ? read_bodies(a, bodies, count, deadline, w, fault) : NOT_FOUND;
+        free(bodies);
+        if (code != OK) {
+            drop_window(w);
+            return code;
+        }
+        body = 0;
+    }
+    m->window = w;
+    m->bytes = buf_view(&w->bodies[body].bytes);
+    return OK;
+}
+
+/* ---- from a pack --------------------------------------------------------------------------------------- */
+
+static struct window *find_pack_window(struct account *a, const struct index_kept *index, uint32_t entry)
+{
+    list_each (node, &a->windows) {
+        struct window *w = container_of(node, struct window, of_account);
+        if (w->index == index && entry >= w->first && entry - w->first < w->count) return w;
+    }
+    return NULL;
+}
+
+/* Entries from `first` on that fit into so many bytes: those of the pack lie one behind the other. */
+static void choose_entries(const struct pack_index *index, uint32_t first, size_t ahead_bytes, struct window *w, size_t *ret_bytes)
+{
+    uint64_t end = (uint64_t)index->of[first].offset + index->of[first].stored_bytes;
+    w->first = first;
+    w->offset = index->of[first].offset;
+    w->count = 1;
+    for (uint32_t i = first + 1; i < index->entries; i++, w->count++) {
+        if (index->of[i].method == PACK_ABSENT) continue;
+        uint64_t next_end = (uint64_t)index->of[i].offset + index->of[i].stored_bytes;
+        if (index->of[i].offset < end || next_end - w->offset > ahead_bytes) break;
+        end = next_end;
+    }
+    *ret_bytes = (size_t)(end - w->offset);
+}
+
+MAY_YIELD static result read_entries(struct account *a, struct index_kept *index, uint32_t entry, size_t ahead, millis deadline, struct window **ret_window,
+                                     struct fault *fault)
+{
+    struct window *w = window_new(a);
+    size_t bytes;
+    char name[OBJECT_NAME_MAX];
+    choose_entries(index->index, entry, ahead, w, &bytes);
+    w->index = index;
+    index->users++;
+    result code = object_read(a->home->all->engine, account_object_name(a->id, index->object, name), w->offset, bytes, deadline, &w->bytes, fault);
+    w->kept_bytes = w->bytes.capacity;
+    if (code == OK && w->bytes.len != bytes) code = fail(fault, CORRUPT, "%s: %zu bytes instead of %zu", name, w->bytes.len, bytes);
+    if (code == OK) *ret_window = w;
+    else drop_window(w);
+    return code;
+}
+
+MAY_YIELD static result open_packed(struct message *m, uint32_t slot, uint32_t entry, millis deadline, struct fault *fault)
+{
+    struct account *a = m->account;
+    struct index_kept *index;
+    struct window *w = NULL;
+    result code = open_index(a, slot, deadline, &index, fault);
+    if (code != OK) return code;
+    size_t ahead = read_ahead(a, (uint64_t)1 << 63 | (uint64_t)slot << 32 | entry);
+    if (entry >= index->index->entries) code = fail(fault, CORRUPT, "row names entry %u of a pack of %u", entry, index->index->entries);
+    else if (index->index->of[entry].method == PACK_ABSENT) code = fail(fault, NOT_FOUND, "the message was reclaimed");
+    else if ((w = find_pack_window(a, index, entry))) window_hold(w);
+    else code = read_entries(a, index, entry, ahead, deadline, &w, fault);
+    if (code == OK) {
+        const struct pack_entry *e = &index->index->of[entry];
+        if (!a->home->unzip) a->home->unzip = pack_unzip_new();
+        view stored = view_slice(buf_view(&w->bytes), (size_t)(e->offset - w->offset), e->stored_bytes);
+        if (e->method == PACK_ZSTD) buf_reserve(&m->own, e->bytes);
+        code = pack_unpack(e, stored, a->home->unzip, &m->own, fault);
+        if (code != OK && fault) fault_context(fault, "pack " VIEW_FMT " entry %u", VIEW_ARG(index->object), entry);
+        m->bytes = buf_view(&m->own);
+        window_let(w);
+    }
+    index->users--;
+    return code;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+MAY_YIELD static result open_at(struct message *m, const struct row *row, const struct body_place *place, millis deadline, struct fault *fault)
+{
+    if (place->kind == BODY_ALONE) {
+        account_alone_name(m->account->id, row->message, row->entry, m->name);
+        return OK;
+    }
+    result code = place->kind == BODY_IN_JOURNAL ? open_journal_body(m, row, deadline, fault) : open_packed(m, place->pack, place->entry, deadline, fault);
+    if (code != OK) return code;
+    m->is_whole = true;
+    return m->bytes.len == m->size ? OK : fail(fault, CORRUPT, "message of %zu bytes instead of %" PRIu64, m->bytes.len, m->size);
+}
+
+/* The row as it is now, for one whose place is not known any more. NOT_FOUND when it is another message or none. */
+MAY_YIELD static result look_again(struct account *a, uint32_t mailbox, struct row *row, millis deadline, struct fault *fault)
+{
+    for (;;) {
+        struct row now;
+        struct block_key needs = {0};
+        result code = state_row(a->state, mailbox, row->uid, &now, &needs);
+        if (code == OK) {
+            if (!id_equal(now.message, row->message)) return fail(fault, NOT_FOUND, "the message is gone");
+            *row = now;
+            return OK;
+        }
+        if (needs.bytes == 0) return fail(fault, NOT_FOUND, "the message is gone");
+        code = account_load_blocks(a, &needs, 1, deadline, fault);
+        if (code != OK) return code;
+    }
+}
+
+/* Where a message is may change under us (another node compacts): then the tail tells of the new head, and the row of the new place. */
+MAY_YIELD static result find_and_open(struct message *m, uint32_t mailbox, const struct row *row, millis deadline, struct fault *fault)
+{
+    struct row now = *row;
+    struct account *a = m->account;
+    for (unsigned looks = 1;; looks++) {
+        struct body_place place;
+        struct fault here;
+        result code = state_body(a->state, &now, &place) ? open_at(m, &now, &place, deadline, &here) : NOT_FOUND;
+        if (code != NOT_FOUND || looks == LOOKS_MAX) {
+            if (code == NOT_FOUND) code = fail(&here, CORRUPT, "the bytes of a message that is there cannot be found");
+            if (code != OK && fault) *fault = here;
+            return account_report_corrupt(a, code, &here);
+        }
+        code = account_refresh(a, deadline, fault);
+        if (code == OK) code = look_again(a, mailbox, &now, deadline, fault);
+        if (code != OK) return code;
+    }
+}
+
+result message_open(struct account *a, uint32_t mailbox, const struct row *row, millis deadline, struct message **ret_message, struct fault *fault)
+{
+    struct message *m = calloc(1, sizeof *m);
+    check(m && a->home->loop == loop_self());
+    m->account = a;
+    m->size = row->size_bytes;
+    account_hold(a);
+    m->is_whole = m->size == 0;
+    result code = m->is_whole ? OK : find_and_open(m, mailbox, row, deadline, fault);
+    if (code == OK) *ret_message = m;
+    else message_close(m);
+    return code;
+}
+
+uint64_t message_size(const struct message *m)
+{
+    return m->size;
+}
+
+MAY_YIELD static result read_piece(struct message *m, uint64_t offset, size_t len, millis deadline, struct fault *fault)
+{
+    buf_clear(&m->own);
+    m->own_offset = offset;
+    result code = object_read(m->account->home->all->engine, view_of(m->name), offset, len, deadline, &m->own, fault);
+    if (code == OK && m->own.len != len) code = fail(fault, CORRUPT, "%s: %zu bytes from %" PRIu64 " on instead of %zu", m->name, m->own.len, offset, len);
+    return account_report_corrupt(m->account, code, fault);
+}
+
+result message_read(struct message *m, uint64_t offset, size_t len, millis deadline, view *ret_bytes, struct fault *fault)
+{
+    if (offset >= m->size) {
+        *ret_bytes = VIEW_EMPTY;
+        return OK;
+    }
+    if (len > m->size - offset) len = (size_t)(m->size - offset);
+    if (m->is_whole) {
+        *ret_bytes = view_slice(m->bytes, (size_t)offset, len);
+        return OK;
+    }
+    if (len > PIECE_MAX_BYTES) len = PIECE_MAX_BYTES;
+    if (offset < m->own_offset || offset + len > m->own_offset + m->own.len) {
+        result code = read_piece(m, offset, len, deadline, fault);
+        if (code != OK) return code;
+    }
+    *ret_bytes = view_slice(buf_view(&m->own), (size_t)(offset - m->own_offset), len);
+    return OK;
+}
+
+result message_whole(struct message *m, millis deadline, view *ret_bytes, struct fault *fault)
+{
+    if (!m->is_whole) {
+        result code = OK;
+        if (m->size > MESSAGE_WHOLE_FREE_BYTES && !m->has_turn) {
+            code = mutex_lock(&m->account->home->whole, deadline);
+            if (code != OK) return fail(fault, code, "waiting for memory for a large message");
+            m->has_turn = true;
+        }
+        code = read_piece(m, 0, (size_t)m->size, deadline, fault);
+        if (code != OK) return code;
+        m->bytes = buf_view(&m->own);
+        m->is_whole = true;
+    }
+    *ret_bytes = m->bytes;
+    return OK;
+}
+
+void message_close(struct message *m)
+{
+    if (!m) return;
+    struct account *a = m->account;
+    if (m->window) window_let(m->window);
+    if (m->has_turn) mutex_unlock(&a->home->whole);
+    buf_done(&m->own);
+    free(m);
+    account_close(a);
+}

@@ -1,0 +1,166 @@
+/* Own appends: records of this home on their way into the journal and from there into the state. */
+#include "account/home.h"
+#include "base/check.h"
+#include "runtime/clock.h"
+#include "runtime/point.h"
+
+enum { TRIES_MAX = 8 };        /* of an append whose outcome is unknown; each is made with the same record id */
+
+static void send(struct own_append *o);
+
+/* ---- into the journal ---------------------------------------------------------------------------------- */
+
+static bool may_try_again(const struct own_append *o)
+{
+    return o->append.code == UNKNOWN_OUTCOME && !o->is_applied && o->tries < TRIES_MAX && millis_before(clock_now(), o->deadline);
+}
+
+static void append_told(struct journal_append *append, void *argument)
+{
+    struct own_append *o = argument;
+    struct account *a = o->account;
+    o->in_flight = false;
+    if (append->code == OK) {
+        POINT("account.append.stored");
+        o->is_stored = true;
+        o->stored_at_read = a->reads_begun;
+        a->journal_bytes = append->before_known ? append->journal_bytes : a->journal_bytes + append->meta.len + append->body.len;
+    } else if (may_try_again(o)) {
+        send(o);        /* replay counts a record id once, so sending it again cannot do it twice */
+        return;
+    } else if (!o->is_applied) {
+        o->code = append->code;
+    }
+    account_tell(a);
+}
+
+/* Leaves time for another try when the outcome is unknown at the end of this one. */
+static millis time_of_try(const struct own_append *o)
+{
+    if (millis_is_never(o->deadline)) return o->deadline;
+    int64_t left_ms = o->deadline.ms - clock_now().ms;
+    return left_ms > 3000 ? millis_add(clock_now(), left_ms / 3 * 2) : o->deadline;
+}
+
+static void send(struct own_append *o)
+{
+    o->tries++;
+    o->in_flight = true;
+    engine_append_start(o->account->home->all->engine, &o->append, time_of_try(o), append_told, o);
+}
+
+void own_append_start(struct own_append *o)
+{
+    struct account *a = o->account;
+    check(a->home->loop == loop_self());
+    record_encode(&o->meta, o->record);
+    o->append.journal = a->id;
+    o->append.meta = buf_view(&o->meta);
+    o->append.fault = o->fault;
+    account_hold(a);
+    list_append(&a->own, &o->node);
+    POINT("account.append.before");
+    send(o);
+}
+
+void own_append_refuse(struct own_append *o, result code)
+{
+    o->code = code;
+    account_hold(o->account);
+    list_append(&o->account->own, &o->node);
+    account_tell(o->account);
+}
+
+/* ---- into the state ------------------------------------------------------------------------------------ */
+
+struct own_append *own_append_find(struct account *a, struct id record)
+{
+    list_each (node, &a->own) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (!o->is_applied && id_equal(o->record->id, record)) return o;
+    }
+    return NULL;
+}
+
+static bool is_next(const struct account *a, const struct own_append *o)
+{
+    return o->append.before_known && a->skip == 0 && journal_position_equal(&o->append.before, &a->position);
+}
+
+/* False when a block is missing: then the tail is read, by a coroutine that can wait for it. */
+static bool apply_next(struct account *a, struct own_append *o)
+{
+    struct block_key key;
+    if (state_needs(a->state, o->record, &key, 1) > 0) return false;
+    state_apply(a->state, o->record, (struct record_place){.at = o->append.at, .body_offset = o->append.body_offset, .body_bytes = (uint32_t)o->append.body.len},
+                o->arena, o->outcome);
+    a->position = o->append.at;
+    o->is_applied = true;
+    return true;
+}
+
+/*
+ * Records of one loop stand in the journal in the order of their start. So one that does not follow on the position waits for
+ * those before it, and when none of them is under way, somebody else's record stands between.
+ */
+void own_appends_pump(struct account *a)
+{
+    bool waits_for_older = false;
+    if (a->replay.is_locked || !a->state) return;
+    list_each (node, &a->own) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (o->in_flight) waits_for_older = true;
+        if (!o->is_stored || o->is_applied) continue;
+        if (is_next(a, o) && apply_next(a, o)) continue;
+        if (!waits_for_older) account_follow(a);
+        break;
+    }
+}
+
+/* ---- and back to who asked ----------------------------------------------------------------------------- */
+
+bool own_appends_give_up(struct account *a, result code, const struct fault *fault)
+{
+    bool waits = false;
+    bool is_hopeless = code == CORRUPT || code == IO;
+    list_each (node, &a->own) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (!o->is_stored || o->is_applied || o->code != OK) continue;
+        if (is_hopeless || !millis_before(clock_now(), o->deadline))
+            o->code = fail(o->fault, UNKNOWN_OUTCOME, "durable, but its effect cannot be read: %s", fault->detail);
+        else
+            waits = true;
+    }
+    account_tell(a);
+    return waits;
+}
+
+void own_append_settle_from_state(struct own_append *o)
+{
+    struct account *a = o->account;
+    const struct record *r = o->record;
+    struct mailbox *m = NULL;
+    o->is_applied = true;
+    if (!o->outcome) return;
+    *o->outcome = (struct outcome){.code = OK, .modseq = state_sequence(a->state)};
+    if (r->kind == RECORD_CREATE) m = state_find(a->state, r->create.name);
+    else if (r->kind == RECORD_APPEND) m = r->append.mailbox ? state_mailbox(a->state, r->append.mailbox) : state_find(a->state, r->append.name);
+    if (!m) return;
+    struct mailbox_info info;
+    mailbox_read_info(m, o->arena, &info);
+    o->outcome->mailbox = info.number;
+    o->outcome->uid_validity = info.uid_validity;
+}
+
+void own_appends_finish(struct account *a)
+{
+    for (struct list *node; (node = a->own.next) != &a->own;) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (o->in_flight || (!o->is_applied && o->code == OK)) return;
+        list_remove(&o->node);
+        if (o->is_applied) o->code = OK;
+        buf_done(&o->meta);
+        o->finished(o);
+        account_close(a);
+    }
+}

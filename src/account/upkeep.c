@@ -1,0 +1,153 @@
+/*
+ * What a home does by itself: compacts accounts whose journals have grown, also such as only receive, a few at a time;
+ * sweeps staging objects that dead nodes left.
+ */
+#include <stdlib.h>
+
+#include "account/draft.h"
+#include "account/home.h"
+#include "base/check.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+
+enum {
+    COMPACTORS_MAX = 2,                      /* in a loop: one waits for the disk while the other packs */
+    WISHES_MAX = 100000,
+    ASK_AGAIN_PARTS = 4,                     /* of the limit: an account that has passed it is asked for again after as much more */
+    COMPACT_MS = 10 * 60000,
+    FAILED_PAUSE_MS = 30000,
+    FIRST_SWEEP_MS = 60000, SWEEP_EVERY_MS = 6 * 3600 * 1000,
+};
+
+/* An account that is to be compacted. Posted as a task, then in home.wishes. */
+struct wish {
+    struct task task;
+    struct list node;
+    struct accounts *all;
+    struct id account;
+};
+
+/* ---- which ---------------------------------------------------------------------------------------------- */
+
+static bool crosses(uint64_t before, uint64_t after, uint64_t limit)
+{
+    uint64_t step = limit / ASK_AGAIN_PARTS + 1;
+    return after >= limit && (before < limit || before / step != after / step);
+}
+
+static void run_compactor(void *argument);
+
+static void take_wish(struct home *h, struct wish *w)
+{
+    if (h->is_stopping || h->wished.count >= WISHES_MAX || map_get(&h->wished, id_view(&w->account))) {
+        free(w);
+        return;
+    }
+    map_put(&h->wished, id_view(&w->account), w);
+    list_append(&h->wishes, &w->node);
+    if (h->compactors >= COMPACTORS_MAX) return;
+    h->compactors++;
+    coroutine_spawn(&h->compactions, "compactor", run_compactor, h);
+}
+
+static void wish_arrived(struct task *t)
+{
+    struct wish *w = container_of(t, struct wish, task);
+    take_wish(accounts_here(w->all), w);
+}
+
+static struct wish *wish_new(struct accounts *all, struct id account)
+{
+    struct wish *w = malloc(sizeof *w);
+    check(w);
+    *w = (struct wish){.task.run = wish_arrived, .all = all, .account = account};
+    list_init(&w->node);
+    return w;
+}
+
+void accounts_consider_compaction(struct accounts *all, struct id account, size_t added_bytes, uint64_t journal_bytes, uint64_t journal_records)
+{
+    const struct accounts_options *o = &all->options;
+    if (!crosses(journal_bytes - added_bytes, journal_bytes, o->compact_journal_bytes) &&
+        !crosses(journal_records - 1, journal_records, o->compact_journal_records))
+        return;
+    loop_post(accounts_home(all, account), &wish_new(all, account)->task);
+}
+
+static bool is_due(const struct account *a)
+{
+    const struct accounts_options *o = &a->home->all->options;
+    if (!a->state || millis_before(clock_now(), a->compact_after)) return false;
+    return a->journal_bytes >= o->compact_journal_bytes || state_sequence(a->state) - a->head.sequence >= o->compact_journal_records;
+}
+
+void account_consider_compaction(struct account *a)
+{
+    if (is_due(a) && !a->compacting.is_locked) take_wish(a->home, wish_new(a->home->all, a->id));
+}
+
+/* ---- compacting ----------------------------------------------------------------------------------------- */
+
+MAY_YIELD static void compact_one(struct home *h, struct id id)
+{
+    struct account *a;
+    struct fault fault = {0};
+    millis deadline = clock_in(COMPACT_MS);
+    result code = account_open(h->all, id, deadline, &a, &fault);
+    if (code == OK) {
+        if (is_due(a)) code = account_compact(a, deadline, &fault);
+        if (code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
+        account_close(a);
+    }
+    if (code != OK && code != CANCELLED)
+        EVENT_EMIT(ACCOUNT_NOT_COMPACTED, EVENT_ID("account", id), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+}
+
+MAY_YIELD static void run_compactor(void *argument)
+{
+    struct home *h = argument;
+    for (struct list *node; !h->is_stopping && (node = list_pop(&h->wishes));) {
+        struct wish *w = container_of(node, struct wish, node);
+        struct id id = w->account;
+        map_remove(&h->wished, id_view(&w->account));
+        free(w);
+        compact_one(h, id);
+    }
+    h->compactors--;
+}
+
+/* ---- at times ------------------------------------------------------------------------------------------- */
+
+MAY_YIELD static void sweep(void *argument)
+{
+    struct home *h = argument;
+    staging_sweep(h->all);
+}
+
+static void upkeep_due(struct timer *t)
+{
+    struct home *h = container_of(t, struct home, upkeep);
+    coroutine_spawn(&h->scope, "staging sweep", sweep, h);
+    timer_arm(t, clock_in(SWEEP_EVERY_MS));
+}
+
+void home_start_upkeep(struct home *h)
+{
+    list_init(&h->wishes);
+    h->wished = MAP_INIT;
+    scope_init(&h->compactions, NULL);
+    h->compactors = 0;
+    h->is_stopping = false;
+    timer_init(&h->upkeep, upkeep_due);
+    if (loop_index(h->loop) == 0) timer_arm(&h->upkeep, clock_in(FIRST_SWEEP_MS));
+}
+
+void home_stop_upkeep(struct home *h)
+{
+    h->is_stopping = true;
+    timer_disarm(&h->upkeep);
+    scope_join(&h->compactions);
+    scope_unlink(&h->compactions);
+    for (struct list *node; (node = list_pop(&h->wishes));) free(container_of(node, struct wish, node));
+    map_done(&h->wished);
+}

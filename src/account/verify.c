@@ -1,0 +1,255 @@
+/* Checking an account, listing what is restorable, its digest, its end. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/compact.h"
+#include "base/check.h"
+#include "runtime/clock.h"
+
+enum { LIST_NAMES = 1000, FOUND_TEXT_MAX = 400 };
+
+result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault)
+{
+    result code = account_refresh(a, deadline, fault);
+    if (code == OK) code = account_load_all(a, deadline, fault);
+    if (code == OK) state_digest(a->state, digest);
+    return code;
+}
+
+/* ---- what is restorable --------------------------------------------------------------------------------- */
+
+struct found_row {
+    uint32_t mailbox;
+    bool is_expunged;
+    unix_ms expunged;
+    struct row row;
+};
+
+struct found_rows {
+    struct found_row *rows;
+    size_t count, capacity;
+    bool only_expunged;
+};
+
+static void find_row(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged)
+{
+    struct found_rows *f = argument;
+    if (f->only_expunged && !is_expunged) return;
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? 2 * f->capacity : 256;
+        f->rows = realloc(f->rows, f->capacity * sizeof *f->rows);
+        check(f->rows);
+    }
+    f->rows[f->count++] = (struct found_row){.mailbox = mailbox, .is_expunged = is_expunged, .expunged = expunged, .row = *row};
+}
+
+MAY_YIELD static result find_rows(struct account *a, bool only_expunged, struct found_rows *ret_rows, millis deadline, struct fault *fault)
+{
+    result code = account_load_all(a, deadline, fault);
+    *ret_rows = (struct found_rows){.only_expunged = only_expunged};
+    if (code == OK) state_each_row(a->state, find_row, ret_rows);
+    return code;
+}
+
+static int newest_first(const void *left, const void *right)
+{
+    const struct found_row *l = left, *r = right;
+    if (l->expunged.ms != r->expunged.ms) return l->expunged.ms < r->expunged.ms ? 1 : -1;
+    return (l->row.uid < r->row.uid) - (l->row.uid > r->row.uid);
+}
+
+result account_expunged(struct account *a, struct arena *arena, size_t max, struct expunged_info **ret_list, size_t *ret_count, millis deadline,
+                        struct fault *fault)
+{
+    struct found_rows found;
+    result code = account_refresh(a, deadline, fault);
+    if (code == OK) code = find_rows(a, true, &found, deadline, fault);
+    if (code != OK) return code;
+    if (found.count > 0) qsort(found.rows, found.count, sizeof *found.rows, newest_first);
+    size_t count = found.count < max ? found.count : max;
+    struct expunged_info *list = arena_array(arena, struct expunged_info, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct found_row *f = &found.rows[i];
+        struct mailbox_info info = {0};
+        struct mailbox *m = state_mailbox(a->state, f->mailbox);
+        if (m) mailbox_read_info(m, arena, &info);
+        list[i] = (struct expunged_info){.mailbox = f->mailbox, .mailbox_name = info.name, .row = f->row, .expunged = f->expunged};
+    }
+    free(found.rows);
+    *ret_list = list;
+    *ret_count = count;
+    return OK;
+}
+
+/* ---- checking ------------------------------------------------------------------------------------------- */
+
+struct checking {
+    struct account *account;
+    struct account_verify *verify;
+    millis deadline;
+};
+
+static void tell_problem(struct checking *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void tell_problem(struct checking *k, const char *format, ...)
+{
+    char text[FOUND_TEXT_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    k->verify->problems++;
+    if (k->verify->found) k->verify->found(k->verify->argument, view_of(text));
+}
+
+static void tell_of_state(void *argument, view what)
+{
+    struct checking *k = argument;
+    tell_problem(k, VIEW_FMT, VIEW_ARG(what));
+}
+
+/* Neighbours in packs and journal behind one another, so that they are read together; copies come together too. */
+static int by_place(const void *left, const void *right)
+{
+    const struct row *l = &((const struct found_row *)left)->row, *r = &((const struct found_row *)right)->row;
+    if (l->pack != r->pack) return l->pack < r->pack ? -1 : 1;
+    if (l->entry != r->entry) return l->entry < r->entry ? -1 : 1;
+    return id_compare(l->message, r->message);
+}
+
+MAY_YIELD static result check_bytes(struct checking *k, const struct found_row *f, struct fault *fault)
+{
+    struct account *a = k->account;
+    if (f->row.pack == ROW_ALONE) {
+        char name[OBJECT_NAME_MAX];
+        uint64_t bytes;
+        result code = object_size(a->home->all->engine, account_alone_name(a->id, f->row.message, f->row.entry, name), k->deadline, &bytes, fault);
+        if (code == OK && bytes != f->row.size_bytes) code = fail(fault, CORRUPT, "%s has %" PRIu64 " bytes instead of %u", name, bytes, f->row.size_bytes);
+        return code;
+    }
+    struct message *m;
+    result code = message_open(a, f->mailbox, &f->row, k->deadline, &m, fault);
+    if (code == OK) message_close(m);
+    return code;
+}
+
+/* False when the message went while we were checking. */
+static bool is_still_there(struct account *a, const struct found_row *f, uint64_t listed_at)
+{
+    struct row now;
+    struct block_key needs = {0};
+    if (f->is_expunged) return state_sequence(a->state) == listed_at;
+    return state_row(a->state, f->mailbox, f->row.uid, &now, &needs) == OK || needs.bytes > 0;
+}
+
+MAY_YIELD static result check_messages(struct checking *k, struct found_rows *found, uint64_t listed_at)
+{
+    if (found->count > 0) qsort(found->rows, found->count, sizeof *found->rows, by_place);
+    for (size_t i = 0; i < found->count; i++) {
+        const struct found_row *f = &found->rows[i];
+        struct fault fault = {0};
+        k->verify->messages++;
+        if (i > 0 && by_place(f, f - 1) == 0 && f->row.size_bytes == f[-1].row.size_bytes) continue;
+        result code = check_bytes(k, f, &fault);
+        if (code == TIMEOUT || code == CANCELLED || code == UNAVAILABLE) return code;
+        if (code != OK && (code != NOT_FOUND || is_still_there(k->account, f, listed_at)))
+            tell_problem(k, "mailbox %u, UID %u%s: %s: %s", f->mailbox, f->row.uid, f->is_expunged ? " (expunged)" : "", result_name(code), fault.detail);
+        if (coroutine_is_overdue()) coroutine_pause();
+    }
+    return OK;
+}
+
+/* Everything in the account's folder is referred to or will be cleared away; everything referred to is there. */
+MAY_YIELD static result check_objects(struct checking *k, const struct found_rows *found, struct fault *fault)
+{
+    struct account *a = k->account;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 256 << 20), *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
+    struct map there CLEANUP(map_done) = MAP_INIT;
+    char prefix[OBJECT_NAME_MAX], after[ENGINE_NAME_MAX_BYTES + 1] = "";
+    view folder = account_object_name(a->id, VIEW_EMPTY, prefix), *names;
+    size_t used = 0;
+    for (size_t count = LIST_NAMES; count == LIST_NAMES;) {
+        arena_reset(page);
+        result code = object_list(a->home->all->engine, folder, view_of(after), LIST_NAMES, k->deadline, page, &names, &count, fault);
+        if (code != OK) return code;
+        for (size_t i = 0; i < count; i++) map_put(&there, arena_keep(arena, view_from(names[i], folder.len)), k);
+        if (count > 0) snprintf(after, sizeof after, VIEW_FMT, VIEW_ARG(names[count - 1]));
+    }
+    size_t count = state_objects(a->state, arena, &names);
+    for (size_t i = 0; i < count; i++) {
+        if (map_remove(&there, names[i])) used++;
+        else tell_problem(k, "object " VIEW_FMT " is referred to and not there", VIEW_ARG(names[i]));
+    }
+    for (size_t i = 0; i < found->count; i++) {
+        char name[OBJECT_NAME_MAX];
+        if (found->rows[i].row.pack != ROW_ALONE) continue;
+        view full = account_alone_name(a->id, found->rows[i].row.message, found->rows[i].row.entry, name);
+        if (map_remove(&there, view_from(full, folder.len))) used++;
+    }
+    k->verify->objects += used + there.count;
+    k->verify->garbage_objects += there.count;
+    return OK;
+}
+
+result account_verify(struct account *a, struct account_verify *v, millis deadline, struct fault *fault)
+{
+    struct checking k = {.account = a, .verify = v, .deadline = deadline};
+    struct found_rows found = {0};
+    result code = account_refresh(a, deadline, fault);
+    if (code == OK) code = find_rows(a, false, &found, deadline, fault);
+    if (code == CORRUPT) {
+        tell_problem(&k, "%s", fault ? fault->detail : "corrupt");
+        code = OK;
+    } else if (code == OK) {
+        uint64_t listed_at = state_sequence(a->state);
+        (void)state_check(a->state, tell_of_state, &k);
+        code = check_messages(&k, &found, listed_at);
+        if (code == OK) code = check_objects(&k, &found, fault);
+    }
+    free(found.rows);
+    return code;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------- */
+
+struct ending {
+    struct accounts *all;
+    struct id account;
+    millis deadline;
+    result code;
+    struct fault *fault;
+};
+
+MAY_YIELD static result remove_objects(struct ending *e)
+{
+    struct engine *engine = e->all->engine;
+    char prefix[OBJECT_NAME_MAX];
+    view folder = account_object_name(e->account, VIEW_EMPTY, prefix), *names;
+    struct arena *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
+    for (size_t count = 1; count > 0;) {
+        arena_reset(page);
+        result code = object_list(engine, folder, VIEW_EMPTY, LIST_NAMES, e->deadline, page, &names, &count, e->fault);
+        for (size_t i = 0; code == OK && i < count; i++) code = object_remove(engine, names[i], e->deadline, e->fault);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
+MAY_YIELD static void destroy(void *argument)
+{
+    struct ending *e = argument;
+    struct account *a;
+    e->code = engine_remove_journal(e->all->engine, e->account, e->deadline, e->fault);
+    if (e->code == OK) e->code = remove_objects(e);
+    /* What is in memory learns that nothing is left. */
+    if (e->code == OK && account_open(e->all, e->account, e->deadline, &a, NULL) == OK) account_close(a);
+}
+
+result accounts_destroy(struct accounts *all, struct id account, millis deadline, struct fault *fault)
+{
+    struct ending e = {.all = all, .account = account, .deadline = deadline, .fault = fault};
+    loop_run_on(accounts_home(all, account), "destroy account", destroy, &e);
+    return e.code;
+}
