@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/sanitize.h"
 #include "runtime/uv/net_test.h"
 
 static const char port_file[] = "/tmp/tayori-test-handover.port";
@@ -90,6 +91,9 @@ static void be_first(void)
 TEST(a_hand_over_by_exec_refuses_nobody)
 {
     char answer[16];
+#ifdef SANITIZE_TSAN
+    test_skip("ThreadSanitizer does not survive a fork of a fork with threads");
+#endif
     unlink(port_file);
     pid_t program = fork();
     if (program == 0) be_first();
