@@ -78,7 +78,7 @@ static void announce(struct task *t)
     listener_unref(l);
 }
 
-static void proxy_main(void *argument)
+MAY_YIELD static void proxy_main(void *argument)
 {
     struct stream *s = argument;
     struct listener *l = s->on_readable_argument;
