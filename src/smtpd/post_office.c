@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "account/view.h"
 #include "base/check.h"
 #include "base/test.h"
 #include "identity/directory.h"
@@ -15,6 +16,7 @@ enum { PATIENCE_MS = 60 * 1000, SMALL_QUOTA_BYTES = 1000 };
 struct opening {
     struct post_office *office;
     const struct smtpd_options *options;
+    bool is_first;
 };
 
 MAY_YIELD static void add_account(struct post_office *o, const char *address, enum account_standing standing, uint64_t quota_bytes)
@@ -65,7 +67,7 @@ static void open_inside(void *argument)
     o->identity = identity_new(o->engine, all);
     colour_pretend_worker();
     EXPECT(tls_context_new_server(&(struct tls_certificate){"certificate", "key"}, 1, &o->tls, NULL) == OK);
-    fill_directory(o);
+    if (opening->is_first) fill_directory(o);
     if (!opening->options) {
         options.server_name = VIEW("mx.example.test");
         options.tls = o->tls;
@@ -81,8 +83,15 @@ struct post_office *post_office_open(uint64_t seed, const struct smtpd_options *
     o->sim = sim_open(seed);
     o->node = sim_node_new(o->sim, "mx", 2);
     o->store = memory_store_new();
-    sim_call(o->node, 0, open_inside, &(struct opening){o, options});
+    sim_call(o->node, 0, open_inside, &(struct opening){o, options, true});
     return o;
+}
+
+void post_office_reopen(struct post_office *o, const struct smtpd_options *options)
+{
+    memory_store_crash(o->store);
+    sim_node_restart(o->node);
+    sim_call(o->node, 0, open_inside, &(struct opening){o, options, false});
 }
 
 /* ---- closing ---- */
@@ -107,6 +116,85 @@ void post_office_close(struct post_office *o)
     memory_store_free(o->store);
     sim_close(o->sim);
     free(o);
+}
+
+/* ---- looking ---- */
+
+struct look {
+    struct post_office *office;
+    const char *address;
+    struct id account;
+    buf *into;
+    size_t count;
+};
+
+MAY_YIELD static void read_message(struct account *account, const struct mailbox_info *inbox, const struct row *row, buf *into)
+{
+    struct fault fault = {0};
+    struct message *message;
+    view bytes;
+    result code = message_open(account, inbox->number, row, clock_in(PATIENCE_MS), &message, &fault);
+    if (code == OK) {
+        code = message_whole(message, clock_in(PATIENCE_MS), &bytes, &fault);
+        if (code == OK) buf_append(into, bytes);
+        message_close(message);
+    }
+    if (code != OK) test_fail(__FILE__, __LINE__, "UID %u: %s: %s", row->uid, result_name(code), fault.detail);
+}
+
+MAY_YIELD static void read_inbox(struct account *account, struct arena *arena, struct look *look)
+{
+    enum { ROWS_MAX = 1000 };
+    struct fault fault = {0};
+    struct mailbox_info inbox;
+    struct mailbox_view *view_of_inbox;
+    struct row *rows = arena_array(arena, struct row, ROWS_MAX);
+    mailbox_read_info(state_find(account_state(account), VIEW("INBOX")), arena, &inbox);
+    if (mailbox_view_open(account, inbox.number, &view_of_inbox) != OK) return;
+    if (mailbox_view_rows(view_of_inbox, 1, ROWS_MAX, rows, &look->count, clock_in(PATIENCE_MS), &fault) != OK)
+        test_fail(__FILE__, __LINE__, "%s: %s", look->address, fault.detail);
+    for (size_t i = 0; i < look->count; i++) read_message(account, &inbox, &rows[i], look->into);
+    mailbox_view_close(view_of_inbox);
+}
+
+static void look_at_home(void *argument)
+{
+    colour_pretend_coroutine();
+    struct look *look = argument;
+    struct fault fault = {0};
+    struct account *account;
+    struct arena *arena = arena_new(NULL, 4 << 20);
+    result code = account_open(look->office->accounts, look->account, clock_in(PATIENCE_MS), &account, &fault);
+    if (code == OK) {
+        code = account_refresh(account, clock_in(PATIENCE_MS), &fault);
+        if (code == OK) read_inbox(account, arena, look);
+        account_close(account);
+    }
+    if (code != OK) test_fail(__FILE__, __LINE__, "%s: %s: %s", look->address, result_name(code), fault.detail);
+    arena_free(arena);
+}
+
+static void look_inside(void *argument)
+{
+    colour_pretend_coroutine();
+    struct look *look = argument;
+    struct fault fault = {0};
+    struct identity_account account;
+    struct arena *arena = arena_new(NULL, 1 << 20);
+    if (identity_find_account_by_address(look->office->identity, view_of(look->address), clock_in(PATIENCE_MS), arena, &account, &fault) == OK) {
+        look->account = account.id;
+        loop_run_on(accounts_home(look->office->accounts, account.id), "look", look_at_home, look);
+    } else {
+        test_fail(__FILE__, __LINE__, "%s: %s", look->address, fault.detail);
+    }
+    arena_free(arena);
+}
+
+size_t post_office_inbox(struct post_office *o, const char *address, buf *into)
+{
+    struct look look = {.office = o, .address = address, .into = into};
+    sim_call(o->node, 0, look_inside, &look);
+    return look.count;
 }
 
 /* ---- playing ---- */

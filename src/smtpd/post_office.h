@@ -29,6 +29,9 @@ struct post_office *post_office_open(uint64_t seed, const struct smtpd_options *
 /* Stops the service, waits for its sessions, and frees everything. */
 void post_office_close(struct post_office *o);
 
+/* After the node has died: power fails at the store, too, then everything comes up again. */
+void post_office_reopen(struct post_office *o, const struct smtpd_options *options);
+
 /* A connection to a service of it. */
 struct transcript *post_office_connect(struct post_office *o, enum smtpd_kind kind);
 /* Connects, plays, hangs up. */
