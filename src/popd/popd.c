@@ -1,0 +1,81 @@
+#include "popd/popd.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "popd/service.h"
+#include "popd/session.h"
+
+struct popd_options popd_default_options(void)
+{
+    return (struct popd_options){
+        .errors_max = 20,
+        .failed_logins_max = 3,
+        .failed_login_delay_ms = 1000,
+        .command_timeout_ms = 10 * 60 * 1000,
+        .login_timeout_ms = 2 * 60 * 1000,
+        .store_timeout_ms = 60 * 1000,
+    };
+}
+
+static void stop_loop(struct task *t);
+
+struct popd *popd_new(const struct popd_options *options, struct identity *identity, struct accounts *accounts, struct loops *all)
+{
+    struct popd *d = calloc(1, sizeof *d);
+    check(d);
+    d->options = *options;
+    d->identity = identity;
+    d->accounts = accounts;
+    d->loop_count = loops_count(all);
+    d->loops_serving = d->loop_count;
+    d->loops = calloc(d->loop_count, sizeof *d->loops);
+    check(d->loops);
+    for (unsigned i = 0; i < d->loop_count; i++) {
+        d->loops[i] = (struct popd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .popd = d, .maildrops = MAP_INIT};
+        list_init(&d->loops[i].sessions);
+    }
+    for (unsigned i = 0; i < POPD_KIND_COUNT; i++) d->services[i] = (struct popd_service){d, (enum popd_kind)i};
+    return d;
+}
+
+void popd_free(struct popd *d)
+{
+    if (!d) return;
+    check(popd_sessions(d) == 0);
+    for (unsigned i = 0; i < d->loop_count; i++) map_done(&d->loops[i].maildrops);
+    free(d->loops);
+    free(d);
+}
+
+void *popd_service(struct popd *d, enum popd_kind kind)
+{
+    return &d->services[kind];
+}
+
+unsigned popd_sessions(const struct popd *d)
+{
+    return atomic_load(&d->session_count) + (atomic_load(&d->is_stopping) ? atomic_load(&d->loops_serving) : 0);
+}
+
+void popd_accept(void *service, struct stream *s)
+{
+    const struct popd_service *of = service;
+    struct popd_loop *home = &of->popd->loops[loop_index(loop_self())];
+    if (home->is_stopping || (of->kind == POPD_TLS && !of->popd->options.tls)) stream_close(s);
+    else pop_session_start(home, of->kind, s);
+}
+
+static void stop_loop(struct task *t)
+{
+    struct popd_loop *home = container_of(t, struct popd_loop, stop);
+    home->is_stopping = true;
+    list_each(node, &home->sessions) pop_session_stop(container_of(node, struct pop_session, node));
+    atomic_fetch_sub(&home->popd->loops_serving, 1);
+}
+
+void popd_stop(struct popd *d)
+{
+    if (atomic_exchange(&d->is_stopping, true)) return;
+    for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
+}
