@@ -1,0 +1,218 @@
+/* The directory on the simulator: spelling, catch-all, aliases, credentials, caches. */
+#include "identity/identity.h"
+
+#include "base/test.h"
+#include "engine/memory.h"
+#include "identity/address_key.h"
+#include "identity/credential.h"
+#include "identity/directory.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/sim/sim.h"
+
+struct world {
+    struct identity *identity;
+    struct engine *engine;
+    struct arena *arena;
+    struct fault fault;
+};
+
+static void in_world(void (*run)(struct world *w))
+{
+    struct sim *s = sim_open(sim_seed_from_environment(1));
+    sim_call(sim_node_new(s, "a", 1), 0, (void (*)(void *))(void (*)(void))run, NULL);
+    sim_close(s);
+}
+
+/* Each test's body runs in a coroutine of a node with an empty directory that serves example.test. */
+#define IDENTITY_TEST(name)                                                             \
+    MAY_YIELD static void body_##name(struct world *w);                                 \
+    static void coroutine_##name(struct world *unused)                                  \
+    {                                                                                   \
+        colour_pretend_coroutine();                                                     \
+        struct world w = open_world();                                                  \
+        body_##name(&w);                                                                \
+        close_world(&w);                                                                \
+    }                                                                                   \
+    TEST(name) { in_world(coroutine_##name); }                                          \
+    MAY_YIELD static void body_##name(struct world *w)
+
+static struct memory_store *disks;
+
+static millis soon(void)
+{
+    return clock_in(10000);
+}
+
+static MAY_YIELD struct world open_world(void)
+{
+    disks = memory_store_new();
+    struct world w = {.engine = engine_open_memory(disks), .arena = arena_new(NULL, 16 << 20)};
+    w.identity = identity_new(w.engine, loop_family(loop_self()));
+    REQUIRE(directory_prepare(w.identity, soon(), &w.fault) == OK);
+    REQUIRE(directory_add_domain(w.identity, VIEW("Example.Test"), VIEW("default"), soon(), &w.fault) == OK);
+    return w;
+}
+
+static MAY_YIELD void close_world(struct world *w)
+{
+    identity_free(w->identity);
+    engine_close(w->engine);
+    memory_store_free(disks);
+    arena_free(w->arena);
+}
+
+static MAY_YIELD result add_account(struct world *w, view address, view password, struct id *ret_account)
+{
+    struct directory_account_change change = {.sets_password = true, .password = password};
+    return directory_add_account(w->identity, address, &change, soon(), ret_account, &w->fault);
+}
+
+static MAY_YIELD result find(struct world *w, view address, struct identity_address *ret_address)
+{
+    return identity_find_address(w->identity, address, soon(), w->arena, ret_address, &w->fault);
+}
+
+static MAY_YIELD result login(struct world *w, view user, view password)
+{
+    struct identity_account account;
+    struct login l = {.user = user, .password = password, .protocol = "imap"};
+    return identity_authenticate(w->identity, &l, soon(), w->arena, &account, &w->fault);
+}
+
+TEST(address_key_has_one_spelling_for_an_address)
+{
+    static const struct { view written, key; } cases[] = {
+        {VIEW_INIT("Hanako@EXAMPLE.test"), VIEW_INIT("hanako@example.test")},
+        {VIEW_INIT("\"a..b\"@example.test"), VIEW_INIT("a..b@example.test")},
+        {VIEW_INIT("a..b@example.test"), VIEW_INIT("a..b@example.test")},
+        {VIEW_INIT("\"with \\\"quote\\\"\"@example.test."), VIEW_INIT("with \"quote\"@example.test")},
+        {VIEW_INIT("x@日本語.example"), VIEW_INIT("x@xn--wgv71a119e.example")},
+        {VIEW_INIT("x@XN--WGV71A119E.example"), VIEW_INIT("x@xn--wgv71a119e.example")},
+        {VIEW_INIT("花子@example.test"), VIEW_INIT("花子@example.test")},
+        {VIEW_INIT("a@b@example.test"), VIEW_INIT("a@b@example.test")},
+    };
+    struct arena *arena = arena_new(NULL, 1 << 16);
+    for (size_t i = 0; i < array_size(cases); i++) {
+        view key;
+        REQUIRE(address_key(cases[i].written, arena, &key) == OK);
+        EXPECT_VIEW(key, cases[i].key);
+    }
+    arena_free(arena);
+}
+
+TEST(address_key_refuses_what_is_no_address)
+{
+    static const view bad[] = {VIEW_INIT(""),        VIEW_INIT("a"),          VIEW_INIT("@b"),           VIEW_INIT("a@"),          VIEW_INIT("\"\"@b"),
+                               VIEW_INIT("a@b c"),   VIEW_INIT("a\x01@b"),    VIEW_INIT("a@-b.example"), VIEW_INIT("\"a@b"),       VIEW_INIT("\xff@b"),
+                               VIEW_INIT("a@b..c"),  VIEW_INIT("a@\xff")};
+    struct arena *arena = arena_new(NULL, 1 << 16);
+    view key;
+    for (size_t i = 0; i < array_size(bad); i++) EXPECT(address_key(bad[i], arena, &key) == INVALID);
+    arena_free(arena);
+}
+
+IDENTITY_TEST(identity_finds_accounts_aliases_and_the_catch_all)
+{
+    struct id account;
+    struct identity_address found;
+    view targets[] = {VIEW("Hanako@example.test"), VIEW("other@elsewhere.example")};
+    REQUIRE(add_account(w, VIEW("hanako@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    REQUIRE(find(w, VIEW("HANAKO@example.test"), &found) == OK);
+    EXPECT(found.kind == ADDRESS_ACCOUNT && id_equal(found.account, account));
+    REQUIRE(directory_add_alias(w->identity, VIEW("all@example.test"), targets, 2, false, soon(), &w->fault) == OK);
+    REQUIRE(find(w, VIEW("all@example.test"), &found) == OK);
+    EXPECT(found.kind == ADDRESS_ALIAS && found.target_count == 2 && !found.is_catch_all);
+    EXPECT_VIEW(found.targets[0], VIEW("hanako@example.test"));
+    EXPECT_NUMBER(find(w, VIEW("nobody@example.test"), &found), NOT_FOUND);
+    EXPECT_NUMBER(find(w, VIEW("nobody@elsewhere.example"), &found), DENIED);
+    EXPECT_NUMBER(find(w, VIEW("not an address"), &found), INVALID);
+    REQUIRE(directory_set_domain(w->identity, VIEW("example.test"), VIEW("hanako@example.test"), soon(), &w->fault) == OK);
+    REQUIRE(find(w, VIEW("nobody@example.test"), &found) == OK);
+    EXPECT(found.is_catch_all && found.target_count == 1);
+}
+
+IDENTITY_TEST(identity_an_address_is_given_once)
+{
+    struct id account;
+    view target = VIEW("x@elsewhere.example");
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    EXPECT_NUMBER(add_account(w, VIEW("A@Example.Test"), VIEW("{PLAIN}x"), &account), EXISTS);
+    EXPECT_NUMBER(directory_add_alias(w->identity, VIEW("a@example.test"), &target, 1, false, soon(), &w->fault), EXISTS);
+    EXPECT_NUMBER(add_account(w, VIEW("a@elsewhere.example"), VIEW("{PLAIN}x"), &account), NOT_FOUND);
+    EXPECT_NUMBER(directory_remove_domain(w->identity, VIEW("example.test"), soon(), &w->fault), BUSY);
+    REQUIRE(directory_remove_account(w->identity, VIEW("a@example.test"), soon(), &account, &w->fault) == OK);
+    EXPECT_NUMBER(directory_remove_domain(w->identity, VIEW("example.test"), soon(), &w->fault), OK);
+}
+
+IDENTITY_TEST(identity_authenticates_every_scheme_alike)
+{
+    struct id account;
+    view crypted = VIEW("{CRYPT}$6$abcdefgh$bsE2ZPQRUxM5xiaAYz4dcsvkwIo8Yl0VhQWr5YpnXrv64IZ0Tqw0RbrYv7TLcDSOdp5KYxxNkGP0QzqbcKUpP1");
+    REQUIRE(add_account(w, VIEW("clear@example.test"), VIEW("{PLAIN}pass"), &account) == OK);
+    REQUIRE(add_account(w, VIEW("hashed@example.test"), VIEW("pass"), &account) == OK);
+    REQUIRE(add_account(w, VIEW("crypted@example.test"), crypted, &account) == OK);
+    static const view users[] = {VIEW_INIT("clear@example.test"), VIEW_INIT("hashed@example.test")};
+    for (size_t i = 0; i < array_size(users); i++) {
+        EXPECT_NUMBER(login(w, users[i], VIEW("pass")), OK);
+        EXPECT_NUMBER(login(w, users[i], VIEW("pass")), OK);
+        EXPECT_NUMBER(login(w, users[i], VIEW("Pass")), DENIED);
+        EXPECT_NUMBER(login(w, users[i], VIEW("")), DENIED);
+    }
+    EXPECT_NUMBER(login(w, VIEW("crypted@example.test"), VIEW("wrong")), DENIED);
+    EXPECT_NUMBER(login(w, VIEW("nobody@example.test"), VIEW("pass")), DENIED);
+    EXPECT_VIEW(view_of(w->fault.client_text), VIEW("Wrong user name or password"));
+    EXPECT_NUMBER(add_account(w, VIEW("x@example.test"), VIEW("{MD5}abc"), &account), INVALID);
+    EXPECT_NUMBER(add_account(w, VIEW("x@example.test"), VIEW(""), &account), INVALID);
+}
+
+IDENTITY_TEST(identity_a_changed_password_and_a_suspension_are_in_force_at_once)
+{
+    struct id account;
+    struct directory_account_change password = {.sets_password = true, .password = VIEW("{PLAIN}new")};
+    struct directory_account_change suspension = {.sets_standing = true, .standing = STANDING_SUSPENDED};
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}old"), &account) == OK);
+    EXPECT_NUMBER(login(w, VIEW("a@example.test"), VIEW("old")), OK);
+    REQUIRE(directory_set_account(w->identity, VIEW("a@example.test"), &password, soon(), &w->fault) == OK);
+    EXPECT_NUMBER(login(w, VIEW("a@example.test"), VIEW("old")), DENIED);
+    EXPECT_NUMBER(login(w, VIEW("a@example.test"), VIEW("new")), OK);
+    REQUIRE(directory_set_account(w->identity, VIEW("a@example.test"), &suspension, soon(), &w->fault) == OK);
+    EXPECT_NUMBER(login(w, VIEW("a@example.test"), VIEW("wrong")), DENIED);
+    EXPECT(view_find_view(view_of(w->fault.client_text), VIEW("suspended")) == VIEW_NONE);
+    EXPECT_NUMBER(login(w, VIEW("a@example.test"), VIEW("new")), DENIED);
+    EXPECT(view_find_view(view_of(w->fault.client_text), VIEW("suspended")) != VIEW_NONE);
+}
+
+IDENTITY_TEST(identity_rows_keep_keys_that_are_not_known)
+{
+    struct id account;
+    char text[ID_TEXT_LEN + 1];
+    view json;
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    view key = id_text(account, text);
+    uint32_t shard = table_shard_of(w->engine, DIRECTORY_ACCOUNTS, key);
+    struct table_change newer = {.key = key, .what = TABLE_PUT,
+                                 .value = VIEW("{\"v\":7,\"address\":\"a@example.test\",\"tenant\":\"default\",\"forward\":[\"b\"],\"password\":\"{PLAIN}x\"}")};
+    REQUIRE(table_batch(w->engine, DIRECTORY_ACCOUNTS, shard, &newer, 1, soon(), NULL, &w->fault) == OK);
+    struct directory_account_change quota = {.sets_quota = true, .quota_bytes = 7};
+    REQUIRE(directory_set_account(w->identity, VIEW("a@example.test"), &quota, soon(), &w->fault) == OK);
+    REQUIRE(table_get(w->engine, DIRECTORY_ACCOUNTS, shard, key, soon(), w->arena, &json, &w->fault) == OK);
+    EXPECT(view_find_view(json, VIEW("\"forward\":[\"b\"]")) != VIEW_NONE && view_find_view(json, VIEW("\"v\":7")) != VIEW_NONE);
+    EXPECT(view_find_view(json, VIEW("\"quota\":7")) != VIEW_NONE);
+}
+
+IDENTITY_TEST(identity_a_row_that_is_no_json_concerns_its_account_alone)
+{
+    struct id broken, sound;
+    struct identity_account row;
+    char text[ID_TEXT_LEN + 1];
+    REQUIRE(add_account(w, VIEW("broken@example.test"), VIEW("{PLAIN}x"), &broken) == OK);
+    REQUIRE(add_account(w, VIEW("sound@example.test"), VIEW("{PLAIN}x"), &sound) == OK);
+    view key = id_text(broken, text);
+    struct table_change damage = {.key = key, .what = TABLE_PUT, .value = VIEW("{\"v\":1,")};
+    REQUIRE(table_batch(w->engine, DIRECTORY_ACCOUNTS, table_shard_of(w->engine, DIRECTORY_ACCOUNTS, key), &damage, 1, soon(), NULL, &w->fault) == OK);
+    REQUIRE(coroutine_sleep(IDENTITY_CACHE_MS + 1) == OK);
+    EXPECT_NUMBER(identity_find_account(w->identity, broken, soon(), w->arena, &row, &w->fault), CORRUPT);
+    EXPECT_NUMBER(login(w, VIEW("broken@example.test"), VIEW("x")), CORRUPT);
+    EXPECT_NUMBER(login(w, VIEW("sound@example.test"), VIEW("x")), OK);
+}
