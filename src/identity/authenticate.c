@@ -95,8 +95,7 @@ result identity_authenticate(struct identity *i, const struct login *login, mill
     view from = login->peer ? address_text(login->peer, peer) : VIEW_EMPTY;
     if (r == DENIED) {
         EVENT_EMIT(LOGIN_FAILED, EVENT_TEXT("protocol", view_of(login->protocol)), EVENT_TEXT("user", login->user), EVENT_TEXT("peer", from));
-        fail(fault, DENIED, "wrong user or password");
-        return fault_tell(fault, "Wrong user name or password");
+        return fail(fault, DENIED, "wrong user or password");
     }
     if (r != OK) return fail(fault, r == BUSY ? UNAVAILABLE : r, "password check: %s", result_name(r));
     if (account.standing == STANDING_SUSPENDED) {

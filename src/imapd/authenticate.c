@@ -113,14 +113,14 @@ void imapd_authenticate(struct session *s, const struct imap_command *c, struct 
         return;
     }
     if (!check_privacy(s, r)) return;
-    view tag = arena_keep(s->arena, c->tag), response = c->authenticate.initial;
+    view response = c->authenticate.initial;
     if (!c->authenticate.has_initial && !read_response(s, r, &response)) return;
     if (!base64_decode(response, &message) || !sasl_plain_parse(buf_view(&message), &plain)) {
         reply_set(r, REPLY_BAD, "", "That is no PLAIN response");
     } else {
         struct login login = {.user = plain.user, .password = plain.password, .authorization = plain.authorization,
                               .protocol = "imap", .peer = stream_peer(s->wire.stream), .is_encrypted = session_has_tls(s)};
-        log_in(s, tag, &login, r);
+        log_in(s, c->tag, &login, r);
     }
     if (message.len) explicit_bzero(message.at, message.len);
 }

@@ -100,6 +100,7 @@ void session_run_command(struct session *s, view text, bool is_append)
         return;
     }
     s->error_count = 0;
+    command.tag = arena_keep(s->arena, command.tag);       /* AUTHENTICATE and APPEND read on, and lose the text */
     run(s, &command, &r);
     if (!s->is_broken) reply_write(s, command.tag, imap_verb_name(command.verb), &r);
     reply_done(&r);

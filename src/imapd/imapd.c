@@ -80,10 +80,12 @@ static void stop_loop(struct task *t)
     struct imapd_loop *home = container_of(t, struct imapd_loop, stop);
     home->is_stopping = true;
     list_each(node, &home->sessions) session_stop(container_of(node, struct session, node));
+    atomic_fetch_sub(&home->imapd->session_count, 1);
 }
 
 void imapd_stop(struct imapd *d)
 {
     if (atomic_exchange(&d->is_stopping, true)) return;
+    atomic_fetch_add(&d->session_count, d->loop_count);    /* until each loop knows */
     for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
 }

@@ -1,0 +1,94 @@
+#include "base/check.h"
+#include "base/test.h"
+#include "imapd/test_server.h"
+
+TEST(imapd_greets_tells_capabilities_and_logs_out)
+{
+    struct test_server *t = test_server_open(1, NULL);
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: a CAPABILITY\n"
+                  "S: * CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS AUTH=PLAIN\n"
+                  "S: a OK CAPABILITY completed\n"
+                  "C: b NOOP\nS: b OK NOOP completed\n"
+                  "C: c SELECT INBOX\nS: c BAD [CLIENTBUG] Log in first\n"
+                  "C: d ID (\"name\" \"test\")\nS: * ID (\"name\" \"Tayori\")\nS: d OK ID completed\n"
+                  "C: e FROB\nS: e BAD Expected a command that is known here at byte 6\n"
+                  "C: f LOGOUT\nS: * BYE Logging out\nS: f OK LOGOUT completed\nE:\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_logs_in_by_every_form)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct test_server *t = test_server_open(seed, NULL);
+        struct transcript *c = test_server_connect(t);
+        TRANSCRIPT(c, "C: a LOGIN joe@example.test wrong\nS: a NO [AUTHENTICATIONFAILED] Wrong user name or password\n"
+                      "C: b LOGIN nobody@example.test secret\nS: b NO [AUTHENTICATIONFAILED] Wrong user name or password\n"
+                      "C: c LOGIN {16}\nS: + OK\nC: joe@example.test {6+}\nC: secret\nS: c OK [CAPABILITY *] Logged in\n"
+                      "C: d LOGIN joe@example.test secret\nS: d BAD [CLIENTBUG] You are logged in already\n");
+        transcript_close(c);
+        c = test_server_connect(t);
+        TRANSCRIPT(c, "C: a AUTHENTICATE PLAIN AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nS: a OK [CAPABILITY *] Logged in\n");
+        transcript_close(c);
+        c = test_server_connect(t);
+        TRANSCRIPT(c, "C: a AUTHENTICATE PLAIN\nS: + \nC: *\nS: a BAD Given up\n"
+                      "C: b AUTHENTICATE PLAIN\nS: + \nC: !!!\nS: b BAD That is no PLAIN response\n"
+                      "C: c AUTHENTICATE CRAM-MD5\nS: c NO [CANNOT] *\n"
+                      "C: d AUTHENTICATE PLAIN\nS: + \nC: AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nS: d OK [CAPABILITY *] Logged in\n");
+        transcript_close(c);
+        test_server_close(t);
+    }
+}
+
+static void asks_for_tls(struct imapd_options *options) { options->allows_plain_login = false; }
+
+TEST(imapd_wants_tls_before_a_password_and_forgets_what_came_before)
+{
+    struct test_server *t = test_server_open(3, asks_for_tls);
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: a LOGIN joe@example.test secret\nS: a NO [PRIVACYREQUIRED] *\n"
+                  "C: b STARTTLS\nC: c LOGIN joe@example.test secret\nS: b OK *\nT:\n"
+                  "C: d CAPABILITY\nS: * CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN\nS: d OK *\n"
+                  "C: e STARTTLS\nS: e BAD TLS is on already\n"
+                  "C: f LOGIN joe@example.test secret\nS: f OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_ends_sessions_that_make_no_sense_or_never_log_in)
+{
+    struct test_server *t = test_server_open(4, NULL);
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: GET / HTTP/1.0\nS: GET BAD *\nC: x\nS: x BAD *\nC:  \nS: * BAD *\nC: y z\nS: y BAD *\nS: * BYE *\nE:\n");
+    transcript_close(c);
+    c = test_server_connect(t);
+    TRANSCRIPT(c, "C@ 10000 x\nC: \nS: * BAD [TOOBIG] *\nS: * BYE *\nE:\n");
+    transcript_close(c);
+    c = test_server_connect(t);
+    TRANSCRIPT(c, "W: 181000\nS: * BYE Autologout*\nE:\n");
+    transcript_close(c);
+    c = test_server_connect(t);
+    TRANSCRIPT(c, "C: a LOGIN {9000}\nS: a BAD [TOOBIG] *\nS: * BYE *\nE:\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_selects_what_there_is)
+{
+    struct test_server *t = test_server_open(5, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a SELECT inbox\n"
+                  "S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\n"
+                  "S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] *\n"
+                  "S: * 0 EXISTS\nS: * 0 RECENT\nS: * OK [UIDVALIDITY *\nS: * OK [UIDNEXT 1] *\nS: * OK [HIGHESTMODSEQ *\n"
+                  "S: a OK [READ-WRITE] SELECT completed\n"
+                  "C: b FETCH 1:* FLAGS\nS: b OK *\nC: c FETCH 1 FLAGS\nS: c BAD *\n"
+                  "C: d SELECT nowhere\nS: d NO [NONEXISTENT] *\n"
+                  "C: e FETCH 1:* FLAGS\nS: e BAD [CLIENTBUG] Select a mailbox first\n"
+                  "C: f EXAMINE INBOX\nS~ f OK [READ-ONLY] EXAMINE completed\n"
+                  "C: g EXPUNGE\nS: g NO [READ-ONLY] *\n"
+                  "C: h CLOSE\nS: h OK *\nC: i SELECT a//b\nS: i NO [CANNOT] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}

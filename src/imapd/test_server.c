@@ -1,0 +1,97 @@
+#include "imapd/test_server.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/test.h"
+#include "engine/memory.h"
+#include "identity/directory.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/tls.h"
+
+enum { PATIENCE_MS = 60000 };
+
+static void brings_up(void *argument)
+{
+    colour_pretend_coroutine();
+    colour_pretend_worker();
+    struct test_server *t = argument;
+    struct fault fault = {0};
+    struct id account;
+    struct accounts_options accounts = {0};
+    struct tls_certificate none = {0};
+    struct directory_account_change change = {.sets_password = true, .password = VIEW("{PLAIN}secret")};
+    struct loops *all = loop_family(loop_self());
+    t->engine = engine_open_memory(t->store);
+    t->identity = identity_new(t->engine, all);
+    t->accounts = accounts_new(t->engine, all, &accounts);
+    REQUIRE(directory_prepare(t->identity, clock_in(PATIENCE_MS), &fault) == OK);
+    REQUIRE(directory_add_domain(t->identity, VIEW("example.test"), VIEW(DIRECTORY_DEFAULT_TENANT), clock_in(PATIENCE_MS), &fault) == OK);
+    REQUIRE(directory_add_account(t->identity, VIEW("joe@example.test"), &change, clock_in(PATIENCE_MS), &account, &fault) == OK);
+    REQUIRE(tls_context_new_server(&none, 1, &t->options.tls, &fault) == OK);
+    t->imapd = imapd_new(&t->options, t->identity, t->accounts, all);
+}
+
+struct test_server *test_server_open(uint64_t seed, void (*change)(struct imapd_options *options))
+{
+    struct test_server *t = calloc(1, sizeof *t);
+    check(t);
+    t->options = imapd_default_options();
+    t->options.allows_plain_login = true;
+    if (change) change(&t->options);
+    t->sim = sim_open(seed);
+    t->node = sim_node_new(t->sim, "server", 3);
+    t->store = memory_store_new();
+    REQUIRE(sim_call(t->node, 0, brings_up, t));
+    return t;
+}
+
+static void takes_down(void *argument)
+{
+    colour_pretend_coroutine();
+    struct test_server *t = argument;
+    imapd_stop(t->imapd);
+    while (imapd_sessions(t->imapd) > 0)
+        if (coroutine_sleep(10) != OK) break;
+    imapd_free(t->imapd);
+    accounts_free(t->accounts);
+    identity_free(t->identity);
+    engine_close(t->engine);
+    tls_context_free(t->options.tls);
+}
+
+void test_server_close(struct test_server *t)
+{
+    sim_call(t->node, 0, takes_down, t);
+    sim_close(t->sim);
+    memory_store_free(t->store);
+    free(t);
+}
+
+struct transcript *test_server_connect(struct test_server *t)
+{
+    unsigned loop = (unsigned)sim_choose(t->sim, 3);
+    struct transcript *c = transcript_open(t->node, loop, imapd_accept, imapd_service(t->imapd, IMAPD_PLAIN));
+    TRANSCRIPT(c, "S: * OK [CAPABILITY IMAP4rev1 * Tayori is ready\n");
+    return c;
+}
+
+struct transcript *test_server_login(struct test_server *t)
+{
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: login LOGIN joe@example.test secret\nS: login OK [CAPABILITY IMAP4rev1 *] Logged in\n");
+    return c;
+}
+
+void test_server_add(struct test_server *t, const char *mailbox, const char *flags, view message)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    struct transcript *c = test_server_login(t);
+    buf_appendf(&text, "a APPEND %s %s {%zu+}\r\n", mailbox, flags, message.len);
+    buf_append(&text, message);
+    buf_append_cstr(&text, "\r\n");
+    transcript_send(c, buf_view(&text));
+    TRANSCRIPT(c, "S: a OK [APPENDUID *\nC: z LOGOUT\nS: * BYE *\nS: z OK *\nE:\n");
+    transcript_close(c);
+}
