@@ -1,0 +1,176 @@
+/* Conversations with the real session, on the simulator and the memory engine. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/test.h"
+#include "popd/pop_world.h"
+
+enum { SEEDS = 8 };
+
+#define LOGIN "S: +OK Tayori ready\nC: USER joe@example.test\nC: PASS secret\nS: +OK *\n"
+#define QUIT "C: QUIT\nS: +OK Bye\nE:\n"
+
+static const char first_message[] = "Subject: one\r\n\r\n.dot\r\nline two\r\nline three\r\n";
+static const char second_message[] = "Subject: two\r\n\r\nno line end";
+
+/* Plays a script in several worlds, joe's INBOX having two messages. */
+static void try(const char *script)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *w = pop_world_open(seed, NULL);
+        pop_world_deliver(w, "joe@example.test", view_of(first_message));
+        pop_world_deliver(w, "joe@example.test", view_of(second_message));
+        pop_world_play(w, POPD_PLAIN, script);
+        pop_world_close(w);
+    }
+}
+
+TEST(popd_gives_messages_byte_for_byte)
+{
+    try(LOGIN "S: +OK 2 messages (* octets)\n"
+        "C: STAT\nS: +OK 2 71\nC: LIST\nS: +OK 2 messages\nS: 1 44\nS: 2 27\nS: .\nC: LIST 2\nS: +OK 2 27\n"
+        "C: RETR 1\nS: +OK 44 octets\nS: Subject: one\nS: \nS: ..dot\nS: line two\nS: line three\nS: .\n"
+        "C: RETR 2\nS: +OK 27 octets\nS: Subject: two\nS: \nS: no line end\nS: .\n"
+        "C: TOP 1 0\nS: +OK *\nS: Subject: one\nS: \nS: .\n"
+        "C: TOP 1 2\nS: +OK *\nS: Subject: one\nS: \nS: ..dot\nS: line two\nS: .\n" QUIT);
+}
+
+TEST(popd_answers_a_pipeline_in_order)
+{
+    try("S: +OK *\nC: CAPA\nC: USER joe@example.test\nC: PASS secret\nC: STAT\nC: UIDL\nC: RETR 2\nC: DELE 2\nC: LIST\nC: NOOP\nC: QUIT\n"
+        "S: +OK Cap*\nS: TOP\nS: UIDL\nS: RESP-CODES\nS: AUTH-RESP-CODE\nS: PIPELINING\nS: UTF8 USER\nS: STLS\nS: USER\nS: SASL PLAIN\nS: IMPL*\nS: .\n"
+        "S: +OK *\nS: +OK 2 messages *\nS: +OK 2 71\nS: +OK *\nS: 1 *\nS: 2 *\nS: .\nS: +OK *\nS: Subject: two\nS: \nS: no line end\nS: .\n"
+        "S: +OK *\nS: +OK 1 messages\nS: 1 44\nS: .\nS: +OK\nS: +OK Bye\nE:\n");
+}
+
+TEST(popd_removes_at_quit_alone)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *w = pop_world_open(seed, NULL);
+        for (int i = 0; i < 5; i++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 5 *\nC: DELE 1\nS: +OK *\nC: DELE 1\nS: -ERR *\nC: RETR 1\nS: -ERR *\nC: STAT\nS: +OK 4 176\nR:\n");
+        EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 5);
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 5 *\nC: DELE 2\nS: +OK *\nC: RSET\nS: +OK\nC: STAT\nS: +OK 5 220\n" QUIT);
+        EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 5);
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 5 *\nC: DELE 1\nC: DELE 2\nC: DELE 4\nS: +OK *\nS: +OK *\nS: +OK *\n" QUIT);
+        EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 2);
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 2 *\nC: DELE 1\nC: DELE 2\nS: +OK *\nS: +OK *\nC: LIST\nS: +OK *\nS: .\n" QUIT);
+        EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 0);
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 0 messages (0 octets)\nC: UIDL\nS: +OK *\nS: .\nC: RETR 1\nS: -ERR No such message\n" QUIT);
+        pop_world_close(w);
+    }
+}
+
+TEST(popd_numbers_and_uidls_stay_while_others_change_the_mailbox)
+{
+    char uidl[200];
+    struct pop_world *w = pop_world_open(1, NULL);
+    for (int i = 0; i < 3; i++) pop_world_deliver(w, "joe@example.test", view_of(i == 1 ? second_message : first_message));
+    struct transcript *t = pop_world_connect(w, POPD_PLAIN);
+    TRANSCRIPT(t, LOGIN "S: +OK 3 *\nC: UIDL 3\nS: +OK 3 *\n");
+    snprintf(uidl, sizeof uidl, VIEW_FMT, VIEW_ARG(view_from(transcript_line(t), 6)));
+    pop_world_expunge(w, "joe@example.test", 2);
+    pop_world_deliver(w, "joe@example.test", view_of(second_message));
+    TRANSCRIPT(t, "C: STAT\nS: +OK 3 *\nC: LIST 3\nS: +OK 3 44\nC: LIST 4\nS: -ERR *\nC: RETR 2\nS: -ERR *\nC: DELE 3\nS: +OK *\n" QUIT);
+    transcript_close(t);
+    EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 2);
+    pop_world_close(w);
+
+    /* The id is the row's for ever, whatever its number in the maildrop. */
+    w = pop_world_open(1, NULL);
+    for (int i = 0; i < 3; i++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
+    t = pop_world_connect(w, POPD_PLAIN);
+    TRANSCRIPT(t, LOGIN "S: +OK 3 *\nC: UIDL 3\nS: +OK 3 *\n");
+    snprintf(uidl, sizeof uidl, VIEW_FMT, VIEW_ARG(view_from(transcript_line(t), 6)));
+    TRANSCRIPT(t, "C: DELE 1\nS: +OK *\n" QUIT);
+    transcript_close(t);
+    t = pop_world_connect(w, POPD_PLAIN);
+    TRANSCRIPT(t, LOGIN "S: +OK 2 *\nC: UIDL 2\nS: +OK 2 *\n");
+    EXPECT_VIEW(view_from(transcript_line(t), 6), view_of(uidl));
+    transcript_close(t);
+    pop_world_close(w);
+}
+
+TEST(popd_gives_a_maildrop_to_one_session)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *w = pop_world_open(seed, NULL);
+        struct transcript *holder = pop_world_connect(w, POPD_PLAIN), *other = pop_world_connect(w, POPD_PLAIN);
+        TRANSCRIPT(holder, LOGIN "S: +OK 0 *\n");
+        TRANSCRIPT(other, LOGIN "S: -ERR [IN-USE] *\nC: STAT\nS: -ERR Log in first\n");
+        pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK 0 *\n" QUIT);
+        TRANSCRIPT(holder, QUIT);
+        TRANSCRIPT(other, "C: USER joe@example.test\nS: +OK *\nC: PASS secret\nS: +OK 0 *\n" QUIT);
+        transcript_close(holder);
+        transcript_close(other);
+        pop_world_close(w);
+    }
+}
+
+TEST(popd_authenticates)
+{
+    try("S: +OK *\nC: AUTH\nS: +OK *\nS: PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC: AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nS: +OK 2 *\n" QUIT);
+    try("S: +OK *\nC: AUTH PLAIN AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nC: STAT\nS: +OK 2 *\nS: +OK 2 71\n" QUIT);
+    try("S: +OK *\nC: AUTH PLAIN\nS: + \nC: *\nS: -ERR *\nC: AUTH PLAIN =\nS: -ERR *\nC: AUTH PLAIN AAAA\nS: -ERR *\nC: AUTH PLAIN !\nS: -ERR *\n"
+        "C: AUTH GSSAPI\nS: -ERR *\n" QUIT);
+    try("S: +OK *\nC: PASS secret\nS: -ERR *\nC: USER joe@example.test\nS: +OK *\nC: PASS wrong\nQ: 900\nS: -ERR [AUTH] *\nC: PASS secret\nS: -ERR USER first\n"
+        "C: USER nobody@example.test\nS: +OK *\nC: PASS secret\nQ: 1900\nS: -ERR [AUTH] *\nC: USER suspended@example.test\nS: +OK *\nC: PASS secret\n"
+        "S: -ERR [AUTH] *suspended*\nE:\n");
+}
+
+TEST(popd_holds_to_the_order_of_commands)
+{
+    try("S: +OK *\nC: STAT\nS: -ERR *\nC: RETR 1\nS: -ERR *\nC: NOOP\nS: -ERR *\nC: UTF8\nS: +OK *\nC: APOP x y\nS: -ERR *\n" QUIT);
+    try(LOGIN "S: +OK *\nC: USER x\nS: -ERR Already *\nC: STLS\nS: -ERR *\nC: UTF8\nS: -ERR *\nC: RETR\nS: -ERR Wrong *\nC: RETR 0\nS: -ERR *\nC: FOO\nS: -ERR Unk*\n"
+        "C: CAPA\nS: +OK *\nS: TOP\nS: UIDL\nS: RESP-CODES\nS: AUTH-RESP-CODE\nS: PIPELINING\nS: UTF8 USER\nS: USER\nS: SASL PLAIN\nS: IMPL*\nS: .\n" QUIT);
+}
+
+TEST(popd_speaks_tls)
+{
+    struct pop_world *w = pop_world_open(3, NULL);
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: STLS\nS: +OK *\nT:\nC: PASS secret\nS: -ERR USER first\nC: STLS\nS: -ERR *\n"
+                   "C: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK *\n" QUIT);
+    /* what was sent behind STLS in the clear is not obeyed */
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\nC! STLS\\r\\nUSER ann@example.test\\r\\n\nS: +OK *\nT:\nC: PASS secret\nS: -ERR USER first\n" QUIT);
+    pop_world_play(w, POPD_TLS, "T:\nS: +OK *\nC: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK *\n" QUIT);
+    pop_world_close(w);
+
+    struct popd_options options = popd_default_options();
+    w = pop_world_open(4, &options);
+    options.tls = w->tls;
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: STLS\nS: -ERR TLS is not offered\n" QUIT);
+    pop_world_close(w);
+}
+
+TEST(popd_ends_sessions)
+{
+    static char script[4096] = LOGIN "S: +OK *\n";
+    for (int i = 0; i < 20; i++) strcat(script, "C: FOO\n");
+    for (int i = 0; i < 20; i++) strcat(script, "S: -ERR Unknown command\n");
+    strcat(script, "E:\n");
+    try(script);
+    try(LOGIN "S: +OK *\nW: 590000\nC: NOOP\nS: +OK\nW: 601000\nS: -ERR *\nE:\n");
+    try("S: +OK *\nC@ 10000 x\nC: \nS: -ERR Line too long\nC: CAPA\nS: +OK *\nS~ .\n" QUIT);
+    try("S: +OK *\nC! QU\nW: 130000\nE:\n");
+}
+
+TEST_SLOW(popd_gives_large_mailboxes_and_messages, 60)
+{
+    enum { MESSAGES = 300, LARGE_BYTES = 1 << 20 };
+    struct pop_world *w = pop_world_open(5, NULL);
+    buf large CLEANUP(buf_done) = BUF_INIT, input CLEANUP(buf_done) = BUF_INIT, answers CLEANUP(buf_done) = BUF_INIT;
+    buf_append(&large, VIEW("Subject: large\r\n\r\n"));
+    while (large.len < LARGE_BYTES) buf_append(&large, VIEW("a line without a dot in front\r\n"));
+    pop_world_deliver(w, "joe@example.test", buf_view(&large));
+    for (int i = 1; i < MESSAGES; i++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
+    buf_append(&input, VIEW("USER joe@example.test\r\nPASS secret\r\nLIST\r\nUIDL\r\n"));
+    for (int i = 1; i <= MESSAGES; i++) buf_appendf(&input, "RETR %d\r\nDELE %d\r\n", i, i);
+    buf_append(&input, VIEW("QUIT\r\n"));
+    pop_world_converse(w, buf_view(&input), 0, &answers);
+    EXPECT(view_find_view(buf_view(&answers), buf_view(&large)) != VIEW_NONE);
+    EXPECT(view_ends(buf_view(&answers), VIEW("+OK Bye\r\n")));
+    EXPECT(view_find_view(buf_view(&answers), VIEW("-ERR")) == VIEW_NONE);
+    EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 0);
+    pop_world_close(w);
+}
