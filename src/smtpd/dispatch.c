@@ -23,13 +23,13 @@ static const struct command_rule rules[SMTP_VERB_COUNT] = {
 };
 
 /* HELO to an LMTP server and LHLO to an SMTP server are 500 (RFC 2033 §4.1); what is no row at all is 502. */
-static enum smtp_status_name check_kind(const struct session *s, enum smtp_verb verb)
+static enum smtp_status_name check_kind(const struct smtp_session *s, enum smtp_verb verb)
 {
     if (!rules[verb].proceed) return SMTP_NOT_IMPLEMENTED;
     return rules[verb].kinds & (1u << s->kind) ? SMTP_DONE : SMTP_UNKNOWN_COMMAND;
 }
 
-static enum smtp_status_name check_command(struct session *s, const struct smtp_command *command)
+static enum smtp_status_name check_command(struct smtp_session *s, const struct smtp_command *command)
 {
     const struct command_rule *rule = &rules[command->verb];
     enum smtp_status_name status = check_kind(s, command->verb);
@@ -38,34 +38,34 @@ static enum smtp_status_name check_command(struct session *s, const struct smtp_
 }
 
 /* Somebody who only talks uses up the patience meant for errors. */
-static void count_idle(struct session *s)
+static void count_idle(struct smtp_session *s)
 {
-    if (++s->idle_command_count > session_options(s)->idle_commands_max) session_count_error(s);
+    if (++s->idle_command_count > smtp_session_options(s)->idle_commands_max) smtp_session_count_error(s);
 }
 
-MAY_YIELD static void run_refused(struct session *s, const struct smtp_command *command)
+MAY_YIELD static void run_refused(struct smtp_session *s, const struct smtp_command *command)
 {
     if (rules[command->verb].refused) rules[command->verb].refused(s, command);
 }
 
-MAY_YIELD static void run_proceed(struct session *s, const struct smtp_command *command)
+MAY_YIELD static void run_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     rules[command->verb].proceed(s, command);
 }
 
-void session_command(struct session *s, view line)
+void smtp_session_command(struct smtp_session *s, view line)
 {
     struct smtp_command command;
     enum smtp_status_name status;
     if (!smtp_command_parse(line, s->scratch, &command, &status)) {
         enum smtp_status_name by_kind = command.verb == SMTP_VERB_UNKNOWN ? SMTP_DONE : check_kind(s, command.verb);
-        session_refuse(s, &command, by_kind == SMTP_DONE ? status : by_kind, &(struct fault){0});
+        smtp_session_refuse(s, &command, by_kind == SMTP_DONE ? status : by_kind, &(struct fault){0});
         return;
     }
     status = check_command(s, &command);
     if (status != SMTP_DONE) {
         run_refused(s, &command);
-        session_refuse(s, &command, status, &(struct fault){0});
+        smtp_session_refuse(s, &command, status, &(struct fault){0});
         return;
     }
     if (rules[command.verb].is_idle) count_idle(s);

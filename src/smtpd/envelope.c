@@ -9,19 +9,19 @@ enum {
     DIRECTORY_TIMEOUT_MS = 30000,        /* below the five minutes that a client waits for RCPT (§4.5.3.2.3) */
 };
 
-enum smtp_status_name mail_check(const struct session *s, const struct smtp_command *command)
+enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp_command *command)
 {
     const struct smtp_parameters *p = &command->parameters;
     if (!s->has_hello) return SMTP_HELLO_FIRST;
     if (s->transaction.has_sender) return SMTP_NESTED_SENDER;
-    if (s->message_count >= session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
+    if (s->message_count >= smtp_session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
     if (p->given & ~(unsigned)MAIL_PARAMETERS_OFFERED) return SMTP_UNKNOWN_PARAMETER;
-    if (p->size_bytes > session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
+    if (p->size_bytes > smtp_session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
     if (command->path.is_utf8 && !(p->given & SMTP_HAS_SMTPUTF8)) return SMTP_UTF8_NOT_ASKED;
     return SMTP_DONE;
 }
 
-void mail_proceed(struct session *s, const struct smtp_command *command)
+void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     struct transaction *t = &s->transaction;
     t->has_sender = true;
@@ -32,21 +32,21 @@ void mail_proceed(struct session *s, const struct smtp_command *command)
     t->body = command->parameters.body;
     t->is_utf8 = (command->parameters.given & SMTP_HAS_SMTPUTF8) != 0;
     t->declared_bytes = command->parameters.size_bytes;
-    session_reply(s, SMTP_SENDER_OK, VIEW_EMPTY);
+    smtp_session_reply(s, SMTP_SENDER_OK, VIEW_EMPTY);
 }
 
-enum smtp_status_name rcpt_check(const struct session *s, const struct smtp_command *command)
+enum smtp_status_name rcpt_check(const struct smtp_session *s, const struct smtp_command *command)
 {
     const struct transaction *t = &s->transaction;
     if (!t->has_sender) return SMTP_NEED_SENDER;
     if (t->in_chunks) return SMTP_IN_CHUNKS;
     if (command->parameters.given) return SMTP_UNKNOWN_PARAMETER;
     if (command->path.is_utf8 && !t->is_utf8) return SMTP_UTF8_NOT_ASKED;
-    if (t->recipient_count >= session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
+    if (t->recipient_count >= smtp_session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
     return SMTP_DONE;
 }
 
-void rcpt_proceed(struct session *s, const struct smtp_command *command)
+void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     struct fault fault = {0};
     struct intake_recipient recipient;
@@ -54,15 +54,15 @@ void rcpt_proceed(struct session *s, const struct smtp_command *command)
                                                  clock_in(DIRECTORY_TIMEOUT_MS), s->arena, s->scratch, &recipient, &fault);
     if (status == SMTP_RECIPIENT_OK && !transaction_keep_recipient(s, &recipient)) status = SMTP_TOO_MANY_RECIPIENTS;
     if (status == SMTP_RECIPIENT_OK) {
-        session_reply(s, status, VIEW_EMPTY);
+        smtp_session_reply(s, status, VIEW_EMPTY);
         return;
     }
     s->transaction.refused_count++;
-    session_refuse(s, command, status, &fault);
+    smtp_session_refuse(s, command, status, &fault);
 }
 
-void rset_proceed(struct session *s, const struct smtp_command *command)
+void rset_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     transaction_reset(s);
-    session_reply(s, SMTP_DONE, VIEW_EMPTY);
+    smtp_session_reply(s, SMTP_DONE, VIEW_EMPTY);
 }

@@ -1,18 +1,18 @@
 /* HELO, EHLO, LHLO: RFC 5321 §4.1.1.1, RFC 2033 §4.1. Also ends a transaction, as RSET does (§4.1.4). */
 #include "smtpd/session.h"
 
-enum smtp_status_name hello_check(const struct session *s, const struct smtp_command *command)
+enum smtp_status_name hello_check(const struct smtp_session *s, const struct smtp_command *command)
 {
     return SMTP_DONE;
 }
 
-static view extensions_now(const struct session *s)
+static view extensions_now(const struct smtp_session *s)
 {
-    bool offers_tls = session_options(s)->tls && !session_has_tls(s);
+    bool offers_tls = smtp_session_options(s)->tls && !smtp_session_has_tls(s);
     return buf_view(offers_tls ? &s->smtpd->extensions_with_tls : &s->smtpd->extensions);
 }
 
-void hello_proceed(struct session *s, const struct smtp_command *command)
+void hello_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     transaction_reset(s);
     s->has_hello = true;
@@ -20,6 +20,6 @@ void hello_proceed(struct session *s, const struct smtp_command *command)
     buf_clear(&s->hello);
     buf_append(&s->hello, command->text);
     view extensions = s->is_extended ? extensions_now(s) : VIEW_EMPTY;
-    session_reply(s, SMTP_HELLO,
-                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT, VIEW_ARG(session_options(s)->server_name), VIEW_ARG(extensions)));
+    smtp_session_reply(s, SMTP_HELLO,
+                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT, VIEW_ARG(smtp_session_options(s)->server_name), VIEW_ARG(extensions)));
 }

@@ -5,13 +5,13 @@
 #include "runtime/event.h"
 #include "smtpd/session.h"
 
-static unsigned protocol_of(const struct session *s)
+static unsigned protocol_of(const struct smtp_session *s)
 {
-    return (s->is_extended ? SMTP_PROTOCOL_EXTENDED : 0u) | (session_is_lmtp(s) ? SMTP_PROTOCOL_LMTP : 0u) |
-           (session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
+    return (s->is_extended ? SMTP_PROTOCOL_EXTENDED : 0u) | (smtp_session_is_lmtp(s) ? SMTP_PROTOCOL_LMTP : 0u) |
+           (smtp_session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
 }
 
-static void append_trace(buf *out, const struct session *s)
+static void append_trace(buf *out, const struct smtp_session *s)
 {
     const struct transaction *t = &s->transaction;
     struct tls_info tls = stream_tls(s->wire.stream);
@@ -20,7 +20,7 @@ static void append_trace(buf *out, const struct session *s)
         .protocol = protocol_of(s),
         .hello = buf_view(&s->hello),
         .peer_address = s->peer.family ? address_text(&s->peer, peer) : VIEW_EMPTY,
-        .server_name = session_options(s)->server_name,
+        .server_name = smtp_session_options(s)->server_name,
         .tls_version = tls.version,
         .tls_cipher = tls.cipher,
         .id = t->message,
@@ -32,16 +32,16 @@ static void append_trace(buf *out, const struct session *s)
 }
 
 /* What was kept of it is of no use any more. */
-MAY_YIELD static void drop_draft(struct session *s)
+MAY_YIELD static void drop_draft(struct smtp_session *s)
 {
     if (s->transaction.draft) draft_free(s->transaction.draft);
     s->transaction.draft = NULL;
 }
 
-MAY_YIELD static void keep(struct session *s, view bytes)
+MAY_YIELD static void keep(struct smtp_session *s, view bytes)
 {
     struct fault fault = {0};
-    result code = draft_write(s->transaction.draft, bytes, clock_in(session_options(s)->delivery_timeout_ms), &fault);
+    result code = draft_write(s->transaction.draft, bytes, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
     if (code == OK) return;
     message_condemn(s, smtp_status_of_result(code));
     EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", s->transaction.message),
@@ -49,19 +49,19 @@ MAY_YIELD static void keep(struct session *s, view bytes)
     drop_draft(s);
 }
 
-void message_condemn(struct session *s, enum smtp_status_name verdict)
+void message_condemn(struct smtp_session *s, enum smtp_status_name verdict)
 {
     if (s->transaction.scan.verdict == SMTP_SAVED) s->transaction.scan.verdict = verdict;
 }
 
-millis message_deadline(const struct session *s)
+millis message_deadline(const struct smtp_session *s)
 {
-    return millis_min(clock_in(session_options(s)->data_timeout_ms), s->transaction.deadline);
+    return millis_min(clock_in(smtp_session_options(s)->data_timeout_ms), s->transaction.deadline);
 }
 
-void message_begin(struct session *s)
+void message_begin(struct smtp_session *s)
 {
-    const struct smtpd_options *options = session_options(s);
+    const struct smtpd_options *options = smtp_session_options(s);
     struct transaction *t = &s->transaction;
     buf trace CLEANUP(buf_done) = BUF_INIT;
     message_scan_init(&t->scan, options->header_bytes_max, t->body == SMTP_BODY_BINARYMIME ? 0 : options->line_bytes_max,
@@ -73,11 +73,11 @@ void message_begin(struct session *s)
     keep(s, buf_view(&trace));
 }
 
-void message_piece(struct session *s, view piece)
+void message_piece(struct smtp_session *s, view piece)
 {
     struct transaction *t = &s->transaction;
     t->received_bytes += piece.len;
-    if (t->received_bytes > session_options(s)->message_bytes_max) message_condemn(s, SMTP_MESSAGE_TOO_BIG);
+    if (t->received_bytes > smtp_session_options(s)->message_bytes_max) message_condemn(s, SMTP_MESSAGE_TOO_BIG);
     if (message_verdict(s) == SMTP_SAVED) message_scan_piece(&t->scan, piece);
     if (message_verdict(s) == SMTP_SAVED)
         keep(s, piece);
@@ -86,7 +86,7 @@ void message_piece(struct session *s, view piece)
     if (coroutine_is_overdue()) coroutine_pause();
 }
 
-static void tell_received(const struct session *s)
+static void tell_received(const struct smtp_session *s)
 {
     const struct transaction *t = &s->transaction;
     char peer[ADDRESS_TEXT_MAX];
@@ -96,7 +96,7 @@ static void tell_received(const struct session *s)
                EVENT_TEXT("hello", buf_view(&s->hello)), EVENT_TEXT("peer", address_text(&s->peer, peer)));
 }
 
-static void tell_refused(const struct session *s, enum smtp_status_name status)
+static void tell_refused(const struct smtp_session *s, enum smtp_status_name status)
 {
     const struct transaction *t = &s->transaction;
     EVENT_EMIT(MESSAGE_REFUSED, EVENT_ID("message", t->message), EVENT_ID("session", s->id),
@@ -105,7 +105,7 @@ static void tell_refused(const struct session *s, enum smtp_status_name status)
 }
 
 /* "250 2.0.0 <id> saved": the id finds the message in the log and in its Received field. */
-static void reply_one(struct session *s, enum smtp_status_name status, const struct smtp_path *recipient)
+static void reply_one(struct smtp_session *s, enum smtp_status_name status, const struct smtp_path *recipient)
 {
     char id[ID_TEXT_LEN + 1];
     buf text CLEANUP(buf_done) = BUF_INIT;
@@ -119,35 +119,35 @@ static void reply_one(struct session *s, enum smtp_status_name status, const str
         s->has_unsent_success = true;
     }
     buf_append_cstr(&text, smtp_status(status)->text);
-    session_reply(s, status, buf_view(&text));
+    smtp_session_reply(s, status, buf_view(&text));
 }
 
-static void reply_all(struct session *s, enum smtp_status_name summary)
+static void reply_all(struct smtp_session *s, enum smtp_status_name summary)
 {
     const struct transaction *t = &s->transaction;
-    if (session_is_lmtp(s))
+    if (smtp_session_is_lmtp(s))
         for (size_t i = 0; i < t->recipient_count; i++) reply_one(s, t->recipients[i].status, &t->recipients[i].path);
     else
         reply_one(s, summary, NULL);
 }
 
-static void condemn_recipients(struct session *s, enum smtp_status_name verdict)
+static void condemn_recipients(struct smtp_session *s, enum smtp_status_name verdict)
 {
     for (size_t i = 0; i < s->transaction.recipient_count; i++) s->transaction.recipients[i].status = verdict;
 }
 
-void message_finish(struct session *s)
+void message_finish(struct smtp_session *s)
 {
     struct transaction *t = &s->transaction;
     struct delivery_order order = {.intake = &s->smtpd->intake, .draft = t->draft, .recipients = t->recipients,
                                    .recipient_count = t->recipient_count,
-                                   .answers_each = session_is_lmtp(s) || t->recipient_count == 1};
+                                   .answers_each = smtp_session_is_lmtp(s) || t->recipient_count == 1};
     enum smtp_status_name summary = message_verdict(s);
     if (summary == SMTP_SAVED) {
-        if (s->has_unsent_success && session_flush(s) != OK) return;
+        if (s->has_unsent_success && smtp_session_flush(s) != OK) return;
         tell_received(s);
         int64_t begun_us = clock_now_us();
-        delivery_run(&order, clock_in(session_options(s)->delivery_timeout_ms), s->arena);
+        delivery_run(&order, clock_in(smtp_session_options(s)->delivery_timeout_ms), s->arena);
         metric_observe_us(METRIC_SMTP_DELIVERY, clock_now_us() - begun_us);
         summary = delivery_summary(&order);
     } else {

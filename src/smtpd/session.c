@@ -20,7 +20,7 @@ static void session_run(void *argument);
 static void session_greet(void *argument);
 static void session_say_goodbye(void *argument);
 
-static void session_spawn(struct session *s, void (*run)(void *argument))
+static void session_spawn(struct smtp_session *s, void (*run)(void *argument))
 {
     s->is_resting = false;
     timer_disarm(&s->idle_timer);
@@ -33,7 +33,7 @@ static void input_is_here(void *argument)
 }
 
 /* Takes it out of its rest: nothing else calls it from now on. */
-static void interrupt_rest(struct session *s, const char *reason)
+static void interrupt_rest(struct smtp_session *s, const char *reason)
 {
     s->close_reason = reason;
     wire_rest(&s->wire, NULL, NULL);
@@ -42,26 +42,26 @@ static void interrupt_rest(struct session *s, const char *reason)
 
 static void idle_too_long(struct timer *t)
 {
-    struct session *s = container_of(t, struct session, idle_timer);
+    struct smtp_session *s = container_of(t, struct smtp_session, idle_timer);
     if (s->is_resting) interrupt_rest(s, "timeout");
 }
 
-void session_stop(struct session *s)
+void smtp_session_stop(struct smtp_session *s)
 {
     if (s->is_resting) interrupt_rest(s, "stopping");
 }
 
-static void session_rest(struct session *s)
+static void session_rest(struct smtp_session *s)
 {
     s->is_resting = true;
-    timer_arm(&s->idle_timer, clock_in(session_options(s)->command_timeout_ms));
+    timer_arm(&s->idle_timer, clock_in(smtp_session_options(s)->command_timeout_ms));
     wire_rest(&s->wire, input_is_here, s);
 }
 
-void session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream *stream)
+void smtp_session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream *stream)
 {
     char peer[ADDRESS_TEXT_MAX];
-    struct session *s = calloc(1, sizeof *s);
+    struct smtp_session *s = calloc(1, sizeof *s);
     check(s);
     s->home = home;
     s->smtpd = home->smtpd;
@@ -80,7 +80,7 @@ void session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream 
     session_spawn(s, session_greet);
 }
 
-MAY_YIELD static void session_end(struct session *s)
+MAY_YIELD static void session_end(struct smtp_session *s)
 {
     transaction_reset(s);
     EVENT_EMIT(SMTP_CLOSED, EVENT_ID("session", s->id), EVENT_TEXT("reason", view_of(s->close_reason ? s->close_reason : "quit")),
@@ -100,29 +100,29 @@ MAY_YIELD static void session_end(struct session *s)
 /* ---- its turn ---- */
 
 /* After its commands: sends what was written, then rests or ends. */
-MAY_YIELD static void session_end_turn(struct session *s)
+MAY_YIELD static void session_end_turn(struct smtp_session *s)
 {
     if (!s->is_closing && s->home->is_stopping) {
         s->close_reason = "stopping";
-        session_reply(s, SMTP_SHUTTING_DOWN, VIEW_EMPTY);
+        smtp_session_reply(s, SMTP_SHUTTING_DOWN, VIEW_EMPTY);
     }
-    if (session_flush(s) != OK || s->is_closing)
+    if (smtp_session_flush(s) != OK || s->is_closing)
         session_end(s);
     else
         session_rest(s);
 }
 
-MAY_YIELD static void session_next_command(struct session *s)
+MAY_YIELD static void session_next_command(struct smtp_session *s)
 {
     struct fault fault = {0};
     view line;
-    result code = wire_line(&s->wire, SMTP_COMMAND_LINE_MAX, clock_in(session_options(s)->command_timeout_ms), &line, &fault);
+    result code = wire_line(&s->wire, SMTP_COMMAND_LINE_MAX, clock_in(smtp_session_options(s)->command_timeout_ms), &line, &fault);
     if (code == TOO_BIG)
-        session_reply(s, SMTP_LINE_TOO_LONG, VIEW_EMPTY);
+        smtp_session_reply(s, SMTP_LINE_TOO_LONG, VIEW_EMPTY);
     else if (code != OK)
-        session_break(s, code, &fault);
+        smtp_session_break(s, code, &fault);
     else
-        session_command(s, line);
+        smtp_session_command(s, line);
     arena_reset(s->scratch);
 }
 
@@ -130,10 +130,10 @@ MAY_YIELD static void session_next_command(struct session *s)
 static void session_run(void *argument)
 {
     colour_pretend_coroutine();
-    struct session *s = argument;
+    struct smtp_session *s = argument;
     do {
         session_next_command(s);
-        if (wire_is_full(&s->wire) && session_flush(s) != OK) break;
+        if (wire_is_full(&s->wire) && smtp_session_flush(s) != OK) break;
         if (coroutine_is_overdue()) coroutine_pause();
     } while (!s->is_closing && !s->home->is_stopping && wire_has_line(&s->wire));
     session_end_turn(s);
@@ -142,36 +142,36 @@ static void session_run(void *argument)
 static void session_greet(void *argument)
 {
     colour_pretend_coroutine();
-    struct session *s = argument;
-    smtp_reply_appendf(&s->wire.output, SMTP_GREETING, VIEW_FMT " %s Tayori", VIEW_ARG(session_options(s)->server_name),
-                       session_is_lmtp(s) ? "LMTP" : "ESMTP");
+    struct smtp_session *s = argument;
+    smtp_reply_appendf(&s->wire.output, SMTP_GREETING, VIEW_FMT " %s Tayori", VIEW_ARG(smtp_session_options(s)->server_name),
+                       smtp_session_is_lmtp(s) ? "LMTP" : "ESMTP");
     session_end_turn(s);
 }
 
 static void session_say_goodbye(void *argument)
 {
     colour_pretend_coroutine();
-    struct session *s = argument;
-    session_reply(s, s->home->is_stopping ? SMTP_SHUTTING_DOWN : SMTP_TIMED_OUT, VIEW_EMPTY);
+    struct smtp_session *s = argument;
+    smtp_session_reply(s, s->home->is_stopping ? SMTP_SHUTTING_DOWN : SMTP_TIMED_OUT, VIEW_EMPTY);
     session_end_turn(s);
 }
 
 /* ---- its words ---- */
 
-bool session_has_tls(const struct session *s)
+bool smtp_session_has_tls(const struct smtp_session *s)
 {
     return stream_tls(s->wire.stream).is_on;
 }
 
-static void close_after_reply(struct session *s, const char *reason)
+static void close_after_reply(struct smtp_session *s, const char *reason)
 {
     s->is_closing = true;
     if (!s->close_reason) s->close_reason = reason;
 }
 
-static unsigned errors_max(const struct session *s)
+static unsigned errors_max(const struct smtp_session *s)
 {
-    return session_is_lmtp(s) ? session_options(s)->lmtp_errors_max : session_options(s)->errors_max;
+    return smtp_session_is_lmtp(s) ? smtp_session_options(s)->lmtp_errors_max : smtp_session_options(s)->errors_max;
 }
 
 /* A client with more recipients than fit into one message has made no error: it sends another (RFC 5321 §4.5.3.1.10). */
@@ -180,21 +180,21 @@ static bool is_error(enum smtp_status_name status)
     return smtp_status(status)->code >= 400 && status != SMTP_TOO_MANY_RECIPIENTS;
 }
 
-void session_reply(struct session *s, enum smtp_status_name status, view text)
+void smtp_session_reply(struct smtp_session *s, enum smtp_status_name status, view text)
 {
     smtp_reply_append(&s->wire.output, status, text);
     if (smtp_status(status)->code == 421) close_after_reply(s, "refused");
-    if (is_error(status)) session_count_error(s);
+    if (is_error(status)) smtp_session_count_error(s);
 }
 
-void session_count_error(struct session *s)
+void smtp_session_count_error(struct smtp_session *s)
 {
     if (s->is_closing || ++s->error_count < errors_max(s)) return;
     smtp_reply_append(&s->wire.output, SMTP_TOO_MANY_ERRORS, VIEW_EMPTY);
     close_after_reply(s, "too many errors");
 }
 
-void session_refuse(struct session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault)
+void smtp_session_refuse(struct smtp_session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault)
 {
     view text = VIEW_EMPTY, recipient = VIEW_EMPTY;
     if (command->verb == SMTP_VERB_RCPT && command->path.local_part.len > 0) {
@@ -204,27 +204,27 @@ void session_refuse(struct session *s, const struct smtp_command *command, enum 
     EVENT_EMIT(SMTP_COMMAND_REFUSED, EVENT_ID("session", s->id), EVENT_ID("message", s->transaction.message),
                EVENT_TEXT("command", view_of(smtp_verb_name(command->verb))), EVENT_NUMBER("status", smtp_status(status)->code),
                EVENT_TEXT("recipient", recipient), EVENT_FAULT(fault));
-    session_reply(s, status, text);
+    smtp_session_reply(s, status, text);
 }
 
-result session_flush(struct session *s)
+result smtp_session_flush(struct smtp_session *s)
 {
     struct fault fault = {0};
     s->has_unsent_success = false;
-    int64_t timeout_ms = s->is_closing ? SESSION_CLOSE_TIMEOUT_MS : session_options(s)->command_timeout_ms;
+    int64_t timeout_ms = s->is_closing ? SMTP_SESSION_CLOSE_TIMEOUT_MS : smtp_session_options(s)->command_timeout_ms;
     result code = wire_flush(&s->wire, clock_in(timeout_ms), &fault);
-    if (code != OK) session_break(s, code, &fault);
+    if (code != OK) smtp_session_break(s, code, &fault);
     return code;
 }
 
-void session_break(struct session *s, result code, const struct fault *fault)
+void smtp_session_break(struct smtp_session *s, result code, const struct fault *fault)
 {
     if (s->is_closing) return;
     if (code == TIMEOUT) {
-        session_reply(s, SMTP_TIMED_OUT, VIEW_EMPTY);
+        smtp_session_reply(s, SMTP_TIMED_OUT, VIEW_EMPTY);
         s->close_reason = "timeout";
     } else if (code == CANCELLED) {
-        session_reply(s, SMTP_SHUTTING_DOWN, VIEW_EMPTY);
+        smtp_session_reply(s, SMTP_SHUTTING_DOWN, VIEW_EMPTY);
         s->close_reason = "stopping";
     }
     close_after_reply(s, "lost");
@@ -232,14 +232,14 @@ void session_break(struct session *s, result code, const struct fault *fault)
 
 /* ---- its transaction ---- */
 
-void transaction_reset(struct session *s)
+void transaction_reset(struct smtp_session *s)
 {
     if (s->transaction.draft) draft_free(s->transaction.draft);
     s->transaction = (struct transaction){0};
     arena_reset(s->arena);
 }
 
-bool transaction_keep_recipient(struct session *s, const struct intake_recipient *recipient)
+bool transaction_keep_recipient(struct smtp_session *s, const struct intake_recipient *recipient)
 {
     struct transaction *t = &s->transaction;
     if (t->account_count + recipient->account_count > DELIVERY_ACCOUNTS_MAX) return false;

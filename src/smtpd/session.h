@@ -21,8 +21,8 @@
 
 enum {
     /* What a client may go on sending of a message or chunk that is refused already, before it is cut off. */
-    SESSION_DISCARD_BYTES_MAX = 256 << 20,
-    SESSION_CLOSE_TIMEOUT_MS = 5000,     /* for the last words */
+    SMTP_SESSION_DISCARD_BYTES_MAX = 256 << 20,
+    SMTP_SESSION_CLOSE_TIMEOUT_MS = 5000,     /* for the last words */
 };
 
 struct transaction {
@@ -43,7 +43,7 @@ struct transaction {
     struct message_scan scan;            /* its verdict is the message's */
 };
 
-struct session {
+struct smtp_session {
     struct smtpd_loop *home;
     struct smtpd *smtpd;
     struct list node;                    /* in home->sessions */
@@ -65,40 +65,40 @@ struct session {
 };
 
 /* Takes the stream; greets. On the session's loop, outside coroutines. */
-void session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream *stream);
+void smtp_session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct stream *stream);
 /* Ends it with 421 4.3.2 if it rests; otherwise it ends itself after its command. Outside coroutines. */
-void session_stop(struct session *s);
+void smtp_session_stop(struct smtp_session *s);
 
 /* ---- replies: written to the wire, not sent ---- */
 /* Counts errors; an empty text is the standard one. A 421 closes the session. */
-void session_reply(struct session *s, enum smtp_status_name status, view text);
+void smtp_session_reply(struct smtp_session *s, enum smtp_status_name status, view text);
 /* One error, or one idle command too many; the last one that is borne closes the session. */
-void session_count_error(struct session *s);
+void smtp_session_count_error(struct smtp_session *s);
 /* A refusal with its reason for the log. */
-void session_refuse(struct session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault);
-MAY_YIELD NODISCARD result session_flush(struct session *s);
+void smtp_session_refuse(struct smtp_session *s, const struct smtp_command *command, enum smtp_status_name status, const struct fault *fault);
+MAY_YIELD NODISCARD result smtp_session_flush(struct smtp_session *s);
 /* The peer is gone, too slow, or the service stops: what is left is to close. */
-void session_break(struct session *s, result code, const struct fault *fault);
+void smtp_session_break(struct smtp_session *s, result code, const struct fault *fault);
 
-static inline const struct smtpd_options *session_options(const struct session *s) { return &s->smtpd->options; }
-static inline bool session_is_lmtp(const struct session *s) { return s->kind == SMTPD_LMTP; }
-bool session_has_tls(const struct session *s);
+static inline const struct smtpd_options *smtp_session_options(const struct smtp_session *s) { return &s->smtpd->options; }
+static inline bool smtp_session_is_lmtp(const struct smtp_session *s) { return s->kind == SMTPD_LMTP; }
+bool smtp_session_has_tls(const struct smtp_session *s);
 
 /* ---- the transaction ---- */
-MAY_YIELD void transaction_reset(struct session *s);
-bool transaction_keep_recipient(struct session *s, const struct intake_recipient *recipient);
+MAY_YIELD void transaction_reset(struct smtp_session *s);
+bool transaction_keep_recipient(struct smtp_session *s, const struct intake_recipient *recipient);
 
 /* ---- the message (message.c) ---- */
 /* DATA, or the first BDAT: the trace fields go in. */
-MAY_YIELD void message_begin(struct session *s);
+MAY_YIELD void message_begin(struct smtp_session *s);
 /* The next piece. A message that is refused goes on being read, and is not kept. */
-MAY_YIELD void message_piece(struct session *s, view piece);
+MAY_YIELD void message_piece(struct smtp_session *s, view piece);
 /* Delivers, answers (LMTP: once per recipient), and ends the transaction. */
-MAY_YIELD void message_finish(struct session *s);
+MAY_YIELD void message_finish(struct smtp_session *s);
 /* Until when the next piece must come. */
-millis message_deadline(const struct session *s);
-void message_condemn(struct session *s, enum smtp_status_name verdict);
-static inline enum smtp_status_name message_verdict(const struct session *s) { return s->transaction.scan.verdict; }
+millis message_deadline(const struct smtp_session *s);
+void message_condemn(struct smtp_session *s, enum smtp_status_name verdict);
+static inline enum smtp_status_name message_verdict(const struct smtp_session *s) { return s->transaction.scan.verdict; }
 
 /* ---- commands (dispatch.c) ---- */
 /*
@@ -108,28 +108,28 @@ static inline enum smtp_status_name message_verdict(const struct session *s) { r
 struct command_rule {
     unsigned kinds;                      /* 1 << enum smtpd_kind */
     bool is_idle;                        /* moves nothing: limited between messages */
-    enum smtp_status_name (*judge)(const struct session *s, const struct smtp_command *command);
-    void (*proceed)(struct session *s, const struct smtp_command *command);
-    void (*refused)(struct session *s, const struct smtp_command *command);
+    enum smtp_status_name (*judge)(const struct smtp_session *s, const struct smtp_command *command);
+    void (*proceed)(struct smtp_session *s, const struct smtp_command *command);
+    void (*refused)(struct smtp_session *s, const struct smtp_command *command);
 };
 /* Parses, checks, acts. Replies are on the wire afterwards. */
-MAY_YIELD void session_command(struct session *s, view line);
+MAY_YIELD void smtp_session_command(struct smtp_session *s, view line);
 
-enum smtp_status_name hello_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void hello_proceed(struct session *s, const struct smtp_command *command);
-enum smtp_status_name mail_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void mail_proceed(struct session *s, const struct smtp_command *command);
-enum smtp_status_name rcpt_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void rcpt_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void rset_proceed(struct session *s, const struct smtp_command *command);
-enum smtp_status_name data_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void data_proceed(struct session *s, const struct smtp_command *command);
-enum smtp_status_name bdat_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void bdat_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void bdat_refused(struct session *s, const struct smtp_command *command);
-enum smtp_status_name starttls_check(const struct session *s, const struct smtp_command *command);
-MAY_YIELD void starttls_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void noop_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void help_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void vrfy_proceed(struct session *s, const struct smtp_command *command);
-MAY_YIELD void quit_proceed(struct session *s, const struct smtp_command *command);
+enum smtp_status_name hello_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void hello_proceed(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void mail_proceed(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name rcpt_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void rset_proceed(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name data_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void data_proceed(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name bdat_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void bdat_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void bdat_refused(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name starttls_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void starttls_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void noop_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void help_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void vrfy_proceed(struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void quit_proceed(struct smtp_session *s, const struct smtp_command *command);

@@ -111,7 +111,7 @@ void smtpd_accept(void *service, struct stream *s)
                    EVENT_TEXT("peer", address_text(stream_peer(s), peer)));
         turn_away(s, SMTP_TOO_MANY_CONNECTIONS);
     } else {
-        session_start(home, of->kind, s);
+        smtp_session_start(home, of->kind, s);
     }
 }
 
@@ -119,7 +119,7 @@ static void stop_loop(struct task *t)
 {
     struct smtpd_loop *home = container_of(t, struct smtpd_loop, stop);
     home->is_stopping = true;
-    list_each(node, &home->sessions) session_stop(container_of(node, struct session, node));
+    list_each(node, &home->sessions) smtp_session_stop(container_of(node, struct smtp_session, node));
     atomic_fetch_sub(&home->smtpd->loops_serving, 1);
 }
 
