@@ -89,7 +89,7 @@ struct post_office *post_office_open(uint64_t seed, const struct smtpd_options *
 
 void post_office_reopen(struct post_office *o, const struct smtpd_options *options)
 {
-    memory_store_crash(o->store);
+    engine_abandon_memory(o->engine);
     sim_node_restart(o->node);
     sim_call(o->node, 0, open_inside, &(struct opening){o, options, false});
 }

@@ -29,7 +29,7 @@ struct post_office *post_office_open(uint64_t seed, const struct smtpd_options *
 /* Stops the service, waits for its sessions, and frees everything. */
 void post_office_close(struct post_office *o);
 
-/* After the node has died: power fails at the store, too, then everything comes up again. */
+/* After the node has died: what it had under way is done or lost, then everything comes up again. */
 void post_office_reopen(struct post_office *o, const struct smtpd_options *options);
 
 /* A connection to a service of it. */
