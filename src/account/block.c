@@ -103,6 +103,7 @@ void block_push(struct block_pool *pool, struct block *b, const struct row *row,
     b->used = pool->tick;
     b->rows[b->count] = *row;
     count_row(b, b->count, row);
+    if (row->pack == ROW_IN_JOURNAL) b->has_journal_rows = true;
     if (uidl.len) push_uidl(pool, b, b->count, uidl);
     b->count++;
 }
@@ -224,7 +225,7 @@ void block_unload(struct block_pool *pool, struct block *b, bool is_grave)
         imap_set_builder_done(&ranges);
     }
     drop_rows(pool, b);
-    b->is_loaded = false;
+    b->is_loaded = b->has_journal_rows = false;
 }
 
 void block_take_rows(struct block_pool *pool, struct block *b, struct block *loaded)

@@ -37,6 +37,7 @@ struct block {
     struct row *rows;
     uint32_t count, capacity;
     bool is_loaded;
+    bool has_journal_rows;              /* some may have ROW_IN_JOURNAL */
     uint32_t first_uid, last_uid;       /* of rows; 0 in a grave */
     uint32_t unseen, deleted;
     uint32_t first_unseen;              /* index, or count */

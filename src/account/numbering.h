@@ -13,6 +13,9 @@
 #include "formats/imap_set.h"
 
 struct mailbox;
+struct mailbox_changes;
+struct block_key;
+struct row;
 
 struct ghost {
     uint32_t first, last;               /* UIDs */
@@ -71,3 +74,12 @@ bool numbering_has_told(const struct numbering *n, uint64_t modseq);
 void numbering_forget_ghosts(struct numbering *n);
 /* Takes in the rows that are new. */
 void numbering_take_new(struct numbering *n);
+
+/* ---- rows (numbering_rows.c) ---- */
+/* Copies rows from sequence number `first` on, ghosts as row_is_gone(), up to the first that is not loaded. How many. `max` within the count. */
+size_t numbering_rows(struct numbering *n, uint32_t first, size_t max, struct row *rows);
+/* The blocks that are wanted for them. */
+size_t numbering_needs_rows(struct numbering *n, uint32_t first, size_t max, struct block_key *keys, size_t max_keys);
+size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size_t max_keys);
+/* mailbox_view_sync() once all that it needs is loaded. False: no room in the arena, nothing was done. */
+bool numbering_sync(struct numbering *n, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes);

@@ -81,7 +81,7 @@ void mailbox_free(struct mailbox *m)
 void state_free(struct state *s)
 {
     if (!s) return;
-    check(s->snapshot == NULL);
+    state_snapshot_abort(s);
     for (size_t i = 0; i < s->mailbox_count; i++) mailbox_free(s->mailboxes[i]);
     for (size_t i = 0; i < s->subscription_count; i++) free((char *)s->subscriptions[i].at);
     for (size_t i = 0; i < s->pack_count; i++) free((char *)s->packs[i].object.at);

@@ -63,7 +63,7 @@ struct body {
     struct body_place place;
 };
 
-struct stored_object { view name; };      /* malloced; of a snapshot */
+struct stored_object { view name; uint64_t bytes; };      /* of a snapshot; name malloced, empty: a free slot */
 
 struct state {
     uint64_t sequence;
@@ -77,6 +77,7 @@ struct state {
     struct block_pool pool;
     struct body *bodies;                 /* in order of sequence */
     size_t body_count, body_capacity;
+    uint64_t bodies_kept_from;           /* packed ones of records after it stay in the table */
     struct pack_slot *packs;             /* object malloced */
     size_t pack_count, pack_capacity;
     struct stored_object *objects;

@@ -1,0 +1,546 @@
+/*
+ * snapshot: writing a snapshot in steps, and the loading and forgetting of blocks.
+ *
+ * Which blocks are written: those that changed; those of objects that are condemned. An object is condemned when more than half of it is
+ * dead, or when what is written anyway (other condemned objects included) is as much as its live bytes: so live objects at least double in
+ * size from one to the next, there are few of them, and a byte is rewritten a number of times that grows with the logarithm only.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/snapshot_private.h"
+#include "base/check.h"
+#include "base/hash.h"
+
+enum {
+    STEP_BYTES = 256 << 10,              /* of rows, encoded in one step: about two milliseconds */
+    ROW_STORED_BYTES = 24,               /* as a rule, for the choice of objects to condemn */
+};
+
+/* ---- begin ---- */
+
+static struct pack_slot *keep_packs(const struct pack_slot *packs, size_t count)
+{
+    struct pack_slot *kept = calloc(count + 1, sizeof *kept);
+    check(kept != NULL);
+    for (size_t i = 0; i < count; i++) {
+        kept[i] = packs[i];
+        kept[i].object = state_keep_text(packs[i].object);
+    }
+    return kept;
+}
+
+struct object_load { size_t object; uint64_t live; };
+
+static int by_live(const void *left, const void *right)
+{
+    const struct object_load *a = left, *b = right;
+    return a->live < b->live ? -1 : a->live > b->live;
+}
+
+static void weigh_block(const struct block *b, struct object_load *loads, uint64_t *ret_new_bytes)
+{
+    if (b->place.object == PLACE_NONE) {
+        *ret_new_bytes += (uint64_t)b->count * ROW_STORED_BYTES;
+    } else {
+        loads[b->place.object].live += b->place.bytes;
+    }
+}
+
+static void condemn(const struct state *s, struct snapshot *snapshot)
+{
+    struct object_load *loads = calloc(s->object_count + 1, sizeof *loads);
+    uint64_t written = 0;
+    snapshot->is_condemned = calloc(s->object_count + 1, sizeof *snapshot->is_condemned);
+    check(loads != NULL && snapshot->is_condemned != NULL);
+    for (size_t i = 0; i < s->object_count; i++) loads[i].object = i;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        const struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) weigh_block(m->blocks[k], loads, &written);
+        for (uint32_t k = 0; k < m->grave_count; k++) weigh_block(m->graves[k]->block, loads, &written);
+    }
+    if (s->object_count) qsort(loads, s->object_count, sizeof *loads, by_live);
+    for (size_t i = 0; i < s->object_count; i++) {
+        if (loads[i].live > written && loads[i].live >= s->objects[loads[i].object].bytes / 2) continue;
+        snapshot->is_condemned[loads[i].object] = true;
+        written += loads[i].live;
+    }
+    free(loads);
+}
+
+void state_snapshot_begin(struct state *s, const struct snapshot_options *options)
+{
+    check(s->snapshot == NULL);
+    struct snapshot *snapshot = calloc(1, sizeof *snapshot);
+    check(snapshot != NULL);
+    s->snapshot = snapshot;
+    snapshot->object = state_keep_text(options->object);
+    snapshot->pack_count = options->pack_count;
+    snapshot->packs = keep_packs(options->packs, options->pack_count);
+    snapshot->replaced_count = options->replaced ? options->replaced_count : 0;
+    snapshot->replaced = keep_packs(options->replaced, snapshot->replaced_count);
+    snapshot->body_count = options->body_count;
+    snapshot->bodies = malloc((options->body_count + 1) * sizeof *snapshot->bodies);
+    snapshot->compressor = ZSTD_createCCtx();
+    check(snapshot->bodies != NULL && snapshot->compressor != NULL);
+    if (options->body_count) memcpy(snapshot->bodies, options->bodies, options->body_count * sizeof *options->bodies);
+    condemn(s, snapshot);
+}
+
+static void free_packs(struct pack_slot *packs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) free((char *)packs[i].object.at);
+    free(packs);
+}
+
+static void end_snapshot(struct state *s)
+{
+    struct snapshot *snapshot = s->snapshot;
+    free((char *)snapshot->object.at);
+    free_packs(snapshot->packs, snapshot->pack_count);
+    free_packs(snapshot->replaced, snapshot->replaced_count);
+    free(snapshot->bodies);
+    free(snapshot->is_condemned);
+    free(snapshot->encoded);
+    ZSTD_freeCCtx(snapshot->compressor);
+    buf_done(&snapshot->payload);
+    free(snapshot);
+    s->snapshot = NULL;
+}
+
+void state_snapshot_abort(struct state *s)
+{
+    if (s->snapshot) end_snapshot(s);
+}
+
+/* ---- joining small neighbours ---- */
+
+/* One of them is written anyway, one is small, both fit into one. */
+static bool should_join(const struct block *left, const struct block *right)
+{
+    uint32_t smaller = left->count < right->count ? left->count : right->count;
+    if (left->place.object != PLACE_NONE && right->place.object != PLACE_NONE) return false;
+    return left->count + right->count <= BLOCK_ROWS && smaller <= BLOCK_ROWS / 2;
+}
+
+static void append_rows(struct block_pool *pool, struct block *left, const struct block *right)
+{
+    for (uint32_t i = 0; i < right->count; i++) block_push(pool, left, &right->rows[i], right->uidl_count ? block_uidl(right, i) : VIEW_EMPTY);
+}
+
+static struct block *walk_block(const struct mailbox *m, bool is_in_graves, uint32_t i)
+{
+    return is_in_graves ? m->graves[i]->block : m->blocks[i];
+}
+
+/* The block that must be loaded first, or NULL when they are one. */
+static struct block *join_at(struct mailbox *m, bool is_in_graves, uint32_t i)
+{
+    struct block_pool *pool = &m->state->pool;
+    struct block *left = walk_block(m, is_in_graves, i), *right = walk_block(m, is_in_graves, i + 1);
+    if (!left->is_loaded) return left;
+    if (!right->is_loaded) return right;
+    append_rows(pool, left, right);
+    if (!is_in_graves) {
+        block_free(pool, right);
+        m->block_count--;
+        memmove(&m->blocks[i + 1], &m->blocks[i + 2], (m->block_count - i - 1) * sizeof *m->blocks);
+        m->before_valid = 0;
+        return NULL;
+    }
+    struct grave *into = m->graves[i], *from = m->graves[i + 1];
+    for (uint32_t k = 0; k < from->run_count; k++) grave_add_run(into, from->runs[k]);
+    grave_recount(into);
+    grave_free(m->state, from);
+    m->grave_count--;
+    memmove(&m->graves[i + 1], &m->graves[i + 2], (m->grave_count - i - 1) * sizeof *m->graves);
+    return NULL;
+}
+
+/* ---- the walk over all blocks ---- */
+
+/* The block where the walk is; NULL at its end. Moves on to the next mailbox. */
+static struct block *walk_here(struct state *s, struct mailbox **ret_mailbox)
+{
+    struct snapshot *w = s->snapshot;
+    for (; w->mailbox < s->mailbox_count; w->mailbox++) {
+        struct mailbox *m = s->mailboxes[w->mailbox];
+        *ret_mailbox = m;
+        if (!w->is_in_graves && w->block < m->block_count) return m->blocks[w->block];
+        if (!w->is_in_graves) w->block = 0;
+        w->is_in_graves = true;
+        if (w->block < m->grave_count) return m->graves[w->block]->block;
+        w->block = 0;
+        w->is_in_graves = false;
+    }
+    return NULL;
+}
+
+static void walk_again(struct snapshot *w)
+{
+    w->mailbox = 0;
+    w->block = 0;
+    w->is_in_graves = false;
+}
+
+static result ask_for(struct state *s, const struct mailbox *m, struct block *b, struct block_key *ret_needs)
+{
+    s->snapshot->asked_serial = b->serial;
+    *ret_needs = state_block_key(s, m->number, b, s->snapshot->block, s->snapshot->is_in_graves);
+    return NOT_FOUND;
+}
+
+static result join_some(struct state *s, struct block_key *ret_needs)
+{
+    struct snapshot *w = s->snapshot;
+    struct mailbox *m;
+    for (struct block *b; (b = walk_here(s, &m)) != NULL; w->block++) {
+        uint32_t count = w->is_in_graves ? m->grave_count : m->block_count;
+        while (w->block + 1 < count && should_join(b, walk_block(m, w->is_in_graves, w->block + 1))) {
+            struct block *missing = join_at(m, w->is_in_graves, w->block);
+            if (missing) return ask_for(s, m, missing, ret_needs);
+            count--;
+        }
+    }
+    walk_again(w);
+    w->phase = SNAPSHOT_ENCODES;
+    return OK;
+}
+
+/* ---- encoding ---- */
+
+static const struct packed_body *packed(const struct snapshot *snapshot, uint64_t sequence)
+{
+    size_t low = 0, high = snapshot->body_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (snapshot->bodies[middle].sequence < sequence) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < snapshot->body_count && snapshot->bodies[low].sequence == sequence ? &snapshot->bodies[low] : NULL;
+}
+
+/* Every body of the journal must have been packed: the head that names the snapshot swallows their records. */
+static struct row_place place_of_row(const void *argument, const struct row *row)
+{
+    const struct state *s = argument;
+    if (row->pack != ROW_IN_JOURNAL) return (struct row_place){row->pack, row->entry};
+    const struct body *body = state_find_body(s, row->entry);
+    check(body != NULL);
+    if (body->place.kind == BODY_IN_PACK) return (struct row_place){body->place.pack, body->place.entry};
+    const struct packed_body *p = packed(s->snapshot, body->sequence);
+    check(p != NULL && p->pack < s->snapshot->pack_count);
+    return (struct row_place){(uint32_t)s->pack_count + p->pack, p->entry};
+}
+
+static void encode_block(struct state *s, struct block *b, bool is_in_graves, buf *blocks)
+{
+    struct snapshot *snapshot = s->snapshot;
+    size_t before = blocks->len;
+    buf_clear(&snapshot->payload);
+    block_encode(b, place_of_row, s, &snapshot->payload);
+    frame_write(snapshot->compressor, buf_view(&snapshot->payload), blocks);
+    view frame = view_from(buf_view(blocks), before);
+    struct block_place place = {PLACE_NEW, (uint32_t)frame.len, crc32c(0, frame), snapshot->offset};
+    snapshot->offset += frame.len;
+    snapshot->encoded = state_grow(snapshot->encoded, snapshot->encoded_count, &snapshot->encoded_capacity, sizeof *snapshot->encoded);
+    snapshot->encoded[snapshot->encoded_count++] = (struct encoded_block){b->serial, place};
+    if (b->place.object != PLACE_NONE && b->serial == snapshot->asked_serial) block_unload(&s->pool, b, is_in_graves);
+}
+
+static result encode_some(struct state *s, buf *blocks, struct block_key *ret_needs)
+{
+    struct snapshot *w = s->snapshot;
+    struct mailbox *m;
+    size_t rows_bytes = 0;
+    for (struct block *b; (b = walk_here(s, &m)) != NULL; w->block++) {
+        if (rows_bytes >= STEP_BYTES) return OK;
+        if (b->place.object != PLACE_NONE && !w->is_condemned[b->place.object]) continue;
+        if (!b->is_loaded) return ask_for(s, m, b, ret_needs);
+        encode_block(s, b, w->is_in_graves, blocks);
+        rows_bytes += b->count * sizeof(struct row);
+    }
+    w->phase = SNAPSHOT_ENDED;
+    return OK;
+}
+
+static int by_serial(const void *left, const void *right)
+{
+    const struct encoded_block *a = left, *b = right;
+    return a->serial < b->serial ? -1 : a->serial > b->serial;
+}
+
+result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct block_key *ret_needs)
+{
+    struct snapshot *snapshot = s->snapshot;
+    check(snapshot != NULL && snapshot->phase != SNAPSHOT_ENDED);
+    result stepped = snapshot->phase == SNAPSHOT_JOINS ? join_some(s, ret_needs) : encode_some(s, blocks, ret_needs);
+    if (snapshot->phase != SNAPSHOT_ENDED) return stepped;
+    if (snapshot->encoded_count) qsort(snapshot->encoded, snapshot->encoded_count, sizeof *snapshot->encoded, by_serial);
+    directory_encode(s, snapshot, directory);
+    return END;
+}
+
+static const struct encoded_block *find_encoded(const struct snapshot *snapshot, uint64_t serial)
+{
+    struct encoded_block key = {.serial = serial};
+    return snapshot->encoded_count ? bsearch(&key, snapshot->encoded, snapshot->encoded_count, sizeof key, by_serial) : NULL;
+}
+
+struct block_place snapshot_place(const struct snapshot *snapshot, const struct block *b)
+{
+    const struct encoded_block *e = find_encoded(snapshot, b->serial);
+    return e ? e->place : b->place;
+}
+
+/* ---- commit ---- */
+
+static void take_packs(struct state *s)
+{
+    struct snapshot *snapshot = s->snapshot;
+    for (size_t i = 0; i < snapshot->replaced_count && i < s->pack_count; i++) {
+        if (snapshot->replaced[i].object.len == 0) continue;
+        free((char *)s->packs[i].object.at);
+        s->packs[i] = snapshot->replaced[i];
+        snapshot->replaced[i].object = VIEW_EMPTY;
+    }
+    uint32_t base = (uint32_t)s->pack_count;
+    for (size_t i = 0; i < snapshot->pack_count; i++) {
+        s->packs = state_grow(s->packs, s->pack_count, &s->pack_capacity, sizeof *s->packs);
+        s->packs[s->pack_count++] = snapshot->packs[i];
+        snapshot->packs[i].object = VIEW_EMPTY;
+    }
+    for (size_t i = 0; i < s->body_count; i++) {
+        const struct packed_body *p = s->bodies[i].place.kind == BODY_IN_JOURNAL ? packed(snapshot, s->bodies[i].sequence) : NULL;
+        if (p) s->bodies[i].place = (struct body_place){.kind = BODY_IN_PACK, .pack = base + p->pack, .entry = p->entry};
+    }
+}
+
+/* Rows of packed bodies say so themselves from now on. */
+static void settle_rows(struct state *s, struct block *b)
+{
+    if (!b->has_journal_rows || !b->is_loaded) return;
+    b->has_journal_rows = false;
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct row *row = &b->rows[i];
+        const struct body *body = row->pack == ROW_IN_JOURNAL ? state_find_body(s, row->entry) : NULL;
+        if (body && body->place.kind == BODY_IN_PACK) {
+            row->pack = body->place.pack;
+            row->entry = body->place.entry;
+        } else if (row->pack == ROW_IN_JOURNAL) {
+            b->has_journal_rows = true;
+        }
+    }
+}
+
+static uint32_t free_object_slot(struct state *s)
+{
+    for (size_t i = 0; i < s->object_count; i++)
+        if (s->objects[i].name.len == 0) return (uint32_t)i;
+    s->objects = state_grow(s->objects, s->object_count, &s->object_capacity, sizeof *s->objects);
+    s->objects[s->object_count] = (struct stored_object){0};
+    return (uint32_t)s->object_count++;
+}
+
+static void settle_block(struct state *s, struct block *b, uint32_t object, bool *is_used)
+{
+    const struct encoded_block *e = find_encoded(s->snapshot, b->serial);
+    if (e) {
+        b->place = e->place;
+        b->place.object = object;
+    }
+    settle_rows(s, b);
+    if (b->place.object != PLACE_NONE) is_used[b->place.object] = true;
+}
+
+/* Rows that somebody read before the last commit may still be asked for: bodies packed since then are kept once more. */
+static void forget_bodies(struct state *s)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->body_count; i++)
+        if (s->bodies[i].place.kind == BODY_IN_JOURNAL || s->bodies[i].sequence > s->bodies_kept_from) s->bodies[kept++] = s->bodies[i];
+    s->body_count = kept;
+    s->bodies_kept_from = s->sequence;
+}
+
+void state_snapshot_commit(struct state *s)
+{
+    struct snapshot *snapshot = s->snapshot;
+    check(snapshot != NULL && snapshot->phase == SNAPSHOT_ENDED);
+    take_packs(s);
+    uint32_t object = free_object_slot(s);
+    s->objects[object] = (struct stored_object){snapshot->object, snapshot->offset};
+    snapshot->object = VIEW_EMPTY;
+    bool *is_used = calloc(s->object_count, sizeof *is_used);
+    check(is_used != NULL);
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) settle_block(s, m->blocks[k], object, is_used);
+        for (uint32_t k = 0; k < m->grave_count; k++) settle_block(s, m->graves[k]->block, object, is_used);
+    }
+    for (size_t i = 0; i < s->object_count; i++) {
+        if (is_used[i]) continue;
+        free((char *)s->objects[i].name.at);
+        s->objects[i] = (struct stored_object){0};
+    }
+    free(is_used);
+    forget_bodies(s);
+    end_snapshot(s);
+}
+
+/* ---- loading ---- */
+
+static bool is_at(const struct state *s, const struct block *b, const struct block_key *key)
+{
+    return b->place.object != PLACE_NONE && b->place.offset == key->offset && b->place.bytes == key->bytes && b->place.crc == key->crc &&
+           view_equal(s->objects[b->place.object].name, key->object);
+}
+
+/* It may have moved since it was asked for: to another index, or to the graveyard. */
+static struct block *find_stored(const struct state *s, const struct block_key *key, const struct mailbox **ret_mailbox, bool *ret_is_grave)
+{
+    const struct mailbox *m = state_any_mailbox(s, key->mailbox);
+    *ret_mailbox = m;
+    *ret_is_grave = false;
+    for (uint32_t i = 0; m && i < m->block_count; i++) {
+        uint32_t at = (uint32_t)(((uint64_t)key->index + i) % m->block_count);
+        if (is_at(s, m->blocks[at], key)) return m->blocks[at];
+    }
+    *ret_is_grave = true;
+    for (uint32_t i = 0; m && i < m->grave_count; i++) {
+        uint32_t at = (uint32_t)(((uint64_t)key->index + i) % m->grave_count);
+        if (is_at(s, m->graves[at]->block, key)) return m->graves[at]->block;
+    }
+    return NULL;
+}
+
+static bool uids_agree(const struct block *b, const struct block *loaded)
+{
+    uint32_t last, index = 0;
+    for (uint32_t i = 1; i < loaded->count; i++)
+        if (loaded->rows[i].uid <= loaded->rows[i - 1].uid) return false;
+    while (index < b->count) {
+        uint32_t first = block_uid_run(b, index, &last);
+        if (loaded->rows[index].uid != first || loaded->rows[index + (last - first)].uid != last) return false;
+        index += last - first + 1;
+    }
+    return true;
+}
+
+static bool rows_are_sound(const struct state *s, const struct mailbox *m, const struct block *loaded)
+{
+    uint64_t keywords = m->keyword_count == ROW_KEYWORDS_MAX ? ~(uint64_t)0xff : (((uint64_t)1 << m->keyword_count) - 1) << ROW_KEYWORD_BIT;
+    for (uint32_t i = 0; i < loaded->count; i++) {
+        const struct row *row = &loaded->rows[i];
+        if ((row->flags & ~(ROW_SYSTEM_FLAGS | keywords)) || id_is_none(row->message)) return false;
+        if (row->pack != ROW_ALONE && row->pack >= s->pack_count) return false;
+    }
+    return true;
+}
+
+static bool is_as_summed(const struct block *b, const struct block *loaded)
+{
+    return b->count == loaded->count && b->unseen == loaded->unseen && b->deleted == loaded->deleted && b->first_unseen == loaded->first_unseen &&
+           b->size_bytes == loaded->size_bytes && b->highest_modseq == loaded->highest_modseq && b->first_uid == loaded->first_uid &&
+           b->last_uid == loaded->last_uid;
+}
+
+result state_block_loaded(struct state *s, const struct block_key *key, view bytes, struct fault *fault)
+{
+    const struct mailbox *m;
+    bool is_grave;
+    struct block *b = find_stored(s, key, &m, &is_grave);
+    if (!b || b->is_loaded) return OK;
+    buf payload = BUF_INIT;
+    if (bytes.len != key->bytes || crc32c(0, bytes) != key->crc || !frame_read(bytes, BLOCK_PAYLOAD_MAX_BYTES, &payload)) {
+        buf_done(&payload);
+        return fail(fault, CORRUPT, "block at %llu of " VIEW_FMT ": wrong checksum", (unsigned long long)key->offset, VIEW_ARG(key->object));
+    }
+    struct block *loaded = block_new(&s->pool);
+    result decoded = block_decode(buf_view(&payload), &s->pool, loaded, fault);
+    buf_done(&payload);
+    if (decoded == OK && (!is_as_summed(b, loaded) || !rows_are_sound(s, m, loaded) || (!is_grave && !uids_agree(b, loaded))))
+        decoded = fail(fault, CORRUPT, "block at %llu of " VIEW_FMT ": not as the directory has it", (unsigned long long)key->offset, VIEW_ARG(key->object));
+    if (decoded == OK) block_take_rows(&s->pool, b, loaded);
+    block_free(&s->pool, loaded);
+    return decoded;
+}
+
+size_t state_needs_all(struct state *s, struct block_key *keys, size_t max)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count && count < max; k++)
+            if (!m->blocks[k]->is_loaded) keys[count++] = state_block_key(s, m->number, m->blocks[k], k, false);
+        for (uint32_t k = 0; k < m->grave_count && count < max; k++)
+            if (!m->graves[k]->block->is_loaded) keys[count++] = state_block_key(s, m->number, m->graves[k]->block, k, true);
+    }
+    return count;
+}
+
+/* ---- forgetting ---- */
+
+struct candidate { struct block *block; bool is_grave; };
+
+static int by_use(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    return a->block->used < b->block->used ? -1 : a->block->used > b->block->used;
+}
+
+static void add_candidate(struct candidate **list, size_t *count, size_t *capacity, struct block *b, bool is_grave)
+{
+    if (!b->is_loaded || b->place.object == PLACE_NONE) return;
+    *list = state_grow(*list, *count, capacity, sizeof **list);
+    (*list)[(*count)++] = (struct candidate){b, is_grave};
+}
+
+size_t state_evict(struct state *s, size_t bytes)
+{
+    struct candidate *list = NULL;
+    size_t count = 0, capacity = 0, before = s->pool.memory_bytes;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) add_candidate(&list, &count, &capacity, m->blocks[k], false);
+        for (uint32_t k = 0; k < m->grave_count; k++) add_candidate(&list, &count, &capacity, m->graves[k]->block, true);
+    }
+    if (count) qsort(list, count, sizeof *list, by_use);
+    for (size_t i = 0; i < count && before - s->pool.memory_bytes < bytes; i++) block_unload(&s->pool, list[i].block, list[i].is_grave);
+    free(list);
+    return before - s->pool.memory_bytes;
+}
+
+/* ---- what is referred to ---- */
+
+size_t state_objects(const struct state *s, struct arena *arena, view **ret_names)
+{
+    size_t count = 0;
+    *ret_names = arena_array(arena, view, s->object_count + s->pack_count);
+    for (size_t i = 0; i < s->object_count; i++)
+        if (s->objects[i].name.len) (*ret_names)[count++] = arena_keep(arena, s->objects[i].name);
+    for (size_t i = 0; i < s->pack_count; i++)
+        if (s->packs[i].object.len) (*ret_names)[count++] = arena_keep(arena, s->packs[i].object);
+    return count;
+}
+
+void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument)
+{
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) {
+            check(m->blocks[k]->is_loaded);
+            for (uint32_t n = 0; n < m->blocks[k]->count; n++) each(argument, m->number, &m->blocks[k]->rows[n], false, (unix_ms){0});
+        }
+        for (uint32_t k = 0; k < m->grave_count; k++) {
+            const struct grave *g = m->graves[k];
+            check(g->block->is_loaded);
+            for (uint32_t n = 0, row = 0; n < g->run_count; row += g->runs[n++].count)
+                for (uint32_t r = 0; r < g->runs[n].count && !g->runs[n].is_dead; r++)
+                    each(argument, m->number, &g->block->rows[row + r], true, g->runs[n].expunged);
+        }
+    }
+}
