@@ -5,10 +5,7 @@
 #include "runtime/coroutine_private.h"
 #include "runtime/sanitize.h"
 
-enum {
-    POLITE_TURN_US = 2000,         /* coroutine_is_overdue() */
-    RESUMES_BETWEEN_LOOKS = 16,    /* at the clock, in a turn */
-};
+enum { POLITE_TURN_US = 2000 };   /* coroutine_is_overdue() */
 
 /* --- switching --- */
 
@@ -58,6 +55,7 @@ void coroutine_resume(struct loop *l, struct coroutine *c)
     c->waits_for = NULL;
     l->running = c;
     atomic_store_explicit(&l->running_name, c->name, memory_order_relaxed);
+    atomic_store_explicit(&l->beat, atomic_load_explicit(&l->beat, memory_order_relaxed) + 1, memory_order_relaxed);
     void *save = NULL;
     l->fiber = sanitize_fiber_self();
     sanitize_switch_begins(&save, c->stack->low, STACK_BYTES);
@@ -76,14 +74,24 @@ struct coroutine *coroutine_of_ready_node(struct list *node)
     return container_of(node, struct coroutine, ready_node);
 }
 
+static void run_round(struct loop *l)
+{
+    struct list round;
+    list_init(&round);
+    list_splice(&round, &l->ready);
+    while (!list_is_empty(&round)) {
+        l->turn_started_us = 0;
+        coroutine_resume(l, coroutine_of_ready_node(round.next));
+    }
+}
+
 void loop_run_ready(struct loop *l)
 {
-    l->turn_started_us = clock_now_us();
+    if (!loop_has_ready(l)) return;
+    int64_t started_us = clock_now_us();
     list_splice(&l->ready, &l->later);
-    for (unsigned count = 1; !list_is_empty(&l->ready); count++) {
-        coroutine_resume(l, coroutine_of_ready_node(l->ready.next));
-        if (count % RESUMES_BETWEEN_LOOKS == 0 && clock_now_us() - l->turn_started_us > POLITE_TURN_US) break;
-    }
+    do run_round(l);
+    while (!list_is_empty(&l->ready) && clock_now_us() - started_us < POLITE_TURN_US);
 }
 
 void coroutine_spawn(struct scope *s, const char *name, void (*run)(void *argument), void *argument)
@@ -180,7 +188,10 @@ void coroutine_pause(void)
 bool coroutine_is_overdue(void)
 {
     struct loop *l = loop_self();
-    return l && clock_now_us() - l->turn_started_us > POLITE_TURN_US;
+    if (!l) return false;
+    if (l->turn_started_us) return clock_now_us() - l->turn_started_us > POLITE_TURN_US;
+    l->turn_started_us = clock_now_us();     /* who never asks pays nothing for the answer */
+    return false;
 }
 
 void coroutine_each(void (*show)(void *context, const char *name, int64_t age_ms, const char *waits_for), void *context)

@@ -51,7 +51,7 @@ NODISCARD result coroutine_check(void);
 MAY_YIELD NODISCARD result coroutine_sleep(int64_t duration_ms);
 /* Gives others a turn and comes back. Cheap when nobody waits. */
 MAY_YIELD void coroutine_pause(void);
-/* True when this turn has lasted longer than a polite one (2 ms): long loops then call coroutine_pause(). */
+/* True when the caller has held the loop for longer than is polite (2 ms): long loops then call coroutine_pause(). */
 bool coroutine_is_overdue(void);
 
 /*

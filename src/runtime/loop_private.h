@@ -54,7 +54,8 @@ struct loop {
     struct timer_heap timers;
     struct list free_stacks;
     size_t free_stack_count;
-    int64_t turn_started_us;       /* clock_now_us() at the start of loop_run_ready() */
+    int64_t turn_started_us;       /* when the running coroutine was resumed; 0: nobody has asked since */
+    atomic_uint beat;              /* counts resumes, for the watchdog */
     void *fiber;                   /* of the thread, for sanitizers */
     _Atomic(const char *) running_name;  /* for the watchdog; NULL between coroutines */
 };
@@ -70,7 +71,7 @@ void loop_enter(struct loop *l);
 void loop_leave(struct loop *l);
 
 static inline bool loop_has_ready(const struct loop *l) { return !list_is_empty(&l->ready) || !list_is_empty(&l->later); }
-/* Resumes what is ready, and what that makes ready, until nothing is or the turn has lasted long enough. */
+/* Resumes each that is ready once; then what that made ready, until nothing is or the turn has lasted long enough. */
 void loop_run_ready(struct loop *l);
 
 /* When the next timer may be due; MILLIS_NEVER if none is armed. May be early, never late. */

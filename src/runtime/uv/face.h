@@ -21,7 +21,7 @@ struct uv_face {
     atomic_bool nudged;
     bool counts_as_busy;           /* in uv_family.busy, while stopping */
     buf scratch;                   /* for sealed TLS output, lent to one stream at a time */
-    atomic_llong awake_since_us;   /* when this turn began; 0: asleep. For the watchdog */
+    atomic_bool sleeps;            /* in libuv's poll; for the watchdog */
     struct signals *signals;       /* of loop 0; NULL before run_wait_signal() */
     pthread_t thread;
 };
@@ -44,11 +44,7 @@ void face_run(struct uv_face *f);
 void loop_post_chain(struct loop *target, struct task *newest, struct task *oldest);
 /* From any thread: at least one more turn begins soon. */
 void face_nudge(struct uv_face *f);
-/* The turn has begun: called where it may begin, in libuv's callbacks and after them. */
-static inline void face_is_awake(struct uv_face *f)
-{
-    if (!atomic_load_explicit(&f->awake_since_us, memory_order_relaxed))
-        atomic_store_explicit(&f->awake_since_us, clock_now_us(), memory_order_relaxed);
-}
+/* libuv calls back: the loop does not sleep any more. */
+static inline void face_is_awake(struct uv_face *f) { atomic_store_explicit(&f->sleeps, false, memory_order_relaxed); }
 /* clock_now() of this thread is this loop's from now on; NULL: no loop's. */
 void clock_follow(uv_loop_t *uv);

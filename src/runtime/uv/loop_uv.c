@@ -12,9 +12,10 @@ static void wake_arrived(uv_async_t *handle) { (void)handle; }
 static void timer_arrived(uv_timer_t *handle) { ((struct uv_face *)handle->data)->timer_due_ms = INT64_MAX; }
 
 /* Runs right before libuv sleeps, after it ran its own timers: none can fire in between and leave the sleep unbounded. */
-static void set_timer(uv_prepare_t *handle)
+static void will_sleep(uv_prepare_t *handle)
 {
     struct uv_face *f = handle->data;
+    atomic_store_explicit(&f->sleeps, true, memory_order_relaxed);
     int64_t due_ms = loop_next_due(&f->base).ms;
     if (due_ms == f->timer_due_ms) return;
     f->timer_due_ms = due_ms;
@@ -38,7 +39,7 @@ int face_open(struct uv_face *f, struct uv_family *family, unsigned index)
     if (!error) error = uv_timer_init(&f->uv, &f->timer);
     if (!error) error = uv_prepare_init(&f->uv, &f->prepare);
     f->timer.data = f->prepare.data = f;
-    if (!error) error = uv_prepare_start(&f->prepare, set_timer);
+    if (!error) error = uv_prepare_start(&f->prepare, will_sleep);
     return error;
 }
 
@@ -104,7 +105,6 @@ static void sleep_or_poll(struct uv_face *f)
         atomic_store(&f->asleep, true);
         if (!atomic_load(&f->inbox) && !atomic_exchange(&f->nudged, false)) mode = UV_RUN_ONCE;
     }
-    atomic_store_explicit(&f->awake_since_us, 0, memory_order_relaxed);
     uv_run(&f->uv, mode);
     atomic_store_explicit(&f->asleep, false, memory_order_relaxed);
     face_is_awake(f);
@@ -129,10 +129,11 @@ static bool may_end(struct uv_face *f)
 static void turn(struct uv_face *f)
 {
     sleep_or_poll(f);
+    int64_t began_us = clock_now_us();
     run_tasks(f);
     loop_fire_timers(&f->base);
     loop_run_ready(&f->base);
-    metric_observe_us(METRIC_LOOP_TURN, clock_now_us() - atomic_load_explicit(&f->awake_since_us, memory_order_relaxed));
+    metric_observe_us(METRIC_LOOP_TURN, clock_now_us() - began_us);
 }
 
 void face_run(struct uv_face *f)

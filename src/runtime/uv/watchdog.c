@@ -1,6 +1,6 @@
 /*
  * The watchdog: a thread that looks at the loops' heartbeats and names the coroutine that keeps one from coming back.
- * It says so once for each turn.
+ * It says so once for each time that it happens.
  */
 #include "runtime/event.h"
 #include "runtime/uv/watchdog.h"
@@ -10,25 +10,31 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { LOOK_MS = 25, STUCK_US = 50000 };
+enum { LOOK_MS = 25, STUCK_LOOKS = 2 };
+
+/* What was seen of a loop. */
+struct seen { unsigned beat, looks; };
 
 struct watchdog {
     struct loops *all;
     sem_t stop;
     pthread_t thread;
-    int64_t reported_us[];         /* awake_since_us of the turn that was reported, for each loop */
+    struct seen seen[];            /* of each loop */
 };
 
+/* The same beat at look after look, and not asleep: one coroutine or callback holds the loop. */
 static void look(struct watchdog *w, struct uv_face *f)
 {
-    int64_t since_us = atomic_load_explicit(&f->awake_since_us, memory_order_relaxed);
-    int64_t *reported_us = &w->reported_us[f->base.index];
-    if (since_us == 0 || since_us == *reported_us) return;
-    int64_t lasted_us = clock_now_us() - since_us;
-    if (lasted_us < STUCK_US) return;
-    *reported_us = since_us;
+    struct seen *seen = &w->seen[f->base.index];
+    unsigned beat = atomic_load_explicit(&f->base.beat, memory_order_relaxed);
+    bool sleeps = atomic_load_explicit(&f->sleeps, memory_order_relaxed);
+    if (sleeps || beat != seen->beat) {
+        *seen = (struct seen){.beat = beat};
+        return;
+    }
+    if (++seen->looks != STUCK_LOOKS) return;
     const char *name = atomic_load_explicit(&f->base.running_name, memory_order_relaxed);
-    EVENT_EMIT(WATCHDOG_LOOP_STUCK, EVENT_NUMBER("loop", f->base.index), EVENT_NUMBER("ms", lasted_us / 1000),
+    EVENT_EMIT(WATCHDOG_LOOP_STUCK, EVENT_NUMBER("loop", f->base.index), EVENT_NUMBER("ms", STUCK_LOOKS * LOOK_MS),
                EVENT_TEXT("coroutine", name ? view_of(name) : VIEW("(a callback)")));
 }
 
@@ -51,7 +57,7 @@ static void *watchdog_main(void *argument)
 
 struct watchdog *watchdog_start(struct loops *all)
 {
-    struct watchdog *w = calloc(1, sizeof *w + all->count * sizeof w->reported_us[0]);
+    struct watchdog *w = calloc(1, sizeof *w + all->count * sizeof w->seen[0]);
     check(w != NULL);
     w->all = all;
     check(sem_init(&w->stop, 0, 0) == 0);
