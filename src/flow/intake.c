@@ -130,15 +130,6 @@ MAY_YIELD static result expand(struct expansion *e, view address, unsigned depth
     return expand_alias(e, address, &found, depth);
 }
 
-static view address_of(const struct intake *intake, const struct smtp_path *path, struct arena *arena)
-{
-    if (path->domain_kind != SMTP_DOMAIN_NONE) return smtp_path_keep_text(arena, path);
-    struct smtp_path postmaster = *path;
-    postmaster.domain_kind = SMTP_DOMAIN_NAME;
-    postmaster.domain = intake->postmaster_domain;
-    return smtp_path_keep_text(arena, &postmaster);
-}
-
 static struct smtp_path keep_path(const struct smtp_path *path, struct arena *arena)
 {
     struct smtp_path kept = *path;
@@ -147,23 +138,43 @@ static struct smtp_path keep_path(const struct smtp_path *path, struct arena *ar
     return kept;
 }
 
+MAY_YIELD static enum smtp_status_name decide(struct expansion *e, const struct smtp_path *path, view address,
+                                              struct intake_recipient *ret_recipient)
+{
+    result code = expand(e, address, 0);
+    map_done(&e->seen);
+    map_done(&e->found);
+    if (code == TOO_BIG) return SMTP_ALIAS_TOO_WIDE;
+    if (e->count == 0) return e->refusal == SMTP_RECIPIENT_OK ? SMTP_NO_SUCH_USER : e->refusal;
+    if (e->refusal != SMTP_RECIPIENT_OK && e->refusal != SMTP_ALIAS_LOOP)
+        EVENT_EMIT(ALIAS_MEMBER_LEFT_OUT, EVENT_TEXT("alias", address), EVENT_NUMBER("status", smtp_status(e->refusal)->code),
+                   EVENT_TEXT("fault", e->fault ? view_of(e->fault->detail) : VIEW_EMPTY));
+    *ret_recipient = (struct intake_recipient){.path = keep_path(path, e->arena), .accounts = e->accounts, .account_count = e->count,
+                                               .checked_bytes = e->size_bytes, .status = SMTP_RECIPIENT_OK};
+    return SMTP_RECIPIENT_OK;
+}
+
+/* <postmaster>: at the host's own name, then at each domain above it, until one is ours. */
+MAY_YIELD static enum smtp_status_name decide_postmaster(const struct expansion *fresh, const struct smtp_path *path,
+                                                         struct intake_recipient *ret_recipient)
+{
+    enum smtp_status_name status = SMTP_RELAY_DENIED;
+    view label;
+    for (view domain = fresh->intake->postmaster_domain; domain.len > 0 && status == SMTP_RELAY_DENIED; view_cut(&domain, '.', &label)) {
+        struct expansion e = *fresh;
+        view address = arena_printf(e.scratch, VIEW_FMT "@" VIEW_FMT, VIEW_ARG(path->local_part), VIEW_ARG(domain));
+        status = decide(&e, path, address, ret_recipient);
+    }
+    return status;
+}
+
 enum smtp_status_name intake_decide(const struct intake *intake, const struct smtp_path *path, uint64_t size_bytes,
                                     millis deadline, struct arena *arena, struct arena *scratch,
                                     struct intake_recipient *ret_recipient, struct fault *fault)
 {
-    if (path->domain_kind == SMTP_DOMAIN_LITERAL) return SMTP_RELAY_DENIED;
     struct expansion e = {.intake = intake, .size_bytes = size_bytes, .deadline = deadline, .arena = arena, .scratch = scratch,
                           .fault = fault, .refusal = SMTP_RECIPIENT_OK};
-    view address = address_of(intake, path, scratch);
-    result code = expand(&e, address, 0);
-    map_done(&e.seen);
-    map_done(&e.found);
-    if (code == TOO_BIG) return SMTP_ALIAS_TOO_WIDE;
-    if (e.count == 0) return e.refusal == SMTP_RECIPIENT_OK ? SMTP_NO_SUCH_USER : e.refusal;
-    if (e.refusal != SMTP_RECIPIENT_OK && e.refusal != SMTP_ALIAS_LOOP)
-        EVENT_EMIT(ALIAS_MEMBER_LEFT_OUT, EVENT_TEXT("alias", address),
-                   EVENT_NUMBER("status", smtp_status(e.refusal)->code), EVENT_FAULT(fault));
-    *ret_recipient = (struct intake_recipient){.path = keep_path(path, arena), .accounts = e.accounts, .account_count = e.count,
-                                               .checked_bytes = size_bytes, .status = SMTP_RECIPIENT_OK};
-    return SMTP_RECIPIENT_OK;
+    if (path->domain_kind == SMTP_DOMAIN_LITERAL) return SMTP_RELAY_DENIED;
+    if (path->domain_kind == SMTP_DOMAIN_NONE) return decide_postmaster(&e, path, ret_recipient);
+    return decide(&e, path, smtp_path_keep_text(scratch, path), ret_recipient);
 }
