@@ -95,9 +95,10 @@ void imapd_select(struct session *s, const struct imap_command *c, struct reply 
     }
     s->state = SESSION_SELECTED;
     s->is_read_only = c->verb == IMAP_EXAMINE;
-    s->recent_from_uid = info.recent_from_uid;
-    uint32_t recent = s->is_rev2 ? 0 : count_recent(s);
     struct mailbox *m = session_mailbox(s);
+    s->recent_from_uid = s->is_read_only || !m ? info.recent_from_uid : mailbox_claim_recent(m);
+    uint32_t recent = s->is_rev2 ? 0 : count_recent(s);
+    m = session_mailbox(s);
     if (m) tell_flags(s, m);
     tell_mailbox(s, &info, recent);
     reply_set(r, REPLY_OK, s->is_read_only ? "READ-ONLY" : "READ-WRITE", NULL);

@@ -88,7 +88,7 @@ void test_server_add(struct test_server *t, const char *mailbox, const char *fla
 {
     buf text CLEANUP(buf_done) = BUF_INIT;
     struct transcript *c = test_server_login(t);
-    buf_appendf(&text, "a APPEND %s %s {%zu+}\r\n", mailbox, flags, message.len);
+    buf_appendf(&text, "a APPEND %s%s%s {%zu+}\r\n", mailbox, flags[0] ? " " : "", flags, message.len);
     buf_append(&text, message);
     buf_append_cstr(&text, "\r\n");
     transcript_send(c, buf_view(&text));
