@@ -1,0 +1,303 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/test_world.h"
+#include "base/check.h"
+#include "base/test.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/point.h"
+#include "runtime/random.h"
+
+enum { SOON_MS = 60000, LARGE = 70000 };
+
+/* Message number n has so many bytes. Every 16th is an object of its own. */
+static size_t size_of(uint64_t number)
+{
+    return number % 16 == 15 ? LARGE + number : number % 7 * 700;
+}
+
+MAY_YIELD static void deliver_range(struct world *w, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        result code = deliver(w, i, size_of(i));
+        REQUIRE(code == OK);
+    }
+}
+
+/* Sequence numbers 1.. are messages first.. */
+MAY_YIELD static void expect_range(struct account *a, uint64_t first, uint32_t count)
+{
+    EXPECT_NUMBER(count_of(a, INBOX), count);
+    for (uint32_t i = 0; i < count; i++)
+        if (!message_is(a, INBOX, i + 1, first + i, size_of(first + i))) test_fail(__FILE__, __LINE__, "message %u is not right", i + 1);
+}
+
+static void note_problem(void *argument, view what)
+{
+    test_fail(__FILE__, __LINE__, "verify: " VIEW_FMT, VIEW_ARG(what));
+}
+
+MAY_YIELD static struct account_verify verify(struct account *a)
+{
+    struct account_verify v = {.found = note_problem};
+    struct fault fault = {0};
+    result code = account_verify(a, &v, clock_in(SOON_MS), &fault);
+    if (code != OK) test_fail(__FILE__, __LINE__, "account_verify: %s: %s", result_name(code), fault.detail);
+    EXPECT_NUMBER(v.problems, 0);
+    return v;
+}
+
+MAY_YIELD static void compact(struct account *a)
+{
+    struct fault fault = {0};
+    result code = account_compact(a, clock_in(SOON_MS), &fault);
+    if (code != OK) test_fail(__FILE__, __LINE__, "account_compact: %s: %s", result_name(code), fault.detail);
+}
+
+/* ---- one node ---- */
+
+struct checked { struct world *world; unsigned char digest[32]; uint32_t count; };
+
+static void fills_and_compacts(void *argument)
+{
+    colour_pretend_coroutine();
+    struct checked *c = argument;
+    unsigned char before[32];
+    struct world *w = c->world;
+    deliver_range(w, 0, 100);
+    struct account *a = open_account(w);
+    EXPECT(account_digest(a, before, clock_in(SOON_MS), NULL) == OK);
+    compact(a);
+    EXPECT(account_digest(a, c->digest, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(memcmp(before, c->digest, 32) == 0);
+    expect_range(a, 0, 100);
+    deliver_range(w, 100, 20);
+    EXPECT(account_refresh(a, clock_in(SOON_MS), NULL) == OK);
+    expect_range(a, 0, 120);
+    compact(a);
+    expect_range(a, 0, 120);
+    compact(a);
+    struct account_verify v = verify(a);
+    EXPECT_NUMBER(v.messages, 120);
+    EXPECT(account_digest(a, c->digest, clock_in(SOON_MS), NULL) == OK);
+    account_close(a);
+}
+
+static void reads_after(void *argument)
+{
+    colour_pretend_coroutine();
+    struct checked *c = argument;
+    unsigned char digest[32];
+    uint64_t puts = memory_store_count(c->world->store, "append");
+    struct account *a = open_account(c->world);
+    expect_range(a, 0, 120);
+    EXPECT(account_digest(a, digest, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(memcmp(digest, c->digest, 32) == 0);
+    verify(a);
+    EXPECT_NUMBER(memory_store_count(c->world->store, "append"), puts);
+    account_close(a);
+}
+
+TEST(compaction_changes_nothing_that_can_be_seen)
+{
+    struct world *w = world_open(1, 2, 1);
+    struct checked c = {.world = w};
+    world_run(w, 0, fills_and_compacts, &c);
+    world_run(w, 1, reads_after, &c);
+    world_kill(w, 0);
+    world_run(w, 0, reads_after, &c);
+    world_close(w);
+}
+
+static void only_delivers(void *argument)
+{
+    colour_pretend_coroutine();
+    deliver_range(argument, 0, 100);
+}
+
+TEST(compaction_comes_by_itself_to_accounts_that_only_receive)
+{
+    struct world *w = world_open(2, 1, 2);
+    w->options = (struct accounts_options){.compact_journal_records = 30};
+    world_kill(w, 0);
+    world_run(w, 0, only_delivers, w);
+    sim_settle(w->sim, 5000);
+    EXPECT(sim_event_count(w->sim, EVENT_ACCOUNT_COMPACTED) >= 1);
+    EXPECT(sim_event_count(w->sim, EVENT_ACCOUNT_COMPACTED) <= 4);
+    EXPECT(memory_store_count(w->store, "head") >= 1);
+    world_close(w);
+}
+
+/* ---- several nodes ---- */
+
+struct busy { struct world *world; unsigned node; uint64_t first, count; bool compacts; };
+
+static void delivers_some(void *argument)
+{
+    colour_pretend_coroutine();
+    struct busy *b = argument;
+    struct account *a = open_account(b->world);
+    for (uint64_t i = 0; i < b->count; i++) {
+        EXPECT(deliver(b->world, b->first + i, size_of(b->first + i)) == OK);
+        if (b->compacts && i % 10 == 9) compact(a);
+        if (i % 8 == 0) EXPECT(account_refresh(a, clock_in(SOON_MS), NULL) == OK);
+    }
+    account_close(a);
+}
+
+/* Everything delivered is there once; order is the journal's. */
+static void reads_all(void *argument)
+{
+    colour_pretend_coroutine();
+    struct checked *c = argument;
+    struct account *a = open_account(c->world);
+    unsigned char digest[32];
+    EXPECT_NUMBER(count_of(a, INBOX), c->count);
+    struct account_verify v = verify(a);
+    EXPECT_NUMBER(v.messages, c->count);
+    EXPECT(account_digest(a, digest, clock_in(SOON_MS), NULL) == OK);
+    if (c->digest[0] || c->digest[1]) EXPECT(memcmp(digest, c->digest, 32) == 0);
+    memcpy(c->digest, digest, 32);
+    account_close(a);
+}
+
+static void run_together(struct world *w, struct busy *busy, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        sim_spawn(w->nodes[busy[i].node].sim, loop_index(accounts_home(w->nodes[busy[i].node].accounts, w->account)), "busy", delivers_some, &busy[i]);
+    sim_settle(w->sim, 20000);
+}
+
+TEST_SLOW(compaction_by_several_nodes_at_once_loses_nothing, 120)
+{
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        struct world *w = world_open(seed, 3, 1);
+        w->faults = (struct memory_faults){.delay_max_us = 5000, .reorders_objects = true, .blind_appends_tell_nothing = seed % 2 == 0};
+        memory_store_set_faults(w->store, &w->faults);
+        struct busy busy[] = {{w, 0, 0, 60, true}, {w, 1, 100, 60, true}, {w, 2, 200, 40, false}, {w, 0, 300, 40, true}};
+        run_together(w, busy, 4);
+        struct checked c = {.world = w, .count = 200};
+        for (unsigned i = 0; i < 3; i++) world_run(w, i, reads_all, &c);
+        world_kill(w, 1);
+        world_run(w, 1, reads_all, &c);
+        world_close(w);
+    }
+}
+
+static void tries_to_deliver(void *argument)
+{
+    colour_pretend_coroutine();
+    struct busy *b = argument;
+    struct account *a;
+    for (uint64_t i = 0; i < b->count; i++) {
+        if (deliver(b->world, b->first + i, size_of(b->first + i)) == OK) b->world->messages++;
+        if (!b->compacts || i % 10 != 9 || account_open(world_here(b->world), b->world->account, clock_in(SOON_MS), &a, NULL) != OK) continue;
+        (void)!account_compact(a, clock_in(SOON_MS), NULL);
+        account_close(a);
+    }
+}
+
+/* At least what was acknowledged; more when the outcome was unknown and the message refused. Each once. */
+static void reads_what_was_acknowledged(void *argument)
+{
+    colour_pretend_coroutine();
+    struct checked *c = argument;
+    struct account *a = open_account(c->world);
+    uint32_t count = count_of(a, INBOX);
+    if (count < c->world->messages || count > c->count) test_fail(__FILE__, __LINE__, "%u messages, %u acknowledged of %u", count, (unsigned)c->world->messages, c->count);
+    struct row *rows = calloc(count + 1, sizeof *rows);
+    for (uint32_t i = 0; i < count; i++) {
+        EXPECT(read_row(a, INBOX, i + 1, &rows[i]) == OK);
+        for (uint32_t k = 0; k < i; k++) EXPECT(!id_equal(rows[i].message, rows[k].message));
+    }
+    free(rows);
+    verify(a);
+    account_close(a);
+}
+
+TEST_SLOW(compaction_and_delivery_under_unknown_outcomes_keep_each_message_once, 240)
+{
+    for (uint64_t seed = 1; seed <= 25; seed++) {
+        struct world *w = world_open(seed, 2, 1);
+        w->faults = (struct memory_faults){.delay_max_us = 2000, .unknown_ppm = 60000, .unavailable_ppm = 20000, .blind_appends_tell_nothing = seed % 2 == 0};
+        memory_store_set_faults(w->store, &w->faults);
+        struct busy busy[] = {{w, 0, 0, 40, true}, {w, 1, 100, 40, true}};
+        for (unsigned i = 0; i < 2; i++) sim_spawn(w->nodes[i].sim, 0, "busy", tries_to_deliver, &busy[i]);
+        sim_settle(w->sim, 120000);
+        w->faults = (struct memory_faults){0};
+        memory_store_set_faults(w->store, &w->faults);
+        memory_store_settle(w->store);
+        struct checked c = {.world = w, .count = 80};
+        for (unsigned i = 0; i < 2; i++) world_run(w, i, reads_what_was_acknowledged, &c);
+        world_kill(w, 0);
+        world_run(w, 0, reads_what_was_acknowledged, &c);
+        world_close(w);
+    }
+}
+
+/* ---- crashes ---- */
+
+static void crash_here(const char *name)
+{
+    sim_node_crash(sim_node_of_caller());
+}
+
+static void compacts(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    struct account *a = open_account(w);
+    compact(a);
+    account_close(a);
+}
+
+static void delivers_large_and_appends(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    struct account *a = open_account(w);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct outcome o;
+    if (deliver(w, 100, LARGE) == OK) w->messages++;
+    if (append(w, a, INBOX, 101, LARGE, &o, arena) == OK) w->messages++;
+    if (append(w, a, INBOX, 102, 100, &o, arena) == OK) w->messages++;
+    if (deliver(w, 103, 100) == OK) w->messages++;
+    account_close(a);
+}
+
+static void crash_at(const char *point, unsigned nth, void (*run)(void *argument), uint64_t seed)
+{
+    struct world *w = world_open(seed, 2, 1);
+    world_run(w, 1, only_delivers, w);
+    w->messages = 100;
+    point_on_crash(crash_here);
+    point_arm(point, POINT_CRASH, OK, nth);
+    bool survived = world_run(w, 0, run, w);
+    point_arm(NULL, POINT_NOTHING, OK, 0);
+    EXPECT(!survived || nth > 1);
+    struct checked c = {.world = w, .count = 104};
+    world_run(w, 1, reads_what_was_acknowledged, &c);
+    world_run(w, 1, compacts, w);
+    world_run(w, 1, reads_what_was_acknowledged, &c);
+    if (!survived) world_kill(w, 0);
+    world_run(w, 0, reads_what_was_acknowledged, &c);
+    world_run(w, 0, compacts, w);
+    world_run(w, 1, reads_what_was_acknowledged, &c);
+    world_close(w);
+}
+
+TEST_SLOW(compaction_may_die_at_every_step, 120)
+{
+    static const char *const points[] = {"account.compact.pack_before_commit", "account.compact.pack_committed", "account.compact.snapshot_before_put",
+                                         "account.compact.snapshot_put", "account.compact.before_head", "account.compact.head_replaced"};
+    for (unsigned i = 0; i < array_size(points); i++) crash_at(points[i], 1, compacts, i + 1);
+}
+
+TEST_SLOW(delivery_and_append_may_die_at_every_step, 120)
+{
+    static const char *const points[] = {"account.draft.before_commit", "account.draft.committed", "account.draft.placed", "account.deliver.before_append",
+                                         "account.deliver.appended", "account.append.before", "account.append.stored"};
+    for (unsigned i = 0; i < array_size(points); i++)
+        for (unsigned nth = 1; nth <= 2; nth++) crash_at(points[i], nth, delivers_large_and_appends, i + 1);
+}
