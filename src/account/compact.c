@@ -135,7 +135,8 @@ MAY_YIELD static result read_batch(struct compaction *c, struct batch *b, struct
     result code = engine_read_bodies(c->account->home->all->engine, c->account->id, wanted, b->count, c->deadline, fault);
     for (size_t i = 0; code == OK && i < b->count; i++) {
         code = wanted[i].code;
-        if (code != OK) fail(fault, code, "reading the body of record %" PRIu64, b->bodies[i].sequence);
+        if (code == NOT_FOUND) c->missing = b->bodies[i].sequence;
+        else if (code != OK) fail(fault, code, "reading the body of record %" PRIu64, b->bodies[i].sequence);
         c->read_bytes += b->bytes[i].len;
     }
     free(wanted);
@@ -404,6 +405,14 @@ static struct compaction *compaction_new(struct account *a, millis deadline)
     return c;
 }
 
+/* A body that is not in the journal any more is in a pack of another node, whose head the tail then tells of. */
+MAY_YIELD static result look_for_swallower(struct compaction *c, struct fault *fault)
+{
+    result code = account_refresh(c->account, c->deadline, fault);
+    if (code != OK || is_lost(c)) return code;
+    return account_report_corrupt(c->account, fail(fault, CORRUPT, "the body of record %" PRIu64 " is not in the journal", c->missing), fault);
+}
+
 MAY_YIELD static result compact(struct account *a, millis deadline, struct fault *fault)
 {
     result code = account_refresh(a, deadline, fault);
@@ -414,6 +423,7 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     struct compaction *c = compaction_new(a, deadline);
     collect_retired(c);
     code = compact_steps(c, fault);
+    if (code == NOT_FOUND && c->missing) code = look_for_swallower(c, fault);
     if (c->is_committed) {
         a->journal_bytes = 0;
         EVENT_EMIT(ACCOUNT_COMPACTED, EVENT_ID("account", a->id), EVENT_NUMBER("records", records), EVENT_NUMBER("messages", c->body_count),

@@ -42,6 +42,7 @@ struct compaction {
     bool may_be_head;                    /* the head was sent, and it is not certain that it was refused */
     bool is_committed;
     bool is_lost;                        /* another node's head was read meanwhile */
+    uint64_t missing;                    /* the record whose body the journal did not have */
     uint64_t read_bytes, written_bytes;
 };
 
