@@ -1,0 +1,98 @@
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/test.h"
+#include "engine/memory.h"
+#include "imapd/test_server.h"
+
+TEST(imapd_append_takes_messages_by_every_form_of_literal)
+{
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct test_server *t = test_server_open(seed, NULL);
+        struct transcript *c = test_server_login(t);
+        TRANSCRIPT(c, "C: a APPEND INBOX {5}\nS: + OK\nC: hello\nS: a OK [APPENDUID * 1] APPEND completed\n"
+                      "C: b APPEND inbox (\\Seen) \"01-Feb-2026 09:00:00 +0900\" {5+}\nC: world\nS: b OK [APPENDUID * 2] *\n"
+                      "C: c APPEND INBOX ~{3+}\nC: abc\nS: c OK [APPENDUID * 3] *\n"
+                      "C: d APPEND INBOX UTF8 (~{3+}\nC: abc)\nS: d OK [APPENDUID * 4] *\n"
+                      "C: e APPEND {5}\nS: + OK\nC: INBOX {3}\nS: + OK\nC: abc\nS: e OK [APPENDUID * 5] *\n"
+                      "C: f APPEND nowhere {5}\nS: f NO [TRYCREATE] *\n"
+                      "C: g APPEND nowhere {5+}\nC: hello\nS: g NO [TRYCREATE] *\n"
+                      "C: h APPEND INBOX {0+}\nC: \nS: h NO [CANNOT] *\n"
+                      "C: i APPEND INBOX {99999999999}\nS: i NO [TOOBIG] *\n"
+                      "C: j APPEND INBOX \"x\"\nS: j BAD *\n"
+                      "C: k APPEND INBOX {3+}\nC: abc {3+}\nC: def\nS: k BAD *\n"
+                      "C: l STATUS INBOX (MESSAGES)\nS: * STATUS INBOX (MESSAGES 5)\nS: l OK *\n");
+        transcript_close(c);
+        test_server_close(t);
+    }
+}
+
+TEST(imapd_append_pipelined_is_answered_in_order)
+{
+    enum { COUNT = 300 };
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        struct test_server *t = test_server_open(seed, NULL);
+        struct memory_faults faults = {.delay_max_us = 3000};
+        memory_store_set_faults(t->store, &faults);
+        struct transcript *c = test_server_login(t);
+        buf text CLEANUP(buf_done) = BUF_INIT;
+        for (unsigned i = 0; i < COUNT; i++) {
+            buf_appendf(&text, "a%u APPEND %s {%u+}\r\n", i, i % 50 == 49 ? "nowhere" : "INBOX", 10 + i);
+            for (unsigned j = 0; j < 10 + i; j++) buf_append_byte(&text, 'x');
+            buf_append_cstr(&text, "\r\n");
+        }
+        buf_append_cstr(&text, "z NOOP\r\n");
+        transcript_send(c, buf_view(&text));
+        unsigned uid = 1;
+        for (unsigned i = 0; i < COUNT; i++) {
+            char script[100];
+            if (i % 50 == 49) snprintf(script, sizeof script, "S: a%u NO [TRYCREATE] *\n", i);
+            else snprintf(script, sizeof script, "S: a%u OK [APPENDUID * %u] *\n", i, uid++);
+            TRANSCRIPT(c, script);
+        }
+        TRANSCRIPT(c, "S: z OK *\n");
+        EXPECT(memory_store_count(t->store, "append") >= uid - 1);
+        transcript_close(c);
+        test_server_close(t);
+    }
+}
+
+TEST(imapd_append_to_the_selected_mailbox_tells_exists_first)
+{
+    struct test_server *t = test_server_open(2, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: s SELECT INBOX\nS~ s OK *\n"
+                  "C: a APPEND INBOX {3+}\nC: abc\nS: * 1 EXISTS\nS: * 1 RECENT\nS: a OK [APPENDUID * 1] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_append_says_what_the_store_says)
+{
+    struct test_server *t = test_server_open(3, NULL);
+    struct transcript *c = test_server_login(t);
+    struct memory_faults faults = {.full = true};
+    memory_store_set_faults(t->store, &faults);
+    TRANSCRIPT(c, "C: a APPEND INBOX {3+}\nC: abc\nS: a NO [UNAVAILABLE] *\nC: b CREATE x\nS: b NO [UNAVAILABLE] *\n");
+    EXPECT(sim_event_count(t->sim, EVENT_IMAP_COMMAND_FAILED) >= 2);
+    faults.full = false;
+    memory_store_set_faults(t->store, &faults);
+    TRANSCRIPT(c, "C: c APPEND INBOX {3+}\nC: abc\nS: c OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_append_survives_a_client_that_leaves_in_the_middle)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct test_server *t = test_server_open(seed, NULL);
+        struct transcript *c = test_server_login(t);
+        TRANSCRIPT(c, "C: a APPEND INBOX {3+}\nC: abc\nC: b APPEND INBOX {100000+}\nC@ 50000 x\n");
+        if (seed % 2) TRANSCRIPT(c, "R:\n");
+        transcript_close(c);
+        c = test_server_login(t);
+        TRANSCRIPT(c, "C: a STATUS INBOX (MESSAGES)\nS: * STATUS INBOX (MESSAGES *)\nS: a OK *\n");
+        transcript_close(c);
+        test_server_close(t);
+    }
+}

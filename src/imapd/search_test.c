@@ -1,0 +1,111 @@
+#include "base/check.h"
+#include "base/test.h"
+#include "imapd/test_server.h"
+
+static struct test_server *with_messages(uint64_t seed)
+{
+    struct test_server *t = test_server_open(seed, NULL);
+    test_server_add(t, "INBOX", "(\\Seen $Label) \"01-Feb-2026 23:59:59 +0000\"",
+                    VIEW("From: Ann <ann@example.test>\r\nSubject: =?utf-8?q?Caf=C3=A9?= menu\r\nDate: 1 Jan 2026 00:00:00 +0900\r\n\r\nHello World\r\n"));
+    test_server_add(t, "INBOX", "(\\Flagged) \"02-Feb-2026 00:00:00 +0000\"",
+                    VIEW("From: Bob\r\nTo: ann@example.test\r\nSubject: plain\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n"
+                         "\x1b$BF|K\\8l\x1b(B\r\n"));
+    test_server_add(t, "INBOX", "(\\Deleted) \"03-Feb-2026 00:00:00 +0000\"",
+                    VIEW("Subject: third\r\nX-Empty:\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+                         "U2VjcmV0IFdPUkQ=\r\n--b\r\nContent-Type: image/png; name=findme\r\n\r\nSecret image\r\n--b--\r\n"));
+    return t;
+}
+
+static struct transcript *select_inbox(struct test_server *t)
+{
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: s EXAMINE INBOX\nS~ s OK *\n");
+    return c;
+}
+
+static void expect_found(struct transcript *c, const char *keys, const char *found)
+{
+    buf script CLEANUP(buf_done) = BUF_INIT;
+    buf_appendf(&script, "C: a SEARCH %s\nS: * SEARCH%s\nS: a OK SEARCH completed\n", keys, found);
+    buf_append_byte(&script, 0);
+    TRANSCRIPT(c, script.at);
+}
+
+TEST(imapd_search_by_what_rows_know)
+{
+    struct test_server *t = with_messages(1);
+    struct transcript *c = select_inbox(t);
+    expect_found(c, "ALL", " 1 2 3");
+    expect_found(c, "SEEN", " 1");
+    expect_found(c, "UNSEEN", " 2 3");
+    expect_found(c, "FLAGGED UNDELETED", " 2");
+    expect_found(c, "OR SEEN OR FLAGGED DRAFT", " 1 2");
+    expect_found(c, "NOT (SEEN FLAGGED)", " 1 2 3");
+    expect_found(c, "NOT OR SEEN FLAGGED", " 3");
+    expect_found(c, "KEYWORD $Label", " 1");
+    expect_found(c, "KEYWORD $label", " 1");
+    expect_found(c, "UNKEYWORD $Label", " 2 3");
+    expect_found(c, "KEYWORD none", "");
+    expect_found(c, "2:*", " 2 3");
+    expect_found(c, "UID 3:100", " 3");
+    expect_found(c, "NOT 2", " 1 3");
+    expect_found(c, "BEFORE 2-Feb-2026", " 1");
+    expect_found(c, "ON 2-Feb-2026", " 2");
+    expect_found(c, "SINCE 2-Feb-2026", " 2 3");
+    expect_found(c, "LARGER 160", " 3");
+    expect_found(c, "SMALLER 160", " 1 2");
+    expect_found(c, "OLDER 1", "");
+    expect_found(c, "RECENT", " 1 2 3");
+    TRANSCRIPT(c, "C: b SEARCH 4\nS: b BAD *\nC: c UID SEARCH 2\nS: * SEARCH 2\nS: c OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_search_in_headers_and_bodies)
+{
+    struct test_server *t = with_messages(2);
+    struct transcript *c = select_inbox(t);
+    expect_found(c, "SUBJECT MENU", " 1");
+    expect_found(c, "SUBJECT \"caf\xc3\x89 m\"", " 1");
+    expect_found(c, "FROM ann", " 1");
+    expect_found(c, "OR FROM ann TO ann", " 1 2");
+    expect_found(c, "HEADER X-Empty \"\"", " 3");
+    expect_found(c, "HEADER X-None \"\"", "");
+    expect_found(c, "SENTON 1-Jan-2026", " 1");
+    expect_found(c, "SENTBEFORE 1-Jan-2026", "");
+    expect_found(c, "SENTSINCE 1-Jan-2025", " 1");
+    expect_found(c, "BODY world", " 1");
+    expect_found(c, "BODY menu", "");
+    expect_found(c, "TEXT menu", " 1");
+    expect_found(c, "TEXT \"subject: third\"", " 3");
+    expect_found(c, "BODY \"secret word\"", " 3");
+    expect_found(c, "BODY \"secret image\"", "");
+    expect_found(c, "TEXT findme", " 3");
+    expect_found(c, "BODY findme", "");
+    expect_found(c, "BODY \"\"", " 1 2 3");
+    expect_found(c, "CHARSET UTF-8 BODY {6+}\nC: \xe6\x9c\xac\xe8\xaa\x9e", " 2");
+    expect_found(c, "CHARSET ISO-2022-JP BODY \"\x1b$BF|K\\\\\x1b(B\"", " 2");
+    TRANSCRIPT(c, "C: b SEARCH CHARSET x-none TEXT a\nS: b NO [BADCHARSET (UTF-8 *)] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_search_returns_extended_results_and_saves_them)
+{
+    struct test_server *t = with_messages(3);
+    struct transcript *c = select_inbox(t);
+    TRANSCRIPT(c, "C: a SEARCH RETURN (MIN MAX COUNT ALL) ALL\nS: * ESEARCH (TAG \"a\") MIN 1 MAX 3 COUNT 3 ALL 1:3\nS: a OK *\n"
+                  "C: b UID SEARCH RETURN () OR 1 3\nS: * ESEARCH (TAG \"b\") UID ALL 1,3\nS: b OK *\n"
+                  "C: c SEARCH RETURN (MIN COUNT) KEYWORD none\nS: * ESEARCH (TAG \"c\") COUNT 0\nS: c OK *\n"
+                  "C: d SEARCH RETURN (MIN) UNSEEN\nS: * ESEARCH (TAG \"d\") MIN 2\nS: d OK *\n"
+                  "C: e SEARCH RETURN (SAVE) UNSEEN\nS: e OK *\n"
+                  "C: f FETCH $ UID\nS: * 2 FETCH (UID 2)\nS: * 3 FETCH (UID 3)\nS: f OK *\n"
+                  "C: g UID SEARCH RETURN (SAVE COUNT) UID $ DELETED\nS: * ESEARCH (TAG \"g\") UID COUNT 1\nS: g OK *\n"
+                  "C: h UID FETCH $ FLAGS\nS: * 3 FETCH (UID 3 FLAGS (\\Deleted*))\nS: h OK *\n"
+                  "C: i SEARCH RETURN (SAVE MIN) ALL\nS: * ESEARCH (TAG \"i\") MIN 1\nS: i OK *\n"
+                  "C: j SEARCH $\nS: * SEARCH 1\nS: j OK *\n"
+                  "C: k SEARCH MODSEQ 2\nS: * SEARCH 2 3 (MODSEQ 3)\nS: k OK *\n"
+                  "C: l SEARCH RETURN (ALL) MODSEQ \"/flags/\\\\Seen\" all 100\nS: * ESEARCH (TAG \"l\")\nS: l OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
