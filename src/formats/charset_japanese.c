@@ -170,6 +170,14 @@ static void take_character(struct writer *w, view *rest, enum set set)
     *rest = view_from(*rest, length);
 }
 
+/* ASCII at the front that changes no state. */
+static size_t plain_length(view v)
+{
+    size_t length = 0;
+    while (length < v.len && (unsigned char)v.at[length] < 0x80 && v.at[length] != CHARSET_ESC && v.at[length] != SO && v.at[length] != SI) length++;
+    return length;
+}
+
 bool charset_append_iso_2022_jp(view bytes, buf *into)
 {
     struct writer w;
@@ -178,6 +186,12 @@ bool charset_append_iso_2022_jp(view bytes, buf *into)
     writer_init(&w, into);
     while (bytes.len) {
         char byte = bytes.at[0];
+        size_t plain = set == SET_ASCII && !is_shifted ? plain_length(bytes) : 0;
+        if (plain) {
+            write_bytes(&w, SET_ASCII, view_slice(bytes, 0, plain));
+            bytes = view_from(bytes, plain);
+            continue;
+        }
         if (byte == CHARSET_ESC && take_escape(&bytes, &set)) continue;
         if (byte == SO || byte == SI) {
             is_shifted = byte == SO;
@@ -204,14 +218,21 @@ size_t charset_euc_jp_length(view v)
     return first >= 0xa1 && first != 0xff && second >= 0xa1 && second != 0xff ? 2 : 1;
 }
 
+static size_t ascii_length(view v)
+{
+    size_t length = 0;
+    while (length < v.len && (unsigned char)v.at[length] < 0x80) length++;
+    return length;
+}
+
 bool charset_append_euc_jp(view bytes, buf *into)
 {
     struct writer w;
     writer_init(&w, into);
     while (bytes.len) {
         unsigned char first = (unsigned char)bytes.at[0];
-        size_t length = charset_euc_jp_length(bytes);
-        if (first < 0x80) write_byte(&w, SET_ASCII, first);
+        size_t length = first < 0x80 ? ascii_length(bytes) : charset_euc_jp_length(bytes);
+        if (first < 0x80) write_bytes(&w, SET_ASCII, view_slice(bytes, 0, length));
         else if (length == 1) write_replacement(&w);
         else if (first == 0x8e) write_byte(&w, SET_KANA, (unsigned char)bytes.at[1]);
         else if (length == 3) write_bytes(&w, SET_0212, view_slice(bytes, 0, 3));

@@ -26,7 +26,7 @@ struct decoder {
 /* encoded-word = "=?" charset "?" encoding "?" encoded-text "?=" (RFC 2047 §2), charset with *language (RFC 2231 §5) */
 static bool match_word(struct decoder *d, view v, struct word *ret_word)
 {
-    struct word word;
+    struct word word = {0};
     view rest = view_from(v, 2), encoding;
     if (d->words_over || !view_starts(v, VIEW("=?"))) return false;
     size_t end = view_find(view_slice(rest, 0, 2 * CHARSET_NAME_BYTES_MAX), '?');
@@ -107,7 +107,7 @@ static void add_raw(struct decoder *d, view raw)
 
 static void decode(struct decoder *d, view value)
 {
-    struct word word;
+    struct word word = {0};
     while (value.len) {
         size_t start = 0;
         while (start < value.len && !match_word(d, view_from(value, start), &word)) {

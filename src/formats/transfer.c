@@ -119,6 +119,7 @@ static int hex_digit(char c)
 
 static void flush_blanks(struct transfer_decoder *d, buf *into)
 {
+    if (d->blanks.len == 0) return;
     buf_append(into, buf_view(&d->blanks));
     buf_clear(&d->blanks);
 }
@@ -156,9 +157,24 @@ static bool settle_escape(struct transfer_decoder *d, buf *into, char next)
     return false;
 }
 
+/* Bytes at the front that stand for themselves, whatever follows. */
+static size_t literal_length(view v)
+{
+    size_t length = 0;
+    while (length < v.len && v.at[length] > ' ' && v.at[length] != '=') length++;
+    return length;
+}
+
 static void feed_quoted_printable(struct transfer_decoder *d, view chunk, buf *into)
 {
     for (size_t i = 0; i < chunk.len; i++) {
+        size_t literal = d->held_count ? 0 : literal_length(view_from(chunk, i));
+        if (literal) {
+            flush_blanks(d, into);
+            buf_append(into, view_slice(chunk, i, literal));
+            i += literal;
+            if (i == chunk.len) return;
+        }
         char c = chunk.at[i];
         if (d->held_count && settle_escape(d, into, c)) continue;
         if (c == ' ' || c == '\t' || c == '\r') {
