@@ -7,11 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/check.h"
+#include "base/arena.h"
 #include "base/view.h"
 #include "main/verb.h"
 
-enum { EXIT_USAGE = 2, STDIN_LINE_BYTES_MAX = 4096 };
+enum { ARENA_BYTES_MAX = 16 << 20, EXIT_USAGE = 2, STDIN_LINE_BYTES_MAX = 2048 };
 
 static void show_argument(const struct verb_argument *a, FILE *out)
 {
@@ -83,12 +83,12 @@ __attribute__((format(printf, 2, 3))) static int usage(const struct verb *v, con
     return EXIT_USAGE;
 }
 
-static char *absolute_path(const char *path)
+static const char *absolute_path(struct arena *arena, const char *path)
 {
-    char *made, folder[PATH_MAX];
-    if (*path == '/' || !getcwd(folder, sizeof folder)) return strdup(path);
-    check(asprintf(&made, "%s/%s", folder, path) > 0);
-    return made;
+    char *folder = *path == '/' ? NULL : getcwd(NULL, 0);
+    const char *absolute = folder ? arena_cstr(arena, arena_printf(arena, "%s/%s", folder, path)) : arena_cstr(arena, view_of(path));
+    free(folder);
+    return absolute;
 }
 
 /* The first line of standard input without its end. */
@@ -103,7 +103,7 @@ static int set_argument(struct invocation *call, const struct verb_argument *a, 
 {
     json_t *value = NULL;
     uint64_t number;
-    char line[STDIN_LINE_BYTES_MAX];
+    char line[STDIN_LINE_BYTES_MAX] = "";
     switch (a->kind) {
     case ARGUMENT_FLAG: value = json_true(); break;
     case ARGUMENT_NUMBER:
@@ -115,12 +115,7 @@ static int set_argument(struct invocation *call, const struct verb_argument *a, 
         value = json_string(line);
         explicit_bzero(line, sizeof line);
         break;
-    case ARGUMENT_PATH: {
-        char *path = absolute_path(word);
-        value = json_string(path);
-        free(path);
-        break;
-    }
+    case ARGUMENT_PATH: value = json_string(absolute_path(call->arena, word)); break;
     case ARGUMENT_TEXT: value = json_string(word); break;
     }
     if (!value) return usage(call->verb, "%s: expected UTF-8", a->name);
@@ -167,8 +162,8 @@ static int take_option(struct invocation *call, int count, char **words, int *at
         if (*at + 1 >= count) return usage(call->verb, "%s: expected a value", words[*at]);
         value = words[++*at];
     }
-    if (view_equal(name, VIEW("--dir"))) return call->folder = absolute_path(value), 0;
-    if (view_equal(name, VIEW("--config"))) return call->config_file = absolute_path(value), 0;
+    if (view_equal(name, VIEW("--dir"))) return call->folder = absolute_path(call->arena, value), 0;
+    if (view_equal(name, VIEW("--config"))) return call->config_file = absolute_path(call->arena, value), 0;
     return set_argument(call, a, value);
 }
 
@@ -230,14 +225,17 @@ int main(int count, char **words)
     }
     if (strcmp(words[1], "--version") == 0) return verb_version(NULL);
     int used = 0;
-    struct invocation call = {.verb = find_verb(count - 1, words + 1, &used), .request = json_object()};
+    struct invocation call = {.verb = find_verb(count - 1, words + 1, &used)};
     if (!call.verb) return unknown(count - 1, words + 1);
+    call.arena = arena_new(NULL, ARENA_BYTES_MAX);
+    call.request = json_object();
     int status = take_words(&call, count - 1 - used, words + 1 + used);
-    if (status == -1) return 0;
-    if (status) return status;
-    if (!call.folder) call.folder = absolute_path("var");
-    if (call.verb->command) json_object_set_new(call.request, "command", json_string(call.verb->command));
-    status = call.verb->run ? call.verb->run(&call) : verb_request(&call);
+    if (status == 0) {
+        if (!call.folder) call.folder = absolute_path(call.arena, "var");
+        if (call.verb->command) json_object_set_new(call.request, "command", json_string(call.verb->command));
+        status = call.verb->run ? call.verb->run(&call) : verb_request(&call);
+    }
     json_decref(call.request);
-    return status;
+    arena_free(call.arena);
+    return status == -1 ? 0 : status;
 }

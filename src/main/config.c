@@ -135,15 +135,25 @@ static void set_key(struct reading *r, int line, const struct key *k, const char
         else report(r, line, "%s.%s = \"%s\": expected %s", k->section, k->name, value, join_choices(choices, r->arena));
         return;
     }
+    bool parsed;
     switch (k->kind) {
     case KIND_PATH:
     case KIND_TEXT:
         if (strlen(value) > k->max) report(r, line, "%s.%s: expected at most %llu characters", k->section, k->name, (unsigned long long)k->max);
         else *(const char **)field = k->kind == KIND_PATH ? absolute_path(r, value) : arena_cstr(r->arena, view_of(value));
         break;
-    case KIND_SIZE: set_number(r, line, k, view_to_size(view_of(value), &number), number, value, "a size such as 64M (suffixes K, M, G, T)"); break;
-    case KIND_DURATION: set_number(r, line, k, parse_duration(value, &number), number, value, "a duration such as 30m (suffixes ms, s, m, h, d)"); break;
-    default: set_number(r, line, k, view_to_u64(view_of(value), &number), number, value, "a number"); break;
+    case KIND_SIZE:
+        parsed = view_to_size(view_of(value), &number);
+        set_number(r, line, k, parsed, number, value, "a size such as 64M (suffixes K, M, G, T)");
+        break;
+    case KIND_DURATION:
+        parsed = parse_duration(value, &number);
+        set_number(r, line, k, parsed, number, value, "a duration such as 30m (suffixes ms, s, m, h, d)");
+        break;
+    default:
+        parsed = view_to_u64(view_of(value), &number);
+        set_number(r, line, k, parsed, number, value, "a number");
+        break;
     }
 }
 

@@ -16,7 +16,7 @@
 #include "runtime/colour.h"
 
 enum mail_file_kind { MAIL_MBOX, MAIL_MAILDIR, MAIL_EML };
-enum { MAIL_FILE_KEYWORDS_MAX = 26, MAIL_FILE_KEYWORD_BYTES_MAX = 100, MAIL_FILE_PATH_MAX = 1200 /* the folder given may take 900 of it */ };
+enum { MAIL_FILE_KEYWORDS_MAX = 26, MAIL_FILE_KEYWORD_BYTES_MAX = 100, MAIL_FILE_PATH_MAX = 980 /* the folder given may take 700 of it */ };
 
 /* What is known of a message beside its bytes. */
 struct mail_file_info {

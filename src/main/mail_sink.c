@@ -152,7 +152,7 @@ static result make_maildir(struct mail_sink *s, char folder[static MAIL_FILE_PAT
         return fail(fault, TOO_BIG, "path too long");
     for (size_t i = 0; i < array_size(inner); i++) {
         char path[MAIL_FILE_PATH_MAX];
-        snprintf(path, sizeof path, "%.1050s%s", folder, inner[i]);
+        snprintf(path, sizeof path, "%.850s%s", folder, inner[i]);
         result r = make_folder(path, fault);
         if (r != OK) return r;
     }
@@ -171,7 +171,7 @@ static char keyword_letter(struct mail_sink *s, const char *folder, const char *
         if (s->keyword_names[i][0]) continue;
         char path[MAIL_FILE_PATH_MAX];
         snprintf(s->keyword_names[i], sizeof s->keyword_names[i], "%s", keyword);
-        snprintf(path, sizeof path, "%.1100s/dovecot-keywords", folder);
+        snprintf(path, sizeof path, "%.900s/dovecot-keywords", folder);
         FILE *f = fopen(path, "ae");
         if (f) {
             fprintf(f, "%d %s\n", i, keyword);
@@ -199,15 +199,15 @@ static result begin_in_maildir(struct mail_sink *s, uint32_t number, struct faul
         char letter = keyword_letter(s, folder, s->info.keywords[i]);
         if (letter) flags[count++] = letter;
     }
-    snprintf(s->temporary, sizeof s->temporary, "%.1050s/tmp/%lld.M%u.tayori", folder, (long long)(s->info.date.ms / 1000), number);
-    snprintf(s->final, sizeof s->final, "%.1050s/cur/%lld.M%u.tayori:2,%.*s", folder, (long long)(s->info.date.ms / 1000), number, (int)count, flags);
+    snprintf(s->temporary, sizeof s->temporary, "%.850s/tmp/%lld.M%u.tayori", folder, (long long)(s->info.date.ms / 1000), number);
+    snprintf(s->final, sizeof s->final, "%.850s/cur/%lld.M%u.tayori:2,%.*s", folder, (long long)(s->info.date.ms / 1000), number, (int)count, flags);
     s->file = fopen(s->temporary, "wxe");
     return s->file ? OK : system_fault(fault, s->temporary);
 }
 
 static result begin_eml(struct mail_sink *s, uint32_t number, struct fault *fault)
 {
-    snprintf(s->final, sizeof s->final, "%.1100s/%08u.eml", s->path, number);
+    snprintf(s->final, sizeof s->final, "%.900s/%08u.eml", s->path, number);
     snprintf(s->temporary, sizeof s->temporary, "%s", s->final);
     s->file = fopen(s->final, "wxe");
     return s->file ? OK : system_fault(fault, s->final);

@@ -238,22 +238,22 @@ static MAY_YIELD void run_server(void *argument)
     s->code = started;
 }
 
-/* Becomes the program that now stands where this one was started from. */
-static int hand_over(void)
+/* Becomes the program that now stands where this one was started from, with the same words. */
+static int hand_over(struct arena *arena)
 {
-    char path[4096], link[4096], *words[256] = {0};
-    static char text[65536];
+    enum { WORDS_MAX = 256, TEXT_BYTES_MAX = 64 * 1024, PATH_BYTES_MAX = 4096 };
+    char *text = arena_alloc(arena, TEXT_BYTES_MAX), **words = arena_array(arena, char *, WORDS_MAX);
     FILE *f = fopen("/proc/self/cmdline", "re");
-    size_t length = f ? fread(text, 1, sizeof text - 1, f) : 0, count = 0;
+    size_t length = f ? fread(text, 1, TEXT_BYTES_MAX - 1, f) : 0, count = 0;
     if (f) fclose(f);
-    for (size_t at = 0; at < length && count < array_size(words) - 1; at += strlen(text + at) + 1) words[count++] = text + at;
-    ssize_t got = readlink("/proc/self/exe", link, sizeof link - 1);
-    if (got <= 0 || count == 0) return 1;
-    link[got] = '\0';
+    for (size_t at = 0; at < length && count < WORDS_MAX - 1; at += strlen(text + at) + 1) words[count++] = text + at;
+    buf name CLEANUP(buf_done) = BUF_INIT;
+    ssize_t got = readlink("/proc/self/exe", buf_extend(&name, PATH_BYTES_MAX), PATH_BYTES_MAX);
+    if (got <= 0 || got == PATH_BYTES_MAX || count == 0) return 1;
+    char *path = arena_cstr(arena, view_make(name.at, (size_t)got));
     /* An upgrade replaced the file: the link then ends in " (deleted)". */
-    char *deleted = strstr(link, " (deleted)");
+    char *deleted = strstr(path, " (deleted)");
     if (deleted) *deleted = '\0';
-    snprintf(path, sizeof path, "%s", link);
     execv(path, words);
     perror(path);
     return 1;
@@ -277,7 +277,7 @@ int serve(const struct config_options *options)
         if (r != OK) fprintf(stderr, "tayori: %s\n", s->fault.detail);
         status = r == OK && s->code == OK ? 0 : 1;
         event_close();
-        if (status == 0 && s->hands_over) status = hand_over();
+        if (status == 0 && s->hands_over) status = hand_over(s->arena);
     }
     arena_free(s->arena);
     free(s);

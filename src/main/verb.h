@@ -30,6 +30,7 @@ struct verb_argument {
 enum { VERB_ARGUMENTS_MAX = 12 };
 
 struct invocation;
+struct arena;
 
 struct verb {
     const char *noun, *verb;     /* verb NULL: the noun stands alone */
@@ -45,6 +46,7 @@ extern const struct verb verbs[];
 extern const size_t verb_count;
 
 struct invocation {
+    struct arena *arena;         /* of everything here; lives as long as the program */
     const struct verb *verb;
     json_t *request;             /* the arguments by key, and "command" */
     const char *folder;          /* --dir, absolute */
