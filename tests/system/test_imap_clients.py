@@ -19,7 +19,7 @@ def test_imaplib_a_day_in_a_mailbox(server):
     assert client.store("1", "+FLAGS", r"(\Seen \Deleted)")[0] == "OK"
     assert client.expunge()[1] == [b"1"]
     assert client.search(None, "SUBJECT", "m2")[1] == [b"2"]
-    assert b'INTERNALDATE "22-Nov-2026 09:00:00 +0900"' in client.fetch("1", "(INTERNALDATE FLAGS)")[1][0]
+    assert b'INTERNALDATE "22-Nov-2026 00:00:00 +0000"' in client.fetch("1", "(INTERNALDATE FLAGS)")[1][0]
     assert client.status('"Archive/2026"', "(MESSAGES UNSEEN)")[1] == [b'"Archive/2026" (MESSAGES 2 UNSEEN 2)'] or \
         client.status("Archive/2026", "(MESSAGES UNSEEN)")[1] == [b"Archive/2026 (MESSAGES 2 UNSEEN 2)"]
     assert client.rename('"Archive/2026"', '"Archive/old"')[0] == "OK"
@@ -140,7 +140,7 @@ push "<save-message>=Saved<enter><sync-mailbox><quit>"
 """)
     done = subprocess.run(["script", "-qec", f"{need('mutt')} -n -F {commands}", "/dev/null"], capture_output=True, text=True, timeout=60,
                           env={**os.environ, "TERM": "xterm", "HOME": str(tmp_path)})
-    client = imap(server)
+    client = imap(server, password="secret")
     assert fetch_all(client) == {}, done.stdout[-2000:]
     client.select("Saved")
     assert [without_trace(data) for data in fetch_all(client).values()] == [message("mutt")]
