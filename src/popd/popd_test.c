@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/test.h"
 #include "popd/pop_world.h"
+#include "runtime/coroutine.h"
 
 enum { SEEDS = 8 };
 
@@ -173,4 +174,61 @@ TEST_SLOW(popd_gives_large_mailboxes_and_messages, 60)
     EXPECT(view_find_view(buf_view(&answers), VIEW("-ERR")) == VIEW_NONE);
     EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 0);
     pop_world_close(w);
+}
+
+static bool says(const buf *answers, const char *text)
+{
+    return view_find_view(buf_view(answers), view_of(text)) != VIEW_NONE;
+}
+
+TEST_SLOW(popd_tells_the_truth_when_the_store_fails, 120)
+{
+    enum { MESSAGES = 4, FAULT_SEEDS = 150 };
+    unsigned byes = 0, refusals = 0;
+    for (uint64_t seed = 1; seed <= FAULT_SEEDS; seed++) {
+        struct pop_world *w = pop_world_open(seed, NULL);
+        for (int i = 0; i < MESSAGES; i++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
+        memory_store_set_faults(w->store, &(struct memory_faults){.delay_max_us = 5000, .unavailable_ppm = 100000, .unknown_ppm = 60000, .corrupt_read_ppm = 20000});
+        buf answers CLEANUP(buf_done) = BUF_INIT;
+        pop_world_converse(w, VIEW("USER joe@example.test\r\nPASS secret\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\nDELE 1\r\nDELE 2\r\nDELE 3\r\nDELE 4\r\nQUIT\r\n"), 0, &answers);
+        memory_store_set_faults(w->store, &(struct memory_faults){0});
+        memory_store_settle(w->store);
+        uint32_t left = pop_world_count(w, "joe@example.test");
+        bool has_mailbox = says(&answers, "4 messages (176 octets)"), is_bye = says(&answers, "+OK Bye\r\n");
+        if (is_bye && has_mailbox && !says(&answers, "-ERR")) EXPECT_NUMBER(left, 0);
+        if (!has_mailbox) EXPECT_NUMBER(left, MESSAGES);
+        byes += is_bye && has_mailbox;
+        refusals += says(&answers, "-ERR [SYS/TEMP]");
+        pop_world_close(w);
+    }
+    EXPECT(byes > 10 && refusals > 10);
+}
+
+struct stopping {
+    struct pop_world *world;
+    int64_t after_ms;
+};
+
+static void stop_later(void *argument)
+{
+    colour_pretend_coroutine();
+    struct stopping *s = argument;
+    (void)!coroutine_sleep(s->after_ms);
+    popd_stop(s->world->popd);
+}
+
+TEST_SLOW(popd_stops_whatever_its_sessions_do, 60)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct pop_world *w = pop_world_open(seed, NULL);
+        pop_world_deliver(w, "joe@example.test", view_of(first_message));
+        memory_store_set_faults(w->store, &(struct memory_faults){.delay_max_us = 20000});
+        struct stopping stopping = {w, (int64_t)(100 + sim_choose(w->sim, 60))};
+        sim_spawn(w->node, 0, "stop", stop_later, &stopping);
+        buf answers CLEANUP(buf_done) = BUF_INIT;
+        pop_world_converse(w, VIEW("USER joe@example.test\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nNOOP\r\nRETR 1\r\n"), 7, &answers);
+        EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 1);
+        EXPECT(says(&answers, "+OK Tayori ready\r\n") && says(&answers, "-ERR [SYS/TEMP] The server is restarting"));
+        pop_world_close(w);
+    }
 }
