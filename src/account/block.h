@@ -15,6 +15,7 @@
 
 /* What all blocks of a state share. */
 struct block_pool {
+    uint32_t block_rows;                /* at most so many in a block: BLOCK_ROWS, tests take fewer */
     uint64_t serial;                    /* the last one given */
     uint64_t tick;                      /* of the last use, for eviction */
     size_t memory_bytes;                /* rows, UIDLs and ranges of all blocks */

@@ -26,7 +26,7 @@ void mailbox_add_block(struct mailbox *m, struct block *b)
 void mailbox_push(struct mailbox *m, const struct row *row, view uidl)
 {
     struct block *last = m->block_count ? m->blocks[m->block_count - 1] : NULL;
-    if (!last || !last->is_loaded || last->count == BLOCK_ROWS) {
+    if (!last || !last->is_loaded || last->count >= m->state->pool.block_rows) {
         last = block_new(&m->state->pool);
         mailbox_add_block(m, last);
     }
@@ -94,9 +94,9 @@ uint32_t mailbox_uid_at(struct mailbox *m, uint32_t rank)
     return block_uid_at(b, index);
 }
 
-static bool can_join(const struct block *left, const struct block *right)
+static bool can_join(const struct block_pool *pool, const struct block *left, const struct block *right)
 {
-    return left->is_loaded && right->is_loaded && left->count + right->count <= BLOCK_ROWS / 2;
+    return left->is_loaded && right->is_loaded && left->count + right->count <= pool->block_rows / 2;
 }
 
 static void join(struct block_pool *pool, struct block *left, struct block *right)
@@ -116,7 +116,7 @@ void mailbox_tidy(struct mailbox *m)
         if (!b) continue;
         if (b->count == 0) {
             block_free(pool, b);
-        } else if (kept && can_join(m->blocks[kept - 1], b)) {
+        } else if (kept && can_join(pool, m->blocks[kept - 1], b)) {
             join(pool, m->blocks[kept - 1], b);
         } else {
             m->blocks[kept++] = b;

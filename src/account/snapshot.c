@@ -116,11 +116,11 @@ void state_snapshot_abort(struct state *s)
 /* ---- joining small neighbours ---- */
 
 /* One of them is written anyway, one is small, both fit into one. */
-static bool should_join(const struct block *left, const struct block *right)
+static bool should_join(const struct block_pool *pool, const struct block *left, const struct block *right)
 {
     uint32_t smaller = left->count < right->count ? left->count : right->count;
     if (left->place.object != PLACE_NONE && right->place.object != PLACE_NONE) return false;
-    return left->count + right->count <= BLOCK_ROWS && smaller <= BLOCK_ROWS / 2;
+    return left->count + right->count <= pool->block_rows && smaller <= pool->block_rows / 2;
 }
 
 static void append_rows(struct block_pool *pool, struct block *left, const struct block *right)
@@ -196,7 +196,7 @@ static result join_some(struct state *s, struct block_key *ret_needs)
     struct mailbox *m;
     for (struct block *b; (b = walk_here(s, &m)) != NULL; w->block++) {
         uint32_t count = w->is_in_graves ? m->grave_count : m->block_count;
-        while (w->block + 1 < count && should_join(b, walk_block(m, w->is_in_graves, w->block + 1))) {
+        while (w->block + 1 < count && should_join(&s->pool, b, walk_block(m, w->is_in_graves, w->block + 1))) {
             struct block *missing = join_at(m, w->is_in_graves, w->block);
             if (missing) return ask_for(s, m, missing, ret_needs);
             count--;

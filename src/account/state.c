@@ -29,6 +29,7 @@ struct state *state_blank(void)
     struct state *s = calloc(1, sizeof *s);
     check(s != NULL);
     s->next_number = INBOX_NUMBER;
+    s->pool.block_rows = BLOCK_ROWS;
     return s;
 }
 

@@ -10,7 +10,7 @@
 #include "account/state_private.h"
 #include "base/check.h"
 
-enum { BURY_ROWWISE_MAX = BLOCK_ROWS / 8 };    /* whole blocks below it are copied, so that graves do not become many and small */
+enum { BURY_ROWWISE_PART = 8 };    /* whole blocks below this part of the largest are copied, so that graves do not become many and small */
 
 void grave_add_run(struct grave *g, struct grave_run run)
 {
@@ -74,7 +74,7 @@ void grave_bury_row(struct mailbox *m, const struct row *row, view uidl, unix_ms
 {
     struct state *s = m->state;
     struct grave *g = m->grave_count ? m->graves[m->grave_count - 1] : NULL;
-    if (!g || !g->block->is_loaded || g->block->count == BLOCK_ROWS) g = new_grave(m, block_new(&s->pool));
+    if (!g || !g->block->is_loaded || g->block->count >= s->pool.block_rows) g = new_grave(m, block_new(&s->pool));
     block_push(&s->pool, g->block, row, uidl);
     grave_add_run(g, (struct grave_run){1, false, when, modseq, row->size_bytes});
     count_buried(s, g, 1, row->size_bytes);
@@ -83,7 +83,7 @@ void grave_bury_row(struct mailbox *m, const struct row *row, view uidl, unix_ms
 void grave_bury_block(struct mailbox *m, struct block *b, unix_ms when, uint64_t modseq)
 {
     struct state *s = m->state;
-    if (b->is_loaded && b->count <= BURY_ROWWISE_MAX) {
+    if (b->is_loaded && b->count <= s->pool.block_rows / BURY_ROWWISE_PART) {
         for (uint32_t i = 0; i < b->count; i++) grave_bury_row(m, &b->rows[i], block_uidl(b, i), when, modseq);
         block_free(&s->pool, b);
         return;
