@@ -1,8 +1,8 @@
 /*
  * listener: takes connections and hands each, as a stream, to one loop.
  *
- * One listening socket (SO_REUSEADDR; an IPv6 one takes no IPv4), watched by loop 0, which deals the connections out in turn:
- * measured no slower than every loop watching it, and even. accepted() runs on the loop that
+ * One listening socket (SO_REUSEADDR; an IPv6 one takes no IPv4), watched by loop 0, which deals the connections out in turn
+ * (doc/decisions/0001). accepted() runs on the loop that
  * shall own the stream, outside any coroutine. With PROXY protocol on, the header (v1 or v2) is read first
  * under a limit of size and time, and peer and local address are what it says.
  */

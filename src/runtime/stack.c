@@ -13,18 +13,19 @@
 
 enum { PAGE_BYTES_MIN = 4096, LOOK_EVERY = 32 };
 
-static const uint64_t canary = 0x7461796f72692121u;
-
 static void guard_install(void *at)
 {
     if (madvise(at, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) return;
     check(mprotect(at, STACK_GUARD_BYTES, PROT_NONE) == 0);
 }
 
-/* The lowest word of the part that stays warm: overwritten means that the stack was deeper. */
-static uint64_t *canary_of(struct stack *s)
+/*
+ * Just below the part that stays warm: zero, as the kernel gave it, unless the stack was deeper. A look at it costs no memory,
+ * as a mark that is written would.
+ */
+static const volatile uint64_t *canary_of(const struct stack *s)
 {
-    return (uint64_t *)(void *)((char *)s->low + STACK_BYTES - STACK_WARM_BYTES);
+    return (const uint64_t *)(const void *)((char *)s->low + STACK_BYTES - STACK_WARM_BYTES) - 1;
 }
 
 static struct stack *stack_map(void)
@@ -60,7 +61,6 @@ struct stack *stack_take(struct loop *l)
     } else {
         s = stack_map();
     }
-    *canary_of(s) = canary;
     return s;
 }
 
@@ -81,7 +81,7 @@ void stack_give(struct loop *l, struct stack *s)
         return;
     }
     bool look = ++s->releases % LOOK_EVERY == 0;
-    if (*canary_of(s) != canary || look) {
+    if (look || *canary_of(s) != 0) {
         unsigned kib = resident_kib(s);
         if (kib > s->deepest_kib) s->deepest_kib = kib;
         if (kib > STACK_WARM_BYTES / 1024) madvise(s->low, STACK_BYTES - STACK_WARM_BYTES, MADV_DONTNEED);
