@@ -75,16 +75,17 @@ TEST(transfer_quoted_printable_bodies)
 
 TEST(transfer_bodies_written_read_back)
 {
+    static const char lines[] = "line \r\n\r\n=\xe3\x81\x82 long long long long long long long long long long long long long long long long end \t";
     buf text CLEANUP(buf_done) = BUF_INIT;
     for (int i = 0; i < 2000; i++) buf_append_byte(&text, (char)(i * 7 + i / 256));
     for (int i = 0; i < 2; i++) {
         buf encoded CLEANUP(buf_done) = BUF_INIT, back CLEANUP(buf_done) = BUF_INIT;
         if (i == 0) transfer_append_base64(&encoded, buf_view(&text));
-        else transfer_append_quoted_printable(&encoded, VIEW("line \r\n\r\n=\xe3\x81\x82 long long long long long long long long long long long long long long long long end \t"));
+        else transfer_append_quoted_printable(&encoded, view_of(lines));
         view rest = buf_view(&encoded), line;
         while (view_cut(&rest, '\n', &line)) EXPECT(line.len <= 77);
         EXPECT(transfer_decode(i == 0 ? TRANSFER_BASE64 : TRANSFER_QUOTED_PRINTABLE, buf_view(&encoded), &back));
-        EXPECT_VIEW(buf_view(&back), i == 0 ? buf_view(&text) : VIEW("line \r\n\r\n=\xe3\x81\x82 long long long long long long long long long long long long long long long long end \t"));
+        EXPECT_VIEW(buf_view(&back), i == 0 ? buf_view(&text) : view_of(lines));
     }
 }
 

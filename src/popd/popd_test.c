@@ -184,13 +184,15 @@ static bool says(const buf *answers, const char *text)
 TEST_SLOW(popd_tells_the_truth_when_the_store_fails, 120)
 {
     enum { MESSAGES = 4, FAULT_SEEDS = 150 };
+    static const char commands[] = "USER joe@example.test\r\nPASS secret\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\n"
+                                   "DELE 1\r\nDELE 2\r\nDELE 3\r\nDELE 4\r\nQUIT\r\n";
     unsigned byes = 0, refusals = 0;
     for (uint64_t seed = 1; seed <= FAULT_SEEDS; seed++) {
         struct pop_world *w = pop_world_open(seed, NULL);
         for (int i = 0; i < MESSAGES; i++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
         memory_store_set_faults(w->store, &(struct memory_faults){.delay_max_us = 5000, .unavailable_ppm = 100000, .unknown_ppm = 60000, .corrupt_read_ppm = 20000});
         buf answers CLEANUP(buf_done) = BUF_INIT;
-        pop_world_converse(w, VIEW("USER joe@example.test\r\nPASS secret\r\nUIDL\r\nRETR 1\r\nRETR 2\r\nRETR 3\r\nRETR 4\r\nDELE 1\r\nDELE 2\r\nDELE 3\r\nDELE 4\r\nQUIT\r\n"), 0, &answers);
+        pop_world_converse(w, view_of(commands), 0, &answers);
         memory_store_set_faults(w->store, &(struct memory_faults){0});
         memory_store_settle(w->store);
         uint32_t left = pop_world_count(w, "joe@example.test");
