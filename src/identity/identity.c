@@ -64,7 +64,7 @@ static MAY_YIELD result find_catch_all(struct identity *i, view key, millis dead
     r = row_parse(DIRECTORY_DOMAINS, domain, json, &row, fault);
     if (r != OK) return r;
     view catch_all = row_string(row, "catch_all", arena);
-    if (catch_all.len == 0) return fail(fault, NOT_FOUND, "no address " VIEW_FMT, VIEW_ARG(key));
+    if (catch_all.len == 0) return fail(fault, NOT_FOUND, "address " VIEW_FMT " does not exist", VIEW_ARG(key));
     *ret_address = (struct identity_address){.kind = ADDRESS_ALIAS, .targets = arena_new_struct(arena, view), .target_count = 1, .is_catch_all = true};
     ret_address->targets[0] = catch_all;
     return OK;
@@ -87,7 +87,7 @@ result identity_find_account(struct identity *i, struct id account, millis deadl
     char text[ID_TEXT_LEN + 1];
     view key = id_text(account, text), json;
     result r = identity_row(i, DIRECTORY_ACCOUNTS, key, deadline, arena, &json, fault);
-    if (r == NOT_FOUND) return fail(fault, NOT_FOUND, "no account %s", text);
+    if (r == NOT_FOUND) return fail(fault, NOT_FOUND, "account %s does not exist", text);
     if (r != OK) return r;
     return row_read_account(key, json, arena, ret_account, NULL, fault);
 }

@@ -342,6 +342,6 @@ void config_show(const struct config *c, FILE *out)
 void config_describe(FILE *out)
 {
     for (size_t i = 0; i < array_size(keys); i++)
-        fprintf(out, ".It Ic %s . Ic %s\n%s.\nDefault: %s%s%s.%s\n", keys[i].section, keys[i].name, keys[i].help, *keys[i].fallback ? "" : "empty",
-                keys[i].fallback, "", keys[i].is_live ? " Taken over on SIGHUP." : "");
+        fprintf(out, ".It Ic %s . Ic %s\n%s.\nDefault: %s.\n%s", keys[i].section, keys[i].name, keys[i].help, *keys[i].fallback ? keys[i].fallback : "empty",
+                keys[i].is_live ? "Taken over on SIGHUP.\n" : "");
 }

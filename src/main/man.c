@@ -6,6 +6,13 @@
 #include "main/config.h"
 #include "main/verb.h"
 
+/* mdoc wants each sentence on a line of its own. */
+static void show_text(const char *text)
+{
+    for (const char *end; (end = strstr(text, ". ")); text = end + 2) printf("%.*s\n", (int)(end - text + 1), text);
+    printf("%s", text);
+}
+
 static void show_title(const char *name, const char *section, const char *help)
 {
     /* mdoc wants a date; the pages change with the program, so they carry its release's. */
@@ -17,8 +24,10 @@ static void show_arguments(const struct verb *v)
     if (!v->arguments[0].name) return;
     printf(".Bl -tag -width Ds\n");
     for (const struct verb_argument *a = v->arguments; a->name; a++) {
-        if (a->name[0] == '-') printf(".It Fl %s%s%s\n%s.\n", a->name + 1, a->value ? " Ar " : "", a->value ? a->value : "", a->help);
-        else printf(".It Ar %s\n%s.\n", a->name, a->help);
+        if (a->name[0] == '-') printf(".It Fl %s%s%s\n", a->name + 1, a->value ? " Ar " : "", a->value ? a->value : "");
+        else printf(".It Ar %s\n", a->name);
+        show_text(a->help);
+        printf(".\n");
     }
     printf(".El\n");
 }
@@ -46,8 +55,8 @@ static int show_noun(const char *noun)
             show_title(name, "1", first->verb ? help : first->help);
             printf(".Sh SYNOPSIS\n");
         }
+        if (&verbs[i] != first) printf(".Pp\n");
         show_synopsis(&verbs[i]);
-        printf(".Pp\n");
     }
     if (!first) return 1;
     printf(".Sh DESCRIPTION\n");
@@ -56,7 +65,11 @@ static int show_noun(const char *noun)
         if (strcmp(v->noun, noun) != 0) continue;
         if (v->verb) printf(".Ss %s %s\n", v->noun, v->verb);
         printf("%s.\n", v->help);
-        if (v->description) printf(".Pp\n%s\n", v->description);
+        if (v->description) {
+            printf(".Pp\n");
+            show_text(v->description);
+            printf("\n");
+        }
         show_arguments(v);
     }
     printf(".Pp\nOptions of all commands:\n.Bl -tag -width Ds\n.It Fl -dir Ar DIR\nfolder of the store and of the control socket; default\n.Pa ./var .\n"
@@ -67,6 +80,15 @@ static int show_noun(const char *noun)
     return 0;
 }
 
+/* The nouns in order of the alphabet: the first after `before`; NULL after the last. */
+static const char *next_noun(const char *before)
+{
+    const char *next = NULL;
+    for (size_t i = 0; i < verb_count; i++)
+        if (strcmp(verbs[i].noun, before) > 0 && (!next || strcmp(verbs[i].noun, next) < 0)) next = verbs[i].noun;
+    return next;
+}
+
 static int show_overview(void)
 {
     show_title("tayori", "1", "the mail service of an Internet provider as one program");
@@ -75,8 +97,7 @@ static int show_overview(void)
     for (size_t i = 0; i < verb_count; i++)
         printf(".It %s%s%s\n%s.\n", verbs[i].noun, verbs[i].verb ? " " : "", verbs[i].verb ? verbs[i].verb : "", verbs[i].help);
     printf(".El\n.Sh SEE ALSO\n");
-    for (size_t i = 0; i < verb_count; i++)
-        if (i == 0 || strcmp(verbs[i].noun, verbs[i - 1].noun) != 0) printf(".Xr tayori-%s 1 ,\n", verbs[i].noun);
+    for (const char *shown = ""; (shown = next_noun(shown));) printf(".Xr tayori-%s 1 ,\n", shown);
     printf(".Xr tayori.conf 5\n");
     return 0;
 }

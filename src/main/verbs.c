@@ -72,8 +72,8 @@ const struct verb verbs[] = {
 
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
-     "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords,\n"
-     ".eml files in their modification times. Maildir++ folders become mailboxes.",
+     "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"
+     "Single files have nothing but their modification times.\nMaildir++ folders become mailboxes.",
      {{"KIND", "kind", ARGUMENT_TEXT, NULL, true, false, "mbox, maildir or eml"},
       {"PATH", "path", ARGUMENT_PATH, NULL, true, false, "a file (mbox, eml) or a folder (maildir, eml)"},
       {"--to", "to", ARGUMENT_TEXT, "ADDRESS", true, false, "the account"},

@@ -154,7 +154,7 @@ def need(program):
     return program
 
 
-def testdata(path):
+def sample_folder(path):
     folder = TESTDATA / path
     if not folder.exists():
         pytest.skip(f"no shared test data here: {path}")

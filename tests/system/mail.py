@@ -1,6 +1,7 @@
 """Small clients and messages for system tests."""
 import imaplib
 import poplib
+import re
 import smtplib
 import time
 
@@ -50,16 +51,14 @@ def fetch_all(client):
     return found
 
 
+TRACE = re.compile(rb"Return-Path: <[^\r\n]*>\r\nReceived: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)*?\t[^\r\n]* [+-]\d{4}\r\n")
+
+
 def without_trace(data):
-    """A received message without the Return-Path and Received fields that delivery put before it."""
-    while data.startswith((b"Return-Path:", b"Received:")):
-        end = data.index(b"\r\n")
-        while data[end + 2:end + 3] in (b" ", b"\t"):
-            end = data.index(b"\r\n", end + 2)
-        data = data[end + 2:]
-        if not data.startswith((b"Return-Path:", b"Received:")):
-            break
-    return data
+    """A received message without the Return-Path and Received fields that this delivery put before it: one of each."""
+    match = TRACE.match(data)
+    assert match, data[:500]
+    return data[match.end():]
 
 
 def wait_for(what, timeout_s=20):

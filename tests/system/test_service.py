@@ -72,9 +72,10 @@ def test_metrics_count_and_one_id_is_followed(server):
     send(server, message("follow"))
     text = server.metrics()
     assert "tayori_events_total" in text and 'event="message_delivered"' in text
-    line = next(line for line in server.log_text().splitlines() if "message_received" in line)
+    lines = wait_for(lambda: [line for line in server.log_text().splitlines() if "message_received" in line])
+    line = lines[0]
     message_id = next(word for word in line.split() if word.startswith("message=")).split("=")[1]
-    assert any("message_delivered" in line and message_id in line for line in server.log_text().splitlines())
+    wait_for(lambda: any("message_delivered" in line and message_id in line for line in server.log_text().splitlines()))
     client = imap(server)
     assert message_id.encode() in client.fetch("1", "(BODY.PEEK[HEADER])")[1][0][1]
 
@@ -82,8 +83,7 @@ def test_metrics_count_and_one_id_is_followed(server):
 def test_log_as_json(tmp_path, new_server):
     from test_config import GOOD, serve
     server = serve(new_server, tmp_path, GOOD)
-    lines = [json.loads(line) for line in server.log_text().splitlines() if line.startswith("{")]
-    assert any(line.get("event") == "service_started" for line in lines)
+    wait_for(lambda: any(json.loads(line).get("event") == "service_started" for line in server.log_text().splitlines() if line.startswith("{")))
 
 
 def test_no_password_reaches_the_log(server):
