@@ -78,9 +78,11 @@ result collect_note_retired(struct compaction *c, struct fault *fault)
 
 /* ---- what lives ----------------------------------------------------------------------------------------- */
 
+/* The caller pins the account until it has looked. */
 MAY_YIELD result account_load_all(struct account *a, millis deadline, struct fault *fault)
 {
     struct block_key keys[LOAD_KEYS];
+    check(a->pins > 0);
     for (size_t count; (count = state_needs_all(a->state, keys, LOAD_KEYS)) > 0;) {
         result code = account_load_blocks(a, keys, count, deadline, fault);
         if (code != OK) return code;
@@ -302,8 +304,10 @@ result collect_sweep(struct compaction *c, struct fault *fault)
     else {
         struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT};
         int64_t age_ms = a->home->all->options.grace_ms > ORPHAN_AGE_MIN_MS ? a->home->all->options.grace_ms : ORPHAN_AGE_MIN_MS;
+        a->pins++;
         result code = account_load_all(a, c->deadline, fault);
         if (code == OK && !c->is_lost) note_rows(&l);
+        a->pins--;
         if (code == OK && !c->is_lost) code = rewrite_packs(c, &l, fault);
         if (code == OK && !c->is_lost && sweeps) code = remove_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);
         map_done(&l.alone);

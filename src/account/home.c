@@ -13,6 +13,8 @@ enum {
     MEMORY_BYTES_DEFAULT = 256 << 20,
     COMPACT_JOURNAL_BYTES_DEFAULT = 4 << 20,
     COMPACT_JOURNAL_RECORDS_DEFAULT = 4000,
+    WORKING_BYTES = 8 << 20,               /* of an account in use, at least */
+    LOOKS_PER_BUDGET = 8,
 };
 static const int64_t RETENTION_MS_DEFAULT = (int64_t)7 * 24 * 3600 * 1000, GRACE_MS_DEFAULT = 3600 * 1000;
 
@@ -158,11 +160,51 @@ void account_hold(struct account *a)
     a->home->idle_bytes -= a->idle_bytes;
 }
 
-/* The least recently used go first. The budget is shared evenly by the loops, as accounts are. */
-static void keep_budget(struct home *h)
+/* The budget is shared evenly by the loops, as accounts are. */
+static uint64_t budget_of(const struct home *h)
 {
-    uint64_t budget = h->all->options.memory_bytes / h->all->loops;
-    while (h->idle_bytes > budget && !list_is_empty(&h->idle)) drop_idle(h, container_of(h->idle.next, struct account, idle_node));
+    return h->all->options.memory_bytes / h->all->loops;
+}
+
+/* The least recently used go first. */
+static void drop_idle_above(struct home *h, uint64_t bytes)
+{
+    while (h->idle_bytes > bytes && !list_is_empty(&h->idle)) drop_idle(h, container_of(h->idle.next, struct account, idle_node));
+}
+
+static size_t bytes_in_use(const struct home *h)
+{
+    size_t bytes = 0, position = 0;
+    for (struct map_slot *slot; (slot = map_next(&h->accounts, &position));) {
+        const struct account *a = slot->value;
+        if (a->users > 0 && a->state) bytes += state_memory_bytes(a->state);
+    }
+    return bytes;
+}
+
+/* What sessions work with right now stays: a part of each account is never asked back. */
+static void evict_blocks(struct home *h, size_t excess)
+{
+    size_t position = 0;
+    for (struct map_slot *slot; excess > 0 && (slot = map_next(&h->accounts, &position));) {
+        struct account *a = slot->value;
+        if (a->users == 0 || !a->state || a->pins > 0 || a->compaction) continue;
+        size_t has = state_memory_bytes(a->state);
+        if (has <= WORKING_BYTES) continue;
+        size_t got = state_evict(a->state, has - WORKING_BYTES < excess ? has - WORKING_BYTES : excess);
+        excess -= got < excess ? got : excess;
+    }
+}
+
+void home_grew(struct home *h, size_t bytes)
+{
+    uint64_t budget = budget_of(h);
+    h->grown_bytes += bytes;
+    if (h->grown_bytes < budget / LOOKS_PER_BUDGET) return;
+    h->grown_bytes = 0;
+    size_t used = bytes_in_use(h);
+    drop_idle_above(h, used < budget ? budget - used : 0);
+    if (used > budget) evict_blocks(h, used - budget);
 }
 
 void account_close(struct account *a)
@@ -177,7 +219,28 @@ void account_close(struct account *a)
     a->idle_bytes = sizeof *a + state_memory_bytes(a->state);
     h->idle_bytes += a->idle_bytes;
     list_append(&h->idle, &a->idle_node);
-    keep_budget(h);
+    drop_idle_above(h, budget_of(h));
+}
+
+void account_forget(struct account *a)
+{
+    check(!a->compaction && list_is_empty(&a->own) && !a->replay.is_locked);
+    account_drop_reading(a);
+    if (a->state) state_free(a->state);
+    free(a->head.retired);
+    a->state = NULL;
+    a->head = (struct head){0};
+    a->position = (struct journal_position){0};
+    a->skip = a->journal_bytes = a->told_sequence = 0;
+    a->is_corrupt = false;
+}
+
+/* What is in memory of an account that nobody else uses may be of one that was removed, or too old to be of use: it is read anew. */
+MAY_YIELD static result open_anew(struct account *a, result code, millis deadline, struct fault *fault)
+{
+    if (a->users > 1 || !a->state || a->replay.is_locked || (code != NOT_FOUND && code != CORRUPT)) return code;
+    account_forget(a);
+    return code == NOT_FOUND ? account_refresh(a, deadline, fault) : code;
 }
 
 result account_open(struct accounts *all, struct id id, millis deadline, struct account **ret_account, struct fault *fault)
@@ -186,6 +249,7 @@ result account_open(struct accounts *all, struct id id, millis deadline, struct 
     struct account *a = home_account(accounts_here(all), id);
     account_hold(a);
     result code = account_refresh(a, deadline, fault);
+    if (code != OK) code = open_anew(a, code, deadline, fault);
     if (code == OK) *ret_account = a;
     else account_close(a);
     return code;

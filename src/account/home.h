@@ -26,6 +26,7 @@ struct home {
     struct map accounts;                 /* by id */
     struct list idle;                    /* accounts that nobody uses, least recently used first */
     size_t idle_bytes;
+    size_t grown_bytes;                  /* what states have taken, about, since memory was last looked at */
     struct mutex whole;                  /* of messages over MESSAGE_WHOLE_FREE_BYTES: one at a time in memory */
     struct list windows;                 /* read-ahead that no message uses now, least recently used first (message.c) */
     size_t windows_bytes;
@@ -54,6 +55,7 @@ struct account {
     struct home *home;
     struct id id;
     unsigned users;                      /* handles, own appends, work in the background */
+    unsigned pins;                       /* blocks that were loaded must stay: somebody loads all that he needs and then looks */
     struct list idle_node;
     size_t idle_bytes;
 
@@ -89,6 +91,8 @@ struct account {
 struct home *accounts_here(struct accounts *all);            /* of the calling loop */
 struct account *home_account(struct home *h, struct id id);  /* in memory, or made (users as they are) */
 void account_hold(struct account *a);
+/* States have taken so many bytes, about. Keeps to the budget: drops idle accounts and forgets blocks of others. */
+void home_grew(struct home *h, size_t bytes);
 /* Back to the state of one that was never loaded: for accounts whose journal is gone. */
 void account_forget(struct account *a);
 

@@ -13,6 +13,7 @@ enum {
     TAIL_ARENA_BYTES = 64 << 20,           /* a page of records and what comes of one: sets of a million scattered UIDs */
     BLOCK_KEYS = 32,                       /* asked for at once */
     BLOCK_READ_MAX_BYTES = 4 << 20,        /* neighbouring blocks are read together */
+    ROW_BYTES_PER_STORED = 3,              /* what a loaded block takes, about */
     FOLLOW_MS = 30000,                     /* a tail read in the background */
     FOLLOW_AGAIN_MS = 200,                 /* after one that failed while somebody waits */
 };
@@ -87,6 +88,7 @@ MAY_YIELD static result load_into(struct account *a, struct state **where, const
             code = state_block_loaded(wanted_by, &sorted[i], view_slice(buf_view(&bytes), sorted[i].offset - sorted[done].offset, sorted[i].bytes), fault);
             if (code != OK) return account_report_corrupt(a, code, fault);
         }
+        home_grew(a->home, run_bytes * ROW_BYTES_PER_STORED);
     }
     return OK;
 }
@@ -302,23 +304,15 @@ MAY_YIELD static result take_page(struct tail *t, const struct journal_page *pag
     return OK;
 }
 
-/* The journal is not there: nothing was ever written to it, or the account was destroyed. */
-static void take_absence(struct tail *t)
+/* The journal is not there: nothing was ever written to it, or the account was destroyed under those who have it open. */
+static result take_absence(struct tail *t, struct fault *fault)
 {
     struct account *a = t->account;
-    forget_fresh(t);
-    if (a->state && state_sequence(a->state) > 0) {
-        struct state *empty = state_new(a->id);
-        compaction_abort(a);
-        state_adopt(empty, a->state);
-        state_free(a->state);
-        a->state = empty;
-        keep_head(&a->head, &(struct head){0});
-    } else if (!a->state) {
-        a->state = state_new(a->id);
-    }
+    if (a->state && state_sequence(a->state) > 0) return fail(fault, NOT_FOUND, "the account was removed");
+    if (!a->state) a->state = state_new(a->id);
     a->position = (struct journal_position){0};
     a->skip = 0;
+    return OK;
 }
 
 MAY_YIELD static result read_pages(struct tail *t, struct fault *fault)
@@ -329,13 +323,11 @@ MAY_YIELD static result read_pages(struct tail *t, struct fault *fault)
         arena_reset(t->arena);
         const struct journal_position *from = t->fresh ? &t->fresh_position : a->state ? &a->position : NULL;
         result code = engine_read(a->home->all->engine, a->id, from, t->deadline, t->arena, &page, fault);
-        if (code == NOT_FOUND) {
-            take_absence(t);
-            return OK;
-        }
+        if (code == NOT_FOUND) return take_absence(t, fault);
         if (code == OK) code = take_page(t, &page, fault);
         if (code != OK) return account_report_corrupt(a, code, fault);
         more = page.more;
+        home_grew(a->home, page.count * sizeof(struct row));
     }
     /* A head of a shorter history than the one that was seen: not ours to repair. */
     return t->fresh ? account_report_corrupt(a, fail(fault, CORRUPT, "the journal has lost records"), fault) : OK;
@@ -356,7 +348,9 @@ result account_read_tail(struct account *a, millis deadline, struct fault *fault
     uint64_t number = ++a->reads_begun;
     t.arena = arena_new(NULL, TAIL_ARENA_BYTES);
     t.record_arena = arena_new(NULL, TAIL_ARENA_BYTES);
+    a->pins++;
     result code = read_pages(&t, fault);
+    a->pins--;
     forget_fresh(&t);
     arena_free(t.record_arena);
     arena_free(t.arena);

@@ -14,8 +14,10 @@ enum { LIST_NAMES = 1000, FOUND_TEXT_MAX = 400 };
 result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault)
 {
     result code = account_refresh(a, deadline, fault);
+    a->pins++;
     if (code == OK) code = account_load_all(a, deadline, fault);
     if (code == OK) state_digest(a->state, digest);
+    a->pins--;
     return code;
 }
 
@@ -48,9 +50,11 @@ static void find_row(void *argument, uint32_t mailbox, const struct row *row, bo
 
 MAY_YIELD static result find_rows(struct account *a, bool only_expunged, struct found_rows *ret_rows, millis deadline, struct fault *fault)
 {
+    a->pins++;
     result code = account_load_all(a, deadline, fault);
     *ret_rows = (struct found_rows){.only_expunged = only_expunged};
     if (code == OK) state_each_row(a->state, find_row, ret_rows);
+    a->pins--;
     return code;
 }
 
@@ -243,7 +247,7 @@ MAY_YIELD static void destroy(void *argument)
     struct account *a;
     e->code = engine_remove_journal(e->all->engine, e->account, e->deadline, e->fault);
     if (e->code == OK) e->code = remove_objects(e);
-    /* What is in memory learns that nothing is left. */
+    /* What is in memory learns that nothing is left; sessions that are open get NOT_FOUND. */
     if (e->code == OK && account_open(e->all, e->account, e->deadline, &a, NULL) == OK) account_close(a);
 }
 
