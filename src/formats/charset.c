@@ -200,6 +200,23 @@ struct score {
     size_t characters, errors;
 };
 
+static bool is_high_at(view v, size_t at)
+{
+    return at < v.len && (unsigned char)v.at[at] >= 0x80;
+}
+
+/*
+ * A character that would be rare in Japanese and stands alone between ASCII is an accented letter of a European text: a
+ * half-width kana between letters, or a lead byte above 0xe0 whose trail byte is ASCII.
+ */
+static bool is_lone_accent(view v, size_t at, size_t length)
+{
+    bool is_alone = !(at > 0 && is_high_at(v, at - 1)) && !is_high_at(v, at + length);
+    if (!is_alone) return false;
+    if (length == 2) return (unsigned char)v.at[at] >= 0xe0 && !is_high_at(v, at + 1);
+    return at > 0 && ascii_is_alpha(v.at[at - 1]) && at + 1 < v.len && ascii_is_alpha(v.at[at + 1]);
+}
+
 static struct score score_shift_jis(view v)
 {
     struct score s = {0};
@@ -207,9 +224,10 @@ static struct score score_shift_jis(view v)
         unsigned char byte = (unsigned char)v.at[i];
         if (byte < 0x80) continue;
         s.characters++;
-        if (byte >= 0xa1 && byte <= 0xdf) continue;
-        if (i + 1 < v.len && charset_is_shift_jis_pair(byte, (unsigned char)v.at[i + 1])) i++;
-        else s.errors++;
+        bool is_kana = byte >= 0xa1 && byte <= 0xdf;
+        bool is_pair = !is_kana && i + 1 < v.len && charset_is_shift_jis_pair(byte, (unsigned char)v.at[i + 1]);
+        if ((!is_kana && !is_pair) || is_lone_accent(v, i, is_pair ? 2 : 1)) s.errors++;
+        i += is_pair;
     }
     return s;
 }

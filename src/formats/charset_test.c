@@ -65,6 +65,8 @@ TEST(charset_is_guessed_from_the_bytes)
     EXPECT_VIEW(charset_guess(VIEW("\x93\xfa\x96\x7b\x8c\xea")), VIEW("shift_jis"));
     EXPECT_VIEW(charset_guess(VIEW("\xc6\xfc\xcb\xdc\xb8\xec")), VIEW("euc-jp"));
     EXPECT_VIEW(charset_guess(VIEW("d\xe9j\xe0 vu")), VIEW("windows-1252"));
+    EXPECT_VIEW(charset_guess(VIEW("Die Hasen und die Fr\xf6sche")), VIEW("windows-1252"));
+    EXPECT_VIEW(charset_guess(VIEW("\xf6t\xe4vaan stra\xdf" "e")), VIEW("windows-1252"));
 }
 
 TEST(charset_folds_half_width_kana)

@@ -240,3 +240,16 @@ TEST(mail_address_takes_what_carriers_issued)
     }
     json_decref(root);
 }
+
+TEST(mail_address_reads_what_mailgun_takes)
+{
+    view rest = data_file("mime/flanker/mailbox_valid.txt"), line;
+    unsigned count = 0;
+    while (view_cut(&rest, '\n', &line)) {
+        if (line.len == 0 || line.at[0] == '#') continue;
+        const struct mail_address *a = mail_address_list_parse(line, test_arena());
+        count++;
+        if (!a || a->next || a->local.len == 0 || a->domain.len == 0) test_fail(__FILE__, __LINE__, VIEW_FMT " is not one mailbox", VIEW_ARG(line));
+    }
+    EXPECT(count > 100);
+}
