@@ -79,8 +79,12 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
     if (c->store.has_unchanged_since) s->has_condstore = true;
     if (session_resolve(s, &c->store.set, c->is_uid, r, &named) != OK) return;
     if (session_uids_of(s, &named, c->is_uid, r, &uids) != OK || uids.count == 0) return;
+    bool was_behind = mailbox_view_is_behind(s->view);
+    uint64_t before = state_sequence(account_state(s->account));
     if (change(s, c, uids, r, &outcome) != OK) return;
-    mailbox_view_knows(s->view, outcome.modseq);
+    /* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
+    bool is_alone = !was_behind && outcome.modseq == before + 1;
+    if (!c->store.is_silent || is_alone) mailbox_view_knows(s->view, outcome.modseq);
     struct telling t = {.s = s, .with_uid = c->is_uid || s->has_condstore, .left_alone = &outcome.unchanged_uids};
     result code = OK;
     if (!c->store.is_silent) {
