@@ -107,15 +107,15 @@ static int show_config_page(void)
     show_title("tayori.conf", "5", "configuration of tayori serve");
     printf(".Sh DESCRIPTION\nThe file has sections of keys:\n.Bd -literal -offset indent\nserver {\n    name = \"mx.example.jp\"\n}\n"
            "listener \"smtp\" {\n    protocol = \"smtp\"\n    address = \"0.0.0.0\"\n    port = 25\n    tls = \"starttls\"\n}\n.Ed\n"
-           ".Pp\nEvery value but ports and\n.Ic proxy_protocol\nis a text in quotes. Comments begin with #.\n"
+           ".Pp\nEvery value but ports and\n.Ic proxy_protocol\nis a text in quotes.\nComments begin with #.\n"
            ".Nm tayori config check\ntells every error with file, line and what was expected;\n"
-           ".Nm tayori config show\nprints the settings in force. Relative paths are relative to the folder given with\n.Fl -dir .\n"
+           ".Nm tayori config show\nprints the settings in force.\nRelative paths are relative to the folder given with\n.Fl -dir .\n"
            ".Ss Keys\n.Bl -tag -width Ds\n");
     config_describe(stdout);
     printf(".El\n.Ss Listeners\nA section\n.Ic listener\nwith a name of its own for each address and port.\n.Bl -tag -width Ds\n"
            ".It Ic protocol\nsmtp (MX), lmtp, imap, pop3 or http (metrics).\n.It Ic address\nan IPv4 or IPv6 address; 0.0.0.0 or :: for all.\n.It Ic port\n1 to 65535.\n"
-           ".It Ic tls\nnone, starttls or implicit. Default: none.\n"
-           ".It Ic proxy_protocol\ntrue when a load balancer sends the PROXY protocol, version 1 or 2. Default: false.\n.El\n"
+           ".It Ic tls\nnone, starttls or implicit.\nDefault: none.\n"
+           ".It Ic proxy_protocol\ntrue when a load balancer sends the PROXY protocol, version 1 or 2.\nDefault: false.\n.El\n"
            ".Sh SEE ALSO\n.Xr tayori-serve 1\n");
     return 0;
 }
