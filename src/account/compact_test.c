@@ -238,6 +238,8 @@ TEST_SLOW(compaction_and_delivery_under_unknown_outcomes_keep_each_message_once,
 
 /* ---- crashes ---- */
 
+#ifdef TAYORI_POINTS
+
 static void crash_here(const char *name)
 {
     sim_node_crash(sim_node_of_caller());
@@ -301,3 +303,5 @@ TEST_SLOW(delivery_and_append_may_die_at_every_step, 120)
     for (unsigned i = 0; i < array_size(points); i++)
         for (unsigned nth = 1; nth <= 2; nth++) crash_at(points[i], nth, delivers_large_and_appends, i + 1);
 }
+
+#endif
