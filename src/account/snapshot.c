@@ -280,7 +280,7 @@ result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct 
     result stepped = snapshot->phase == SNAPSHOT_JOINS ? join_some(s, ret_needs) : encode_some(s, blocks, ret_needs);
     if (snapshot->phase != SNAPSHOT_ENDED) return stepped;
     if (snapshot->encoded_count) qsort(snapshot->encoded, snapshot->encoded_count, sizeof *snapshot->encoded, by_serial);
-    directory_encode(s, snapshot, directory);
+    snapshot_directory_encode(s, snapshot, directory);
     return END;
 }
 

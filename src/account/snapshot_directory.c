@@ -177,7 +177,7 @@ static void put_packs(struct writer *w)
     for (size_t i = 0; i < snapshot->pack_count; i++) put_pack(w->out, &snapshot->packs[i]);
 }
 
-static void put_payload(struct writer *w)
+static void put_all(struct writer *w)
 {
     const struct state *s = w->state;
     buf_append_varint(w->out, s->sequence);
@@ -192,14 +192,19 @@ static void put_payload(struct writer *w)
     for (size_t i = 0; i < s->mailbox_count; i++) put_mailbox(w, s->mailboxes[i]);
 }
 
-void directory_encode(const struct state *s, const struct snapshot *snapshot, buf *directory)
+void snapshot_directory_put(const struct state *s, const struct snapshot *snapshot, buf *payload)
 {
-    buf payload = BUF_INIT;
-    struct writer w = {.state = s, .snapshot = snapshot, .out = &payload};
+    struct writer w = {.state = s, .snapshot = snapshot, .out = payload};
     w.object_index = calloc(s->object_count + 1, sizeof *w.object_index);
     check(w.object_index != NULL);
-    put_payload(&w);
+    put_all(&w);
     free(w.object_index);
+}
+
+void snapshot_directory_encode(const struct state *s, const struct snapshot *snapshot, buf *directory)
+{
+    buf payload = BUF_INIT;
+    snapshot_directory_put(s, snapshot, &payload);
     buf_append_le32(directory, DIRECTORY_MAGIC);
     buf_append_le16(directory, DIRECTORY_VERSION);
     buf_append_le16(directory, 0);
@@ -401,7 +406,7 @@ static bool take_subscriptions(struct take *t)
     return true;
 }
 
-static bool take_payload(struct take *t)
+static bool take_all(struct take *t)
 {
     struct state *s = t->state;
     size_t count;
@@ -417,10 +422,10 @@ static bool take_payload(struct take *t)
            !s->mailboxes[0]->is_gone && view_equal(s->mailboxes[0]->name, VIEW("INBOX"));
 }
 
-static result read_payload(view payload, struct state **ret_state, struct fault *fault)
+result snapshot_directory_take(view payload, struct state **ret_state, struct fault *fault)
 {
     struct take t = {.c = cursor_of(payload), .state = state_blank(), .ranges = IMAP_SET_BUILDER_INIT};
-    bool taken = take_payload(&t);
+    bool taken = take_all(&t);
     imap_set_builder_done(&t.ranges);
     if (!taken) {
         state_free(t.state);
@@ -444,7 +449,7 @@ result state_snapshot_open(view directory, struct state **ret_state, struct faul
         buf_done(&payload);
         return fail(fault, CORRUPT, "snapshot directory: not compressed as it should be");
     }
-    result read = read_payload(buf_view(&payload), ret_state, fault);
+    result read = snapshot_directory_take(buf_view(&payload), ret_state, fault);
     buf_done(&payload);
     return read;
 }

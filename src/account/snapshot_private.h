@@ -49,8 +49,11 @@ void block_encode(const struct block *b, struct row_place (*place)(const void *a
 /* Into an empty block. CORRUPT. */
 NODISCARD result block_decode(view payload, struct block_pool *pool, struct block *into, struct fault *fault);
 
+/* What a directory says, neither compressed nor guarded. */
+void snapshot_directory_put(const struct state *s, const struct snapshot *snapshot, buf *payload);
+NODISCARD result snapshot_directory_take(view payload, struct state **ret_state, struct fault *fault);
 /* Appends the stored form (header, checksum, zstd frame). */
-void directory_encode(const struct state *s, const struct snapshot *snapshot, buf *directory);
+void snapshot_directory_encode(const struct state *s, const struct snapshot *snapshot, buf *directory);
 
 /* The place that a block has once the snapshot is committed; object PLACE_NONE - 1: the snapshot's own. */
 #define PLACE_NEW (PLACE_NONE - 1)
