@@ -3,6 +3,7 @@
 #include "runtime/clock.h"
 #include "runtime/context.h"
 #include "runtime/coroutine_private.h"
+#include "runtime/event.h"
 #include "runtime/sanitize.h"
 
 enum { POLITE_TURN_US = 2000 };   /* coroutine_is_overdue() */
@@ -39,11 +40,13 @@ static void switch_away(struct coroutine *c)
 static void coroutine_end(struct loop *l, struct coroutine *c)
 {
     struct scope *s = c->scope;
+    const char *name = c->name;
     list_remove(&c->all_node);
     list_remove(&c->scope_node);
     l->coroutine_count--;
     sanitize_fiber_free(c->stack->fiber);
-    stack_give(l, c->stack);
+    unsigned kib = stack_give(l, c->stack);      /* and `c` with it */
+    if (kib > STACK_BYTES / 1024 / 2) EVENT_EMIT(COROUTINE_STACK_DEEP, EVENT_TEXT("coroutine", view_of(name)), EVENT_NUMBER("kib", kib));
     scope_child_ended(s);
 }
 

@@ -73,21 +73,19 @@ static unsigned resident_kib(struct stack *s)
     return (unsigned)((count - first) * page / 1024);
 }
 
-void stack_give(struct loop *l, struct stack *s)
+unsigned stack_give(struct loop *l, struct stack *s)
 {
+    unsigned kib = 0;
     sanitize_stack_unpoison(s->low, s->usable_bytes);
+    if (++s->releases % LOOK_EVERY == 0 || *canary_of(s) != 0) kib = resident_kib(s);
     if (l->free_stack_count >= STACK_FREE_MAX) {
         stack_unmap(s);
-        return;
+        return kib;
     }
-    bool look = ++s->releases % LOOK_EVERY == 0;
-    if (look || *canary_of(s) != 0) {
-        unsigned kib = resident_kib(s);
-        if (kib > s->deepest_kib) s->deepest_kib = kib;
-        if (kib > STACK_WARM_BYTES / 1024) madvise(s->low, STACK_BYTES - STACK_WARM_BYTES, MADV_DONTNEED);
-    }
+    if (kib > STACK_WARM_BYTES / 1024) madvise(s->low, STACK_BYTES - STACK_WARM_BYTES, MADV_DONTNEED);
     list_prepend(&l->free_stacks, &s->node);
     l->free_stack_count++;
+    return kib;
 }
 
 void stack_free_all(struct loop *l)

@@ -27,10 +27,10 @@ struct stack {
     void *low;                       /* of the usable part */
     size_t usable_bytes;             /* up to this struct */
     unsigned releases;
-    unsigned deepest_kib;            /* as far as was looked */
     void *fiber;                     /* for TSan */
 };
 
 struct stack *stack_take(struct loop *l);
-void stack_give(struct loop *l, struct stack *s);
+/* How many KiB were touched, if it was looked at this time, else 0. */
+unsigned stack_give(struct loop *l, struct stack *s);
 void stack_free_all(struct loop *l);

@@ -11,7 +11,7 @@ void wire_init(struct wire *w, struct stream *s, enum wire_line_end line_end)
 
 static view rest_of(const struct wire *w)
 {
-    return (view){w->input.at + w->input_at, w->input.len - w->input_at};
+    return view_from(buf_view(&w->input), w->input_at);
 }
 
 static view consume(struct wire *w, size_t count)
