@@ -66,6 +66,12 @@ static struct lexeme lexeme_to(struct lexer *l, enum lexeme_kind kind, size_t en
     return x;
 }
 
+static bool has_special(const struct lexer *l, char byte)
+{
+    unsigned char index = (unsigned char)byte;
+    return index < 0x80 && (l->specials[index / 64] >> index % 64 & 1);
+}
+
 static bool take_enclosed(struct lexer *l, view rest, struct lexeme *ret_lexeme)
 {
     size_t length = 0;
@@ -77,7 +83,7 @@ static bool take_enclosed(struct lexer *l, view rest, struct lexeme *ret_lexeme)
         length = enclosed_length(rest, '(', ')', LEXICAL_COMMENT_DEPTH_MAX);
         if (length) *ret_lexeme = lexeme_to(l, LEXEME_COMMENT, l->at + length, 1);
         else l->comments_over = true;
-    } else if (rest.at[0] == '[' && !l->literals_over && strchr(l->specials, '[')) {
+    } else if (rest.at[0] == '[' && !l->literals_over && has_special(l, '[')) {
         length = enclosed_length(rest, NO_BYTE, ']', 1);
         if (length) *ret_lexeme = lexeme_to(l, LEXEME_LITERAL, l->at + length, 0);
         else l->literals_over = true;
@@ -87,14 +93,20 @@ static bool take_enclosed(struct lexer *l, view rest, struct lexeme *ret_lexeme)
 
 static bool is_special(const struct lexer *l, char byte)
 {
-    return byte != 0 && byte != '[' && strchr(l->specials, byte);
+    return byte != '[' && has_special(l, byte);
 }
 
 static bool ends_text(const struct lexer *l, char byte)
 {
     if (ascii_is_space(byte) || is_special(l, byte)) return true;
     return (byte == '"' && !l->quotes_over) || (byte == '(' && !l->comments_over) ||
-           (byte == '[' && !l->literals_over && strchr(l->specials, '['));
+           (byte == '[' && !l->literals_over && has_special(l, '['));
+}
+
+/* Letters, digits and a few more: never the end of a text, never the start of something longer. */
+static bool is_plain(char byte)
+{
+    return ascii_is_alpha(byte) || ascii_is_digit(byte) || byte == '-' || byte == '_' || byte == '+';
 }
 
 struct lexeme lexer_next(struct lexer *l)
@@ -109,8 +121,8 @@ struct lexeme lexer_next(struct lexer *l)
     if (take_enclosed(l, rest, &enclosed)) return enclosed;
     if (is_special(l, rest.at[0])) return lexeme_to(l, LEXEME_SPECIAL, l->at + 1, 0);
     do {
-        length += lexical_unit_length(view_from(rest, length));
-    } while (length < rest.len && !ends_text(l, rest.at[length]));
+        length += is_plain(rest.at[length]) ? 1 : lexical_unit_length(view_from(rest, length));
+    } while (length < rest.len && (is_plain(rest.at[length]) || !ends_text(l, rest.at[length])));
     return lexeme_to(l, LEXEME_TEXT, l->at + length, 0);
 }
 

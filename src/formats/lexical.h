@@ -33,11 +33,16 @@ struct lexeme {
 struct lexer {
     view whole;
     size_t at;
-    const char *specials;      /* bytes that are lexemes of their own; may hold '[' when literals are wanted */
+    uint64_t specials[2];      /* a bit for each ASCII byte that is a lexeme of its own (no letter, digit, - _ +); '[' when literals are wanted */
     bool quotes_over, comments_over, literals_over;
 };
 
-static inline struct lexer lexer_of(view text, const char *specials) { return (struct lexer){.whole = text, .specials = specials}; }
+static inline struct lexer lexer_of(view text, const char *specials)
+{
+    struct lexer l = {.whole = text};
+    for (; *specials; specials++) l.specials[(unsigned char)*specials / 64 % 2] |= (uint64_t)1 << (unsigned char)*specials % 64;
+    return l;
+}
 
 /* LEXEME_END at the end, again and again. */
 struct lexeme lexer_next(struct lexer *l);

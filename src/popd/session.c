@@ -75,6 +75,7 @@ void pop_session_start(struct popd_loop *home, enum popd_kind kind, struct strea
     timer_init(&s->idle_timer, idle_too_long);
     list_append(&home->sessions, &s->node);
     atomic_fetch_add(&s->popd->session_count, 1);
+    metric_add(METRIC_CONNECTIONS, 1);
     EVENT_EMIT(POP3_CONNECTED, EVENT_ID("session", s->id), EVENT_TEXT("service", kind == POPD_TLS ? VIEW("pop3s") : VIEW("pop3")),
                EVENT_TEXT("peer", address_text(&s->peer, peer)));
     session_spawn(s, session_begin);
@@ -90,6 +91,7 @@ static void session_end(struct pop_session *s)
     wire_done(&s->wire);
     buf_done(&s->user);
     arena_free(s->scratch);
+    metric_add(METRIC_CONNECTIONS, -1);
     atomic_fetch_sub(&s->popd->session_count, 1);
     free(s);
 }
