@@ -6,14 +6,15 @@
 #include "engine/contract.h"
 #include "runtime/random.h"
 
-enum { ARENA_BYTES = 64 << 20, LARGE_BYTES = 5 << 20 };
+enum { ARENA_BYTES = 64 << 20, LARGE_BYTES = 5 << 20, RANDOM_BYTES_AT_ONCE = 1 << 16 };
 
 #define WITH_ARENA struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ARENA_BYTES)
 
 static view random_view(struct arena *arena, size_t len)
 {
     char *bytes = arena_array(arena, char, len + 1);
-    random_bytes(bytes, len);
+    for (size_t done = 0; done < len; done += RANDOM_BYTES_AT_ONCE)
+        random_bytes(bytes + done, len - done < RANDOM_BYTES_AT_ONCE ? len - done : RANDOM_BYTES_AT_ONCE);
     return view_make(bytes, len);
 }
 

@@ -1,0 +1,317 @@
+#include "engine/local/store.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+enum { CACHED_TIER = 1 };         /* ReadTier::kBlockCacheTier, which the C interface has no name for */
+
+static const char *const family_names[FAMILY_COUNT] = {"default", "records", "bodies", "tables"};
+
+result store_fail(char *error, const char *doing, struct fault *fault)
+{
+    static const struct { const char *start; result code; } kinds[] = {
+        {"Corruption", CORRUPT}, {"Result incomplete", BUSY}, {"IO error: No space left", UNAVAILABLE}, {"IO error: Disk quota", UNAVAILABLE},
+    };
+    result code = IO;
+    for (size_t i = 0; i < array_size(kinds); i++)
+        if (strncmp(error, kinds[i].start, strlen(kinds[i].start)) == 0) code = kinds[i].code;
+    if (code != BUSY) code = fail(fault, code, "%s: %.300s", doing, error);
+    rocksdb_free(error);
+    return code;
+}
+
+/* ---- options ---------------------------------------------------------------------------------------------- */
+
+static rocksdb_options_t *make_database_options(const struct store_options *options)
+{
+    rocksdb_options_t *o = rocksdb_options_create();
+    rocksdb_options_set_create_if_missing(o, 1);
+    rocksdb_options_set_create_missing_column_families(o, 1);
+    rocksdb_options_set_max_background_jobs(o, 2);
+    rocksdb_options_set_bytes_per_sync(o, 1 << 20);
+    rocksdb_options_set_max_open_files(o, 2000);
+    rocksdb_options_set_skip_stats_update_on_db_open(o, 1);
+    rocksdb_options_set_skip_checking_sst_file_sizes_on_db_open(o, 1);
+    /* A damaged file must not stop the writes of all: it is told to who reads it. */
+    rocksdb_options_set_paranoid_checks(o, 0);
+    /* One thread writes. */
+    rocksdb_options_set_allow_concurrent_memtable_write(o, 0);
+    rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0);
+    rocksdb_options_set_info_log_level(o, 2);            /* warnings */
+    rocksdb_options_set_max_log_file_size(o, 4 << 20);
+    rocksdb_options_set_keep_log_file_num(o, 4);
+    rocksdb_options_set_stats_dump_period_sec(o, 0);
+    rocksdb_options_set_stats_persist_period_sec(o, 0);
+    return o;
+}
+
+static void set_table_format(rocksdb_options_t *o, rocksdb_cache_t *cache)
+{
+    rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
+    rocksdb_block_based_options_set_block_cache(t, cache);
+    rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_format_version(t, 5);
+    rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
+    rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
+    rocksdb_options_set_block_based_table_factory(o, t);
+    rocksdb_block_based_options_destroy(t);
+}
+
+/* Flushes come from store_flush() alone, whenever the commit log has gone over to its next file: so no limit of RocksDB's own comes first. */
+static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_cache_t *cache, int family, const struct store_options *options)
+{
+    int compression[] = {rocksdb_no_compression, rocksdb_no_compression, rocksdb_lz4_compression, rocksdb_lz4_compression,
+                         rocksdb_lz4_compression, rocksdb_lz4_compression, rocksdb_lz4_compression};
+    rocksdb_options_t *o = rocksdb_options_create_copy(base);
+    set_table_format(o, cache);
+    rocksdb_options_set_write_buffer_size(o, (size_t)options->memory_bytes * 4);
+    rocksdb_options_set_arena_block_size(o, 256 << 10);
+    rocksdb_options_set_max_write_buffer_number(o, 8);
+    rocksdb_options_set_level0_file_num_compaction_trigger(o, 4);
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, 40);
+    rocksdb_options_set_level0_stop_writes_trigger(o, 80);
+    rocksdb_options_set_compression_per_level(o, compression, array_size(compression));
+    if (family == FAMILY_BODIES) {
+        /* Bodies lie in files of their own, so that compaction moves keys alone; what the heads have swallowed is collected. */
+        rocksdb_options_set_enable_blob_files(o, 1);
+        rocksdb_options_set_min_blob_size(o, 256);
+        rocksdb_options_set_blob_file_size(o, 256 << 20);
+        rocksdb_options_set_enable_blob_gc(o, 1);
+        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
+        rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
+    }
+    return o;
+}
+
+/* ---- opening and closing ---------------------------------------------------------------------------------- */
+
+static result open_handle(struct store *s, struct fault *fault)
+{
+    char *error = NULL;
+    s->db = rocksdb_open_column_families(s->database_options, s->options.folder, FAMILY_COUNT, family_names,
+                                         (const rocksdb_options_t *const *)s->family_options, s->families, &error);
+    return error ? store_fail(error, "open tables", fault) : OK;
+}
+
+static void close_handle(struct store *s)
+{
+    if (!s->db) return;
+    for (int i = 0; i < FAMILY_COUNT; i++) rocksdb_column_family_handle_destroy(s->families[i]);
+    rocksdb_close(s->db);
+    s->db = NULL;
+}
+
+result store_open(struct store *s, const struct store_options *options, struct fault *fault)
+{
+    *s = (struct store){.options = *options};
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&s->lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    s->cache = rocksdb_cache_create_lru(options->cache_bytes);
+    s->database_options = make_database_options(options);
+    for (int i = 0; i < FAMILY_COUNT; i++) s->family_options[i] = make_family_options(s->database_options, s->cache, i, options);
+    s->write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(s->write, 1);
+    s->read = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_ignore_range_deletions(s->read, 1);
+    s->read_cached = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_ignore_range_deletions(s->read_cached, 1);
+    rocksdb_readoptions_set_read_tier(s->read_cached, CACHED_TIER);
+    result code = open_handle(s, fault);
+    if (code != OK) store_close(s);
+    return code;
+}
+
+void store_close(struct store *s)
+{
+    close_handle(s);
+    rocksdb_readoptions_destroy(s->read_cached);
+    rocksdb_readoptions_destroy(s->read);
+    rocksdb_writeoptions_destroy(s->write);
+    for (int i = 0; i < FAMILY_COUNT; i++) rocksdb_options_destroy(s->family_options[i]);
+    rocksdb_options_destroy(s->database_options);
+    rocksdb_cache_destroy(s->cache);
+    pthread_rwlock_destroy(&s->lock);
+}
+
+result store_reopen(struct store *s, struct fault *fault)
+{
+    pthread_rwlock_wrlock(&s->lock);
+    close_handle(s);
+    result code = open_handle(s, fault);
+    pthread_rwlock_unlock(&s->lock);
+    return code;
+}
+
+/* With the lock held for reading when it returns OK. A loop does not wait for it: BUSY. */
+static result enter(struct store *s, bool waits, struct fault *fault)
+{
+    if (waits) pthread_rwlock_rdlock(&s->lock);
+    else if (pthread_rwlock_tryrdlock(&s->lock) != 0) return BUSY;
+    if (s->db) return OK;
+    pthread_rwlock_unlock(&s->lock);
+    return fail(fault, UNAVAILABLE, "tables are closed after an error");
+}
+
+static void leave(struct store *s) { pthread_rwlock_unlock(&s->lock); }
+
+/* ---- writing ---------------------------------------------------------------------------------------------- */
+
+static result gather_entries(struct store *s, view payload, rocksdb_writebatch_t *batch)
+{
+    struct cursor c = cursor_of(payload);
+    struct log_entry e;
+    while (!cursor_at_end(&c)) {
+        if (!take_log_entry(&c, &e) || e.family >= FAMILY_COUNT) return CORRUPT;
+        rocksdb_column_family_handle_t *family = s->families[e.family];
+        if (e.op == LOG_PUT) rocksdb_writebatch_put_cf(batch, family, e.key.at, e.key.len, e.value.at, e.value.len);
+        else if (e.op == LOG_REMOVE) rocksdb_writebatch_delete_cf(batch, family, e.key.at, e.key.len);
+        else if (e.op == LOG_REMOVE_RANGE) rocksdb_writebatch_delete_range_cf(batch, family, e.key.at, e.key.len, e.value.at, e.value.len);
+        else return CORRUPT;
+    }
+    return OK;
+}
+
+result store_apply(struct store *s, view payload, struct fault *fault)
+{
+    char *error = NULL;
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    code = gather_entries(s, payload, batch);
+    if (code != OK) code = fail(fault, CORRUPT, "a block of the commit log is malformed");
+    else rocksdb_write(s->db, s->write, batch, &error);
+    rocksdb_writebatch_destroy(batch);
+    leave(s);
+    return error ? store_fail(error, "apply to tables", fault) : code;
+}
+
+result store_flush(struct store *s, struct fault *fault)
+{
+    char *error = NULL;
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    for (int i = 0; i < FAMILY_COUNT && !error; i++) rocksdb_flush_cf(s->db, options, s->families[i], &error);
+    rocksdb_flushoptions_destroy(options);
+    leave(s);
+    return error ? store_fail(error, "flush tables", fault) : OK;
+}
+
+result store_checkpoint(struct store *s, const char *folder, struct fault *fault)
+{
+    char *error = NULL;
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(s->db, &error);
+    if (!error) rocksdb_checkpoint_create(checkpoint, folder, 0, &error);
+    if (checkpoint) rocksdb_checkpoint_object_destroy(checkpoint);
+    leave(s);
+    return error ? store_fail(error, "copy tables", fault) : OK;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------- */
+
+result store_get(struct store *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
+{
+    char *error = NULL;
+    result code = enter(s, !only_cached, fault);
+    if (code != OK) return code;
+    rocksdb_pinnableslice_t *slice =
+        rocksdb_get_pinned_cf(s->db, only_cached ? s->read_cached : s->read, s->families[family], key.at, key.len, &error);
+    if (error) code = store_fail(error, "read", fault);
+    else if (!slice) code = NOT_FOUND;
+    if (slice) {
+        size_t value_bytes;
+        const char *value = rocksdb_pinnableslice_value(slice, &value_bytes);
+        buf_append(into, view_slice(view_make(value, value_bytes), offset, len));
+        rocksdb_pinnableslice_destroy(slice);
+    }
+    leave(s);
+    return code;
+}
+
+/* The first key after all that begin with `prefix`; 0 bytes: there is none. */
+static size_t key_after(view prefix, unsigned char *into)
+{
+    if (prefix.len) memcpy(into, prefix.at, prefix.len);
+    for (size_t len = prefix.len; len > 0; len--)
+        if (into[len - 1]++ != 0xff) return len;
+    return 0;
+}
+
+void store_walk_begin(struct store_walk *w, struct store *s, int family, view prefix, bool is_journal, bool only_cached)
+{
+    *w = (struct store_walk){.store = s};
+    w->code = enter(s, !only_cached, NULL);
+    if (w->code != OK) return;
+    w->options = rocksdb_readoptions_create();
+    if (is_journal) rocksdb_readoptions_set_ignore_range_deletions(w->options, 1);
+    if (only_cached) rocksdb_readoptions_set_read_tier(w->options, CACHED_TIER);
+    size_t bound = key_after(prefix, w->before);
+    if (bound) rocksdb_readoptions_set_iterate_upper_bound(w->options, (const char *)w->before, bound);
+    w->iterator = rocksdb_create_iterator_cf(s->db, w->options, s->families[family]);
+}
+
+void store_walk_end(struct store_walk *w)
+{
+    if (!w->options) return;
+    rocksdb_iter_destroy(w->iterator);
+    rocksdb_readoptions_destroy(w->options);
+    w->options = NULL;
+    leave(w->store);
+}
+
+static bool is_at_row(struct store_walk *w) { return rocksdb_iter_valid(w->iterator); }
+
+bool store_walk_seek(struct store_walk *w, view key)
+{
+    if (w->code != OK) return false;
+    rocksdb_iter_seek(w->iterator, key.at, key.len);
+    return is_at_row(w);
+}
+
+bool store_walk_seek_last(struct store_walk *w, view key)
+{
+    if (w->code != OK) return false;
+    rocksdb_iter_seek_for_prev(w->iterator, key.at, key.len);
+    return is_at_row(w);
+}
+
+bool store_walk_next(struct store_walk *w)
+{
+    rocksdb_iter_next(w->iterator);
+    return is_at_row(w);
+}
+
+bool store_walk_previous(struct store_walk *w)
+{
+    rocksdb_iter_prev(w->iterator);
+    return is_at_row(w);
+}
+
+view store_walk_key(const struct store_walk *w)
+{
+    size_t len;
+    const char *at = rocksdb_iter_key(w->iterator, &len);
+    return view_make(at, len);
+}
+
+view store_walk_value(const struct store_walk *w)
+{
+    size_t len;
+    const char *at = rocksdb_iter_value(w->iterator, &len);
+    return view_make(at, len);
+}
+
+result store_walk_result(struct store_walk *w, struct fault *fault)
+{
+    if (w->code == BUSY) return BUSY;
+    if (w->code != OK) return fail(fault, w->code, "tables are closed after an error");
+    char *error = NULL;
+    rocksdb_iter_get_error(w->iterator, &error);
+    return error ? store_fail(error, "read", fault) : OK;
+}

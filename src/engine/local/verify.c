@@ -1,0 +1,122 @@
+/*
+ * Reads everything that the tables keep, with checksums, past the cache. Of journals: each record's body is there and of its size,
+ * and each record and body belongs to a journal's rows. Objects are read by whoever refers to them (account_verify()).
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "engine/local/local_private.h"
+
+struct verify_job {
+    struct local *engine;
+    buf findings;                    /* each with a NUL behind it */
+    result code;
+    struct fault *fault;
+};
+
+enum { FINDINGS_MAX_BYTES = 1 << 20 };
+
+__attribute__((format(printf, 2, 3))) static void find(struct verify_job *j, const char *format, ...)
+{
+    if (j->findings.len > FINDINGS_MAX_BYTES) return;
+    va_list arguments;
+    va_start(arguments, format);
+    buf_appendv(&j->findings, format, arguments);
+    va_end(arguments);
+    buf_append_byte(&j->findings, 0);
+}
+
+/* How the walk over a family ended, if not at its end. A damaged block ends it: what lies behind is not looked at. */
+BLOCKS static void end_walk(struct verify_job *j, struct store_walk *w, const char *family)
+{
+    struct fault fault = {0};
+    result code = store_walk_result(w, &fault);
+    if (code != OK) find(j, "%s: %s", family, fault.detail);
+    store_walk_end(w);
+}
+
+BLOCKS static void check_body(struct verify_job *j, struct id journal, uint64_t sequence, uint32_t body_bytes)
+{
+    CLEANUP(buf_done) buf body = BUF_INIT;
+    struct fault fault = {0};
+    struct record_key key = record_key(journal, sequence);
+    char text[ID_TEXT_LEN + 1];
+    id_text(journal, text);
+    result code = store_get(&j->engine->store, FAMILY_BODIES, record_key_view(&key), 0, SIZE_MAX, false, &body, &fault);
+    if (code == NOT_FOUND) find(j, "journal %s: the body of record %" PRIu64 " is missing", text, sequence);
+    else if (code != OK) find(j, "journal %s: the body of record %" PRIu64 ": %s", text, sequence, fault.detail);
+    else if (body.len != body_bytes)
+        find(j, "journal %s: the body of record %" PRIu64 " has %zu bytes, not %u", text, sequence, body.len, body_bytes);
+}
+
+struct journal_walk { struct id journal; uint64_t folded; };
+
+BLOCKS static void check_record(struct verify_job *j, struct journal_walk *at, view key, view value)
+{
+    struct id journal;
+    uint64_t sequence;
+    struct head_row head = {0};
+    struct record_row row;
+    char text[ID_TEXT_LEN + 1];
+    if (!record_key_parse(key, &journal, &sequence)) {
+        find(j, "records: a key of %zu bytes", key.len);
+        return;
+    }
+    id_text(journal, text);
+    if (!id_equal(journal, at->journal)) *at = (struct journal_walk){journal, 0};
+    if (sequence == 0) {
+        if (head_row_parse(value, &head)) at->folded = head.folded;
+        else find(j, "journal %s: the head is malformed", text);
+    } else if (!record_row_parse(value, &row)) {
+        find(j, "journal %s: record %" PRIu64 " is malformed", text, sequence);
+    } else if (sequence > at->folded && row.body_bytes) {
+        check_body(j, journal, sequence, row.body_bytes);
+    }
+}
+
+BLOCKS static void check_records(struct verify_job *j)
+{
+    struct store_walk w;
+    struct journal_walk at = {0};
+    struct record_key first = {{0}};
+    store_walk_begin(&w, &j->engine->store, FAMILY_RECORDS, VIEW_EMPTY, true, false);
+    for (bool any = store_walk_seek(&w, record_key_view(&first)); any; any = store_walk_next(&w))
+        check_record(j, &at, store_walk_key(&w), store_walk_value(&w));
+    end_walk(j, &w, "records");
+}
+
+BLOCKS static void check_tables(struct verify_job *j)
+{
+    struct store_walk w;
+    size_t rows = 0;
+    store_walk_begin(&w, &j->engine->store, FAMILY_TABLES, VIEW_EMPTY, false, false);
+    for (bool any = store_walk_seek(&w, VIEW("a")); any; any = store_walk_next(&w)) {
+        view key = store_walk_key(&w);
+        size_t name_bytes = view_find(key, 0);
+        if (name_bytes == VIEW_NONE || name_bytes == 0 || key.len < name_bytes + 6) find(j, "tables: row %zu has a malformed key", rows);
+        rows++;
+    }
+    end_walk(j, &w, "tables");
+}
+
+static void run_verify(void *argument)
+{
+    colour_pretend_worker();
+    struct verify_job *j = argument;
+    check_records(j);
+    check_tables(j);
+    j->code = OK;
+}
+
+result local_verify(struct engine *base, void (*found)(void *argument, view what), void *argument, struct fault *fault)
+{
+    struct verify_job j = {.engine = local_of(base), .fault = fault};
+    result code = worker_run(WORKER_SLOW, run_verify, &j);
+    if (code == OK) code = j.code;
+    for (view rest = buf_view(&j.findings), one; view_cut(&rest, 0, &one);)
+        if (found) found(argument, one);
+    buf_done(&j.findings);
+    return code;
+}
