@@ -103,7 +103,7 @@ static enum fate draw_fate(const struct memory_engine *e, const struct change *c
 
 static void apply_and_tell(struct memory_engine *e, struct change *c)
 {
-    store_apply(e->store, c);
+    memory_store_apply(e->store, c);
     if ((c->operation == MEMORY_APPEND || c->operation == MEMORY_HEAD) && c->code == OK) tell(e, c->journal);
 }
 

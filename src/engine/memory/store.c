@@ -173,7 +173,7 @@ void change_free(struct change *c)
     free(c);
 }
 
-void store_apply(struct memory_store *s, struct change *c)
+void memory_store_apply(struct memory_store *s, struct change *c)
 {
     check(!c->is_applied);
     c->is_applied = true;
@@ -197,7 +197,7 @@ void store_catch_up(struct memory_store *s, bool all)
     list_each (node, &s->pending) {
         struct change *c = container_of(node, struct change, node);
         if (!all && millis_before(now, c->due)) continue;
-        if (!all || random_below(2)) store_apply(s, c);
+        if (!all || random_below(2)) memory_store_apply(s, c);
         change_free(c);
     }
 }

@@ -106,7 +106,7 @@ struct change {
 
 struct change *change_new(enum memory_operation operation);
 void change_free(struct change *c);
-void store_apply(struct memory_store *s, struct change *c);
+void memory_store_apply(struct memory_store *s, struct change *c);
 /* Applies what is due of the pending changes; with `all`, everything, or drops it. */
 void store_catch_up(struct memory_store *s, bool all);
 
