@@ -31,7 +31,7 @@ static void run_prepare(void *argument)
                                                   : fail(j->fault, INVALID, "the folder's name is too long");
     if (j->code == EXISTS) j->code = INVALID;
     if (j->code == OK) j->code = files_make_folder(files_path(path, j->folder, "objects"), j->fault);
-    if (j->code == OK) j->code = store_flush(&j->engine->store, j->fault);
+    if (j->code == OK) j->code = rocks_flush(&j->engine->rocks, j->fault);
     if (j->code == OK) object_files_keep_removed_in(j->engine->files, path);
 }
 
@@ -50,7 +50,7 @@ static void run_objects(void *argument)
     if (j->code == OK) j->code = files_write_small(files_path(to, j->folder, "backup"), view_of(backup_text), j->fault);
 }
 
-static result run_on_worker(void (*run)(void *argument), struct backup_job *j)
+MAY_YIELD static result run_on_worker(void (*run)(void *argument), struct backup_job *j)
 {
     result code = worker_run(WORKER_SLOW, run, j);
     return code == OK ? j->code : fail(j->fault, code, "too much other work waits");

@@ -107,7 +107,7 @@ BLOCKS static result go_to_next_segment(struct local *e, struct fault *fault)
 BLOCKS static result give_up_block(struct local *e, struct fault *fault)
 {
     EVENT_EMIT(STORE_WRITE_FAILED, EVENT_FAULT(fault));
-    result code = store_flush(&e->store, NULL);
+    result code = rocks_flush(&e->rocks, NULL);
     if (code == OK) commit_log_abandon(&e->log);
     else atomic_store(&e->is_broken, true);
     return UNKNOWN_OUTCOME;
@@ -126,7 +126,7 @@ BLOCKS static result write_and_apply(struct local *e, struct fault *fault)
     POINT("committer.after_write");
     int64_t written_us = clock_now_us();
     metric_observe_us(METRIC_STORE_WRITE, written_us - began_us);
-    code = store_apply(&e->store, log_block_payload(&e->block), fault);
+    code = rocks_apply(&e->rocks, log_block_payload(&e->block), fault);
     metric_observe_us(METRIC_STORE_APPLY, clock_now_us() - written_us);
     if (code == OK) return OK;
     /* Durable, but not to be seen until the tables take writes again. */
@@ -193,7 +193,7 @@ static void look_for_room(struct local *e)
 static result apply_again(void *context, view payload, struct fault *fault)
 {
     colour_pretend_worker();
-    return store_apply(context, payload, fault);
+    return rocks_apply(context, payload, fault);
 }
 
 /* Opens the tables anew and brings the log's content into them: the only cure of a background error of RocksDB. */
@@ -202,9 +202,9 @@ BLOCKS static void repair(struct local *e)
     struct fault fault = {0};
     int64_t now_ms = clock_now_us() / 1000;
     if (atomic_load(&e->is_full) || now_ms - e->repaired_ms < REPAIR_EVERY_MS) return;
-    result code = store_reopen(&e->store, &fault);
-    if (code == OK) code = commit_log_replay_again(&e->log, apply_again, &e->store, &fault);
-    if (code == OK) code = store_flush(&e->store, &fault);
+    result code = rocks_reopen(&e->rocks, &fault);
+    if (code == OK) code = commit_log_replay_again(&e->log, apply_again, &e->rocks, &fault);
+    if (code == OK) code = rocks_flush(&e->rocks, &fault);
     e->repaired_ms = clock_now_us() / 1000;
     if (code != OK) {
         EVENT_EMIT(STORE_FLUSH_FAILED, EVENT_FAULT(&fault));

@@ -81,7 +81,7 @@ static int write_and_sync(int fd, view text)
     return error ? error : fsync(fd) == 0 ? 0 : errno;
 }
 
-static result sync_folder_of(const char *path, struct fault *fault)
+BLOCKS static result sync_folder_of(const char *path, struct fault *fault)
 {
     char folder[PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", path);

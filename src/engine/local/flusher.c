@@ -1,13 +1,14 @@
 #include "engine/local/local_private.h"
 #include "runtime/event.h"
 #include "runtime/point.h"
+#include "runtime/background.h"
 
 /* What the log holds up to `generation` was applied before this was wanted. */
 BLOCKS static void flush_up_to(struct local *e, uint64_t generation)
 {
     struct fault fault = {0};
     result code = POINT_FAILS("flusher.flush");
-    if (code == OK) code = store_flush(&e->store, &fault);
+    if (code == OK) code = rocks_flush(&e->rocks, &fault);
     if (code == OK) {
         commit_log_release(&e->log, generation);
         return;
@@ -23,7 +24,7 @@ BLOCKS static void make_spare(struct local *e)
     if (commit_log_make_spare(&e->log, &fault) != OK) EVENT_EMIT(STORE_FLUSH_FAILED, EVENT_FAULT(&fault));
 }
 
-static void *run_flusher(void *argument)
+static void run_flusher(void *argument)
 {
     colour_pretend_worker();
     struct local *e = argument;
@@ -45,7 +46,6 @@ static void *run_flusher(void *argument)
         pthread_mutex_lock(&f->lock);
     }
     pthread_mutex_unlock(&f->lock);
-    return NULL;
 }
 
 void flusher_start(struct local *e)
@@ -54,23 +54,19 @@ void flusher_start(struct local *e)
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->wake, NULL);
     f->wants_spare = true;
-    check(pthread_create(&f->thread, NULL, run_flusher, e) == 0);
-    pthread_setname_np(f->thread, "flusher");
-    f->is_started = true;
+    f->thread = background_start("flusher", run_flusher, e);
 }
 
 void flusher_stop(struct local *e)
 {
     struct flusher *f = &e->flusher;
-    if (!f->is_started) return;
     pthread_mutex_lock(&f->lock);
     f->must_stop = true;
     pthread_cond_signal(&f->wake);
     pthread_mutex_unlock(&f->lock);
-    pthread_join(f->thread, NULL);
+    background_join(f->thread);
     pthread_cond_destroy(&f->wake);
     pthread_mutex_destroy(&f->lock);
-    f->is_started = false;
 }
 
 void flusher_want(struct local *e, uint64_t generation)

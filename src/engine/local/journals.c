@@ -59,53 +59,53 @@ static result malformed(struct id journal, uint64_t sequence, struct fault *faul
 }
 
 /* Moves to the first row; reads it if it is the head. `any`: there is a row. */
-static result look_at_head(struct store_walk *w, struct id journal, bool *ret_any, struct head_row *ret_head, struct fault *fault)
+static result look_at_head(struct rocks_walk *w, struct id journal, bool *ret_any, struct head_row *ret_head, struct fault *fault)
 {
     struct record_key first = record_key(journal, 0);
     struct id same;
     uint64_t sequence;
     *ret_head = (struct head_row){0};
-    *ret_any = store_walk_seek(w, record_key_view(&first));
-    if (!*ret_any) return store_walk_result(w, fault);
-    if (!record_key_parse(store_walk_key(w), &same, &sequence)) return malformed(journal, 0, fault);
-    if (sequence == 0 && !head_row_parse(store_walk_value(w), ret_head)) return malformed(journal, 0, fault);
+    *ret_any = rocks_walk_seek(w, record_key_view(&first));
+    if (!*ret_any) return rocks_walk_result(w, fault);
+    if (!record_key_parse(rocks_walk_key(w), &same, &sequence)) return malformed(journal, 0, fault);
+    if (sequence == 0 && !head_row_parse(rocks_walk_value(w), ret_head)) return malformed(journal, 0, fault);
     return OK;
 }
 
-result journal_look(struct store *s, struct id journal, struct journal_end *ret_end, struct fault *fault)
+result journal_look(struct rocks *s, struct id journal, struct journal_end *ret_end, struct fault *fault)
 {
-    struct store_walk w;
+    struct rocks_walk w;
     struct head_row head;
     struct record_key last_key = record_key(journal, UINT64_MAX);
     struct id found;
     uint64_t last = 0;
     bool any;
-    store_walk_begin(&w, s, FAMILY_RECORDS, id_view(&journal), true, false);
+    rocks_walk_begin(&w, s, FAMILY_RECORDS, id_view(&journal), true, false);
     result code = look_at_head(&w, journal, &any, &head, fault);
     if (code == OK && any) {
-        bool is_one = store_walk_seek_last(&w, record_key_view(&last_key)) && record_key_parse(store_walk_key(&w), &found, &last);
-        code = store_walk_result(&w, fault);
+        bool is_one = rocks_walk_seek_last(&w, record_key_view(&last_key)) && record_key_parse(rocks_walk_key(&w), &found, &last);
+        code = rocks_walk_result(&w, fault);
         if (!is_one || !id_equal(found, journal) || last < head.folded) last = head.folded;
     }
-    store_walk_end(&w);
+    rocks_walk_end(&w);
     if (code == OK) *ret_end = (struct journal_end){any, head.epoch, head.folded, last};
     return code;
 }
 
-result journal_measure(struct store *s, struct id journal, struct journal_position from, uint64_t *ret_offset, struct fault *fault)
+result journal_measure(struct rocks *s, struct id journal, struct journal_position from, uint64_t *ret_offset, struct fault *fault)
 {
-    struct store_walk w;
+    struct rocks_walk w;
     struct record_row row;
     struct record_key start = record_key(journal, from.tail + 1);
     uint64_t offset = from.offset;
-    store_walk_begin(&w, s, FAMILY_RECORDS, id_view(&journal), true, false);
+    rocks_walk_begin(&w, s, FAMILY_RECORDS, id_view(&journal), true, false);
     bool is_good = true;
-    for (bool any = store_walk_seek(&w, record_key_view(&start)); any && is_good; any = store_walk_next(&w)) {
-        is_good = record_row_parse(store_walk_value(&w), &row);
+    for (bool any = rocks_walk_seek(&w, record_key_view(&start)); any && is_good; any = rocks_walk_next(&w)) {
+        is_good = record_row_parse(rocks_walk_value(&w), &row);
         if (is_good) offset = offset_add(offset, row.meta.len + row.body_bytes);
     }
-    result code = is_good ? store_walk_result(&w, fault) : malformed(journal, from.tail, fault);
-    store_walk_end(&w);
+    result code = is_good ? rocks_walk_result(&w, fault) : malformed(journal, from.tail, fault);
+    rocks_walk_end(&w);
     if (code == OK) *ret_offset = offset;
     return code;
 }
@@ -145,12 +145,12 @@ static void begin_page(struct page_read *p, const struct head_row *head)
     if (p->has_head) buf_append(&p->bytes, head->head);
 }
 
-static result gather_row(struct page_read *p, struct store_walk *w, struct fault *fault)
+static result gather_row(struct page_read *p, struct rocks_walk *w, struct fault *fault)
 {
     struct id journal;
     uint64_t sequence = 0;
     struct record_row row;
-    if (!record_key_parse(store_walk_key(w), &journal, &sequence) || !record_row_parse(store_walk_value(w), &row))
+    if (!record_key_parse(rocks_walk_key(w), &journal, &sequence) || !record_row_parse(rocks_walk_value(w), &row))
         return malformed(p->journal, sequence, fault);
     p->end.offset = offset_add(p->end.offset, row.meta.len + row.body_bytes);
     p->end.tail = sequence;
@@ -162,12 +162,12 @@ static result gather_row(struct page_read *p, struct store_walk *w, struct fault
     return OK;
 }
 
-static bool is_full_page(const struct page_read *p, const struct store_walk *w)
+static bool is_full_page(const struct page_read *p, const struct rocks_walk *w)
 {
-    return p->count == ENGINE_PAGE_RECORDS || (p->count && p->bytes.len - p->head_bytes + store_walk_value(w).len > ENGINE_PAGE_BYTES);
+    return p->count == ENGINE_PAGE_RECORDS || (p->count && p->bytes.len - p->head_bytes + rocks_walk_value(w).len > ENGINE_PAGE_BYTES);
 }
 
-static result gather_page(struct page_read *p, struct store_walk *w)
+static result gather_page(struct page_read *p, struct rocks_walk *w)
 {
     struct head_row head;
     bool any;
@@ -176,20 +176,20 @@ static result gather_page(struct page_read *p, struct store_walk *w)
     if (!any) return fail(p->read.fault, NOT_FOUND, "no such journal");
     begin_page(p, &head);
     struct record_key start = record_key(p->journal, p->end.tail + 1);
-    any = store_walk_seek(w, record_key_view(&start));
-    for (; any && !is_full_page(p, w); any = store_walk_next(w))
+    any = rocks_walk_seek(w, record_key_view(&start));
+    for (; any && !is_full_page(p, w); any = rocks_walk_next(w))
         if ((code = gather_row(p, w, p->read.fault)) != OK) return code;
     p->more = any;
-    return store_walk_result(w, p->read.fault);
+    return rocks_walk_result(w, p->read.fault);
 }
 
 static void run_page(struct local_read *r)
 {
     struct page_read *p = container_of(r, struct page_read, read);
-    struct store_walk w;
-    store_walk_begin(&w, &r->engine->store, FAMILY_RECORDS, id_view(&p->journal), true, r->only_cached);
+    struct rocks_walk w;
+    rocks_walk_begin(&w, &r->engine->rocks, FAMILY_RECORDS, id_view(&p->journal), true, r->only_cached);
     r->code = gather_page(p, &w);
-    store_walk_end(&w);
+    rocks_walk_end(&w);
 }
 
 static result keep_page(const struct page_read *p, struct arena *arena, struct journal_page *ret_page, struct fault *fault)
@@ -236,7 +236,7 @@ static result read_folded(struct local *e, struct id journal, bool only_cached, 
     CLEANUP(buf_done) buf value = BUF_INIT;
     struct record_key key = record_key(journal, 0);
     struct head_row head = {0};
-    result code = store_get(&e->store, FAMILY_RECORDS, record_key_view(&key), 0, HEAD_VALUE_BYTES, only_cached, &value, fault);
+    result code = rocks_get(&e->rocks, FAMILY_RECORDS, record_key_view(&key), 0, HEAD_VALUE_BYTES, only_cached, &value, fault);
     if (code == OK && !head_row_parse(buf_view(&value), &head)) code = malformed(journal, 0, fault);
     if (code == OK || code == NOT_FOUND) *ret_folded = head.folded;
     return code == NOT_FOUND ? OK : code;
@@ -249,7 +249,7 @@ static result read_one(struct body_read *b, struct journal_body_wanted *w, uint6
     size_t before = w->into->len, offset = b->len ? b->offset : 0, len = b->len ? b->len : w->record.body_bytes;
     if (len == 0) return OK;
     if (w->record.body_offset <= folded) return fail(r->fault, NOT_FOUND, "the record was folded into the head");
-    result code = store_get(&r->engine->store, FAMILY_BODIES, record_key_view(&key), offset, len, r->only_cached, w->into, r->fault);
+    result code = rocks_get(&r->engine->rocks, FAMILY_BODIES, record_key_view(&key), offset, len, r->only_cached, w->into, r->fault);
     if (code == NOT_FOUND) return fail(r->fault, NOT_FOUND, "no such body");
     if (code == OK && w->into->len - before != len) code = malformed(b->journal, w->record.body_offset, r->fault);
     if (code != OK) w->into->len = before;
@@ -318,17 +318,17 @@ struct list_read {
 static void run_list(struct local_read *r)
 {
     struct list_read *l = container_of(r, struct list_read, read);
-    struct store_walk w;
+    struct rocks_walk w;
     struct record_key start = {{0}};
     uint64_t sequence;
     l->count = 0;
     if (l->after) start = record_key(*l->after, UINT64_MAX);
-    store_walk_begin(&w, &r->engine->store, FAMILY_RECORDS, VIEW_EMPTY, true, r->only_cached);
-    while (l->count < l->max && store_walk_seek(&w, record_key_view(&start)) &&
-           record_key_parse(store_walk_key(&w), &l->journals[l->count], &sequence))
+    rocks_walk_begin(&w, &r->engine->rocks, FAMILY_RECORDS, VIEW_EMPTY, true, r->only_cached);
+    while (l->count < l->max && rocks_walk_seek(&w, record_key_view(&start)) &&
+           record_key_parse(rocks_walk_key(&w), &l->journals[l->count], &sequence))
         start = record_key(l->journals[l->count++], UINT64_MAX);
-    r->code = store_walk_result(&w, r->fault);
-    store_walk_end(&w);
+    r->code = rocks_walk_result(&w, r->fault);
+    rocks_walk_end(&w);
 }
 
 result local_list_journals(struct engine *base, const struct id *after, size_t max, millis deadline, struct id *journals, size_t *ret_count,

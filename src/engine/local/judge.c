@@ -48,11 +48,11 @@ BLOCKS static result learn(struct local *e, struct id journal, struct journal_po
 {
     struct journal_end end;
     struct tail *pending = map_get(&e->touched, id_view(&journal));
-    result code = journal_look(&e->store, journal, &end, fault);
+    result code = journal_look(&e->rocks, journal, &end, fault);
     if (code != OK) return code;
     if (end.epoch != known.epoch || known.tail < end.folded || known.tail > end.last) return CONFLICT;
     struct tail t = {.journal = journal, .epoch = end.epoch, .folded = end.folded, .last = end.last, .offset = known.offset};
-    if (end.last > known.tail) code = journal_measure(&e->store, journal, known, &t.offset, fault);
+    if (end.last > known.tail) code = journal_measure(&e->rocks, journal, known, &t.offset, fault);
     if (code != OK) return code;
     if (pending) {
         t.last = pending->last;
@@ -147,19 +147,19 @@ BLOCKS static void judge_remove_journal(struct change *c)
 {
     struct local *e = c->engine;
     struct record_key last = record_key(c->journal, UINT64_MAX);
-    struct store_walk walk;
+    struct rocks_walk walk;
     c->code = committer_commit(e);
     if (c->code != OK) return;
     tails_forget(&e->tails, c->journal);
-    store_walk_begin(&walk, &e->store, FAMILY_RECORDS, id_view(&c->journal), true, false);
-    bool any = store_walk_seek_last(&walk, record_key_view(&last));
-    for (; any && view_starts(store_walk_key(&walk), id_view(&c->journal)); any = store_walk_previous(&walk)) {
+    rocks_walk_begin(&walk, &e->rocks, FAMILY_RECORDS, id_view(&c->journal), true, false);
+    bool any = rocks_walk_seek_last(&walk, record_key_view(&last));
+    for (; any && view_starts(rocks_walk_key(&walk), id_view(&c->journal)); any = rocks_walk_previous(&walk)) {
         check(committer_make_room(e, 2, 2 * RECORD_KEY_BYTES));
-        log_block_remove(&e->block, FAMILY_RECORDS, store_walk_key(&walk));
-        log_block_remove(&e->block, FAMILY_BODIES, store_walk_key(&walk));
+        log_block_remove(&e->block, FAMILY_RECORDS, rocks_walk_key(&walk));
+        log_block_remove(&e->block, FAMILY_BODIES, rocks_walk_key(&walk));
     }
-    c->code = store_walk_result(&walk, c->fault);
-    store_walk_end(&walk);
+    c->code = rocks_walk_result(&walk, c->fault);
+    rocks_walk_end(&walk);
     if (c->code == OK) join(c);
 }
 
@@ -186,7 +186,7 @@ BLOCKS static result look_up(struct local *e, view key, struct pending_row *ret_
         return OK;
     }
     buf_clear(value);
-    result code = store_get(&e->store, FAMILY_TABLES, key, 0, SIZE_MAX, false, value, fault);
+    result code = rocks_get(&e->rocks, FAMILY_TABLES, key, 0, SIZE_MAX, false, value, fault);
     if (code != OK && code != NOT_FOUND) return code;
     *ret_row = (struct pending_row){.is_present = code == OK, .value = buf_view(value)};
     return OK;
@@ -283,7 +283,7 @@ BLOCKS static void judge_checkpoint(struct change *c)
     if (c->code != OK) return;
     put_be64((unsigned char *)log_block_put(&e->block, FAMILY_STATE, STATE_SEQUENCE_KEY, 8), e->next_sequence);
     c->code = committer_commit(e);
-    if (c->code == OK) c->code = store_checkpoint(&e->store, c->copy_folder, c->fault);
+    if (c->code == OK) c->code = rocks_checkpoint(&e->rocks, c->copy_folder, c->fault);
 }
 
 void judge(struct change *c)

@@ -72,7 +72,7 @@ BLOCKS static result make_folders(struct local *e, struct fault *fault)
 static result apply(void *context, view payload, struct fault *fault)
 {
     colour_pretend_worker();
-    return store_apply(context, payload, fault);
+    return rocks_apply(context, payload, fault);
 }
 
 static void tell_damage(struct local *e, const struct log_damage *d)
@@ -87,7 +87,7 @@ static void tell_damage(struct local *e, const struct log_damage *d)
 BLOCKS static result read_sequence(struct local *e, struct fault *fault)
 {
     CLEANUP(buf_done) buf value = BUF_INIT;
-    result code = store_get(&e->store, FAMILY_STATE, STATE_SEQUENCE_KEY, 0, 8, false, &value, fault);
+    result code = rocks_get(&e->rocks, FAMILY_STATE, STATE_SEQUENCE_KEY, 0, 8, false, &value, fault);
     if (code != OK && code != NOT_FOUND) return code;
     uint64_t kept = value.len == 8 ? get_be64(value.at) : 1;
     e->next_sequence = kept > e->log.next_sequence ? kept : e->log.next_sequence;
@@ -98,9 +98,9 @@ BLOCKS static result read_sequence(struct local *e, struct fault *fault)
 BLOCKS static result catch_up(struct local *e, struct fault *fault)
 {
     struct log_damage damage = {0};
-    result code = commit_log_replay(&e->log, apply, &e->store, &damage, fault);
+    result code = commit_log_replay(&e->log, apply, &e->rocks, &damage, fault);
     if (code == OK) tell_damage(e, &damage);
-    if (code == OK) code = store_flush(&e->store, fault);
+    if (code == OK) code = rocks_flush(&e->rocks, fault);
     if (code == OK) code = commit_log_settle(&e->log, fault);
     if (code == OK) code = read_sequence(e, fault);
     return code;
@@ -122,8 +122,8 @@ BLOCKS static result open_parts(struct opening *o)
     if (code != OK) return code;
     code = object_files_open(e->folder, &e->files, o->fault);
     if (code != OK) return code;
-    struct store_options store_options = {files_path(path, e->folder, "tables"), options->cache_bytes, options->write_buffer_bytes};
-    code = store_open(&e->store, &store_options, o->fault);
+    struct rocks_options rocks_options = {files_path(path, e->folder, "tables"), options->cache_bytes, options->write_buffer_bytes};
+    code = rocks_open(&e->rocks, &rocks_options, o->fault);
     o->has_store = code == OK;
     if (code != OK) return code;
     code = commit_log_open(&e->log, files_path(path, e->folder, "log"), options->write_buffer_bytes, options->never_sync, o->fault);
@@ -137,7 +137,7 @@ static void close_parts(struct opening *o)
     struct local *e = o->engine;
     colour_pretend_worker();
     if (o->has_log) commit_log_close(&e->log);
-    if (o->has_store) store_close(&e->store);
+    if (o->has_store) rocks_close(&e->rocks);
     if (e->files) object_files_close(e->files);
     if (e->lock_fd >= 0) close(e->lock_fd);
 }
@@ -203,7 +203,7 @@ static void run_close(void *argument)
     struct opening *o = argument;
     struct local *e = o->engine;
     flusher_stop(e);
-    if (!atomic_load(&e->is_broken) && store_flush(&e->store, NULL) == OK) {
+    if (!atomic_load(&e->is_broken) && rocks_flush(&e->rocks, NULL) == OK) {
         commit_log_release(&e->log, e->log.generation);
         result code = commit_log_settle(&e->log, NULL);
         (void)code;
@@ -211,7 +211,7 @@ static void run_close(void *argument)
     close_parts(o);
 }
 
-static void local_close(struct engine *base)
+MAY_YIELD static void local_close(struct engine *base)
 {
     struct local *e = local_of(base);
     struct opening o = {.engine = e, .has_store = true, .has_log = true};

@@ -12,7 +12,7 @@
 #include "engine/local.h"
 #include "engine/local/commit_log.h"
 #include "engine/local/files.h"
-#include "engine/local/store.h"
+#include "engine/local/rocks.h"
 #include "engine/local/tails.h"
 #include "engine/private.h"
 #include "runtime/coroutine.h"
@@ -32,12 +32,11 @@ struct leases;
 
 /* Brings the tables into files when the commit log goes over to its next segment. */
 struct flusher {
-    pthread_t thread;
-    bool is_started;
+    struct background *thread;
     pthread_mutex_t lock;
-    pthread_cond_t wake, idle;
+    pthread_cond_t wake;
     uint64_t wanted;                      /* generation */
-    bool must_stop, is_busy, wants_spare;
+    bool must_stop, wants_spare;
 };
 
 struct local {
@@ -45,7 +44,7 @@ struct local {
     char folder[LOCAL_FOLDER_MAX_BYTES];
     struct engine_local_options options;
     int lock_fd;
-    struct store store;
+    struct rocks rocks;
     struct commit_log log;
     struct flusher flusher;
     struct batcher *batcher;
@@ -116,51 +115,51 @@ void flusher_want_spare(struct local *e);
 
 /* How a journal stands in the tables. For threads that may block. */
 struct journal_end { bool exists; uint64_t epoch, folded, last; };
-NODISCARD result journal_look(struct store *s, struct id journal, struct journal_end *ret_end, struct fault *fault);
+NODISCARD result journal_look(struct rocks *s, struct id journal, struct journal_end *ret_end, struct fault *fault);
 /* Offset of the journal's end, when a position in it is known. */
-NODISCARD result journal_measure(struct store *s, struct id journal, struct journal_position from, uint64_t *ret_offset, struct fault *fault);
+NODISCARD result journal_measure(struct rocks *s, struct id journal, struct journal_position from, uint64_t *ret_offset, struct fault *fault);
 
-result local_read(struct engine *base, struct id journal, const struct journal_position *from, millis deadline, struct arena *arena,
+MAY_YIELD result local_read(struct engine *base, struct id journal, const struct journal_position *from, millis deadline, struct arena *arena,
                   struct journal_page *ret_page, struct fault *fault);
-result local_read_body(struct engine *base, struct id journal, const struct journal_record *record, uint32_t offset, uint32_t len,
+MAY_YIELD result local_read_body(struct engine *base, struct id journal, const struct journal_record *record, uint32_t offset, uint32_t len,
                        millis deadline, buf *into, struct fault *fault);
-result local_read_bodies(struct engine *base, struct id journal, struct journal_body_wanted *wanted, size_t count, millis deadline,
+MAY_YIELD result local_read_bodies(struct engine *base, struct id journal, struct journal_body_wanted *wanted, size_t count, millis deadline,
                          struct fault *fault);
-result local_replace_head(struct engine *base, struct id journal, uint64_t epoch, const struct journal_position *folded, view head,
+MAY_YIELD result local_replace_head(struct engine *base, struct id journal, uint64_t epoch, const struct journal_position *folded, view head,
                           millis deadline, struct journal_position *ret_head_at, struct fault *fault);
-result local_remove_journal(struct engine *base, struct id journal, millis deadline, struct fault *fault);
-result local_list_journals(struct engine *base, const struct id *after, size_t max, millis deadline, struct id *journals, size_t *ret_count,
+MAY_YIELD result local_remove_journal(struct engine *base, struct id journal, millis deadline, struct fault *fault);
+MAY_YIELD result local_list_journals(struct engine *base, const struct id *after, size_t max, millis deadline, struct id *journals, size_t *ret_count,
                            struct fault *fault);
 
 uint32_t local_table_shards(const struct engine *base, view table);
-result local_table_get(struct engine *base, view table, uint32_t shard, view key, millis deadline, struct arena *arena, view *ret_value,
+MAY_YIELD result local_table_get(struct engine *base, view table, uint32_t shard, view key, millis deadline, struct arena *arena, view *ret_value,
                        struct fault *fault);
-result local_table_scan(struct engine *base, view table, uint32_t shard, view prefix, view after, size_t max, millis deadline,
+MAY_YIELD result local_table_scan(struct engine *base, view table, uint32_t shard, view prefix, view after, size_t max, millis deadline,
                         struct arena *arena, struct table_row **ret_rows, size_t *ret_count, struct fault *fault);
-result local_table_batch(struct engine *base, view table, uint32_t shard, const struct table_change *changes, size_t count, millis deadline,
+MAY_YIELD result local_table_batch(struct engine *base, view table, uint32_t shard, const struct table_change *changes, size_t count, millis deadline,
                          size_t *ret_failed, struct fault *fault);
 
-result local_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault);
-result local_object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault);
-result local_object_commit(struct object_writer *w, millis deadline, struct fault *fault);
-void local_object_abort(struct object_writer *w);
-result local_object_put(struct engine *base, view name, view bytes, millis deadline, struct fault *fault);
-result local_object_copy(struct engine *base, view from, view to, millis deadline, struct fault *fault);
-result local_object_read(struct engine *base, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault);
-result local_object_size(struct engine *base, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault);
-result local_object_remove(struct engine *base, view name, millis deadline, struct fault *fault);
-result local_object_list(struct engine *base, view prefix, view after, size_t max, millis deadline, struct arena *arena, view **ret_names,
+MAY_YIELD result local_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault);
+MAY_YIELD result local_object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault);
+MAY_YIELD result local_object_commit(struct object_writer *w, millis deadline, struct fault *fault);
+MAY_YIELD void local_object_abort(struct object_writer *w);
+MAY_YIELD result local_object_put(struct engine *base, view name, view bytes, millis deadline, struct fault *fault);
+MAY_YIELD result local_object_copy(struct engine *base, view from, view to, millis deadline, struct fault *fault);
+MAY_YIELD result local_object_read(struct engine *base, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault);
+MAY_YIELD result local_object_size(struct engine *base, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault);
+MAY_YIELD result local_object_remove(struct engine *base, view name, millis deadline, struct fault *fault);
+MAY_YIELD result local_object_list(struct engine *base, view prefix, view after, size_t max, millis deadline, struct arena *arena, view **ret_names,
                          size_t *ret_count, struct fault *fault);
 
-result local_lease_acquire(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
-result local_lease_renew(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
-result local_lease_release(struct engine *base, view name, view owner, millis deadline, struct fault *fault);
+MAY_YIELD result local_lease_acquire(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
+MAY_YIELD result local_lease_renew(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault);
+MAY_YIELD result local_lease_release(struct engine *base, view name, view owner, millis deadline, struct fault *fault);
 struct leases *leases_new(void);
 void leases_free(struct leases *l);
 
-result local_backup(struct engine *base, const char *folder, void (*progress)(void *argument, uint64_t done_bytes, uint64_t all_bytes),
+MAY_YIELD result local_backup(struct engine *base, const char *folder, void (*progress)(void *argument, uint64_t done_bytes, uint64_t all_bytes),
                     void *argument, struct fault *fault);
-result local_verify(struct engine *base, void (*found)(void *argument, view what), void *argument, struct fault *fault);
+MAY_YIELD result local_verify(struct engine *base, void (*found)(void *argument, view what), void *argument, struct fault *fault);
 
 /* ---- running a read where it may block -------------------------------------------------------------------- */
 

@@ -42,7 +42,7 @@ const char *object_path(view name, char path[static OBJECT_PATH_BYTES])
 
 /* ---- opening ---------------------------------------------------------------------------------------------- */
 
-static result open_folder(const char *folder, const char *name, int *ret_fd, struct fault *fault)
+BLOCKS static result open_folder(const char *folder, const char *name, int *ret_fd, struct fault *fault)
 {
     char path[PATH_BYTES];
     result code = files_make_folder(files_path(path, folder, name), fault);
@@ -209,7 +209,7 @@ void object_files_keep_removed_in(struct object_files *f, const char *folder)
     pthread_mutex_unlock(&f->lock);
 }
 
-static int copy_to(int from_root, int root, const char *path)
+BLOCKS static int copy_to(int from_root, int root, const char *path)
 {
     char from[PATH_BYTES], to[PATH_BYTES], text[32];
     snprintf(text, sizeof text, "/proc/self/fd/%d", from_root);
@@ -230,7 +230,7 @@ int object_files_keep(struct object_files *f, int root, const char *path)
 }
 
 /* Removals wait for one another while a backup runs: the file must be in it before it goes. */
-static int keep_and_unlink(struct object_files *f, const char *path)
+BLOCKS static int keep_and_unlink(struct object_files *f, const char *path)
 {
     struct stat s;
     pthread_mutex_lock(&f->lock);

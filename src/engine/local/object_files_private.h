@@ -19,4 +19,4 @@ struct object_files {
 };
 
 /* Links or copies the object at `path` into the folder `root`. OK if it is there. 0 or errno. */
-int object_files_keep(struct object_files *f, int root, const char *path);
+BLOCKS int object_files_keep(struct object_files *f, int root, const char *path);

@@ -91,7 +91,7 @@ static void run_write(void *argument)
     drop_file(j->writer);
 }
 
-static result run_job(struct write_job *j)
+MAY_YIELD static result run_job(struct write_job *j)
 {
     result code = busy(worker_run(WORKER_WRITE, run_write, j), j->fault);
     return code == OK ? j->code : code;
@@ -139,7 +139,7 @@ static void run_drop(void *argument)
     drop_file(argument);
 }
 
-static void free_writer(struct writer *w)
+MAY_YIELD static void free_writer(struct writer *w)
 {
     /* Left to the next start, which empties the folder, if there is no worker. */
     if (w->fd >= 0 && worker_run(WORKER_WRITE, run_drop, w) != OK) close(w->fd);
@@ -179,7 +179,7 @@ struct name_job {
     buf names;
 };
 
-static result run_name_job(enum worker_class class, void (*run)(void *argument), struct name_job *j)
+MAY_YIELD static result run_name_job(enum worker_class class, void (*run)(void *argument), struct name_job *j)
 {
     result code = busy(worker_run(class, run, j), j->fault);
     return code == OK ? j->code : code;

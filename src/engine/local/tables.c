@@ -18,7 +18,7 @@ struct row_read {
 static void run_get(struct local_read *r)
 {
     struct row_read *row = container_of(r, struct row_read, read);
-    r->code = store_get(&r->engine->store, FAMILY_TABLES, table_key_view(&row->key), 0, SIZE_MAX, r->only_cached, &row->value, r->fault);
+    r->code = rocks_get(&r->engine->rocks, FAMILY_TABLES, table_key_view(&row->key), 0, SIZE_MAX, r->only_cached, &row->value, r->fault);
 }
 
 result local_table_get(struct engine *base, view table, uint32_t shard, view key, millis deadline, struct arena *arena, view *ret_value,
@@ -59,18 +59,18 @@ static void gather(struct scan_read *s, view key, view value)
 static void run_scan(struct local_read *r)
 {
     struct scan_read *s = container_of(r, struct scan_read, read);
-    struct store_walk w;
+    struct rocks_walk w;
     view prefix = table_key_view(&s->prefix), after = table_key_view(&s->after);
     buf_clear(&s->bytes);
     buf_clear(&s->lengths);
     s->count = 0;
-    store_walk_begin(&w, &r->engine->store, FAMILY_TABLES, prefix, false, r->only_cached);
+    rocks_walk_begin(&w, &r->engine->rocks, FAMILY_TABLES, prefix, false, r->only_cached);
     bool is_further = s->has_after && view_compare(after, prefix) > 0;
-    bool any = store_walk_seek(&w, is_further ? after : prefix);
-    if (any && s->has_after && view_equal(store_walk_key(&w), after)) any = store_walk_next(&w);
-    for (; any && s->count < s->max; any = store_walk_next(&w)) gather(s, view_from(store_walk_key(&w), s->key_start), store_walk_value(&w));
-    r->code = store_walk_result(&w, r->fault);
-    store_walk_end(&w);
+    bool any = rocks_walk_seek(&w, is_further ? after : prefix);
+    if (any && s->has_after && view_equal(rocks_walk_key(&w), after)) any = rocks_walk_next(&w);
+    for (; any && s->count < s->max; any = rocks_walk_next(&w)) gather(s, view_from(rocks_walk_key(&w), s->key_start), rocks_walk_value(&w));
+    r->code = rocks_walk_result(&w, r->fault);
+    rocks_walk_end(&w);
 }
 
 static result keep_rows(const struct scan_read *s, struct arena *arena, struct table_row **ret_rows, struct fault *fault)

@@ -29,12 +29,12 @@ __attribute__((format(printf, 2, 3))) static void find(struct verify_job *j, con
 }
 
 /* How the walk over a family ended, if not at its end. A damaged block ends it: what lies behind is not looked at. */
-BLOCKS static void end_walk(struct verify_job *j, struct store_walk *w, const char *family)
+BLOCKS static void end_walk(struct verify_job *j, struct rocks_walk *w, const char *family)
 {
     struct fault fault = {0};
-    result code = store_walk_result(w, &fault);
+    result code = rocks_walk_result(w, &fault);
     if (code != OK) find(j, "%s: %s", family, fault.detail);
-    store_walk_end(w);
+    rocks_walk_end(w);
 }
 
 BLOCKS static void check_body(struct verify_job *j, struct id journal, uint64_t sequence, uint32_t body_bytes)
@@ -44,7 +44,7 @@ BLOCKS static void check_body(struct verify_job *j, struct id journal, uint64_t 
     struct record_key key = record_key(journal, sequence);
     char text[ID_TEXT_LEN + 1];
     id_text(journal, text);
-    result code = store_get(&j->engine->store, FAMILY_BODIES, record_key_view(&key), 0, SIZE_MAX, false, &body, &fault);
+    result code = rocks_get(&j->engine->rocks, FAMILY_BODIES, record_key_view(&key), 0, SIZE_MAX, false, &body, &fault);
     if (code == NOT_FOUND) find(j, "journal %s: the body of record %" PRIu64 " is missing", text, sequence);
     else if (code != OK) find(j, "journal %s: the body of record %" PRIu64 ": %s", text, sequence, fault.detail);
     else if (body.len != body_bytes)
@@ -78,22 +78,22 @@ BLOCKS static void check_record(struct verify_job *j, struct journal_walk *at, v
 
 BLOCKS static void check_records(struct verify_job *j)
 {
-    struct store_walk w;
+    struct rocks_walk w;
     struct journal_walk at = {0};
     struct record_key first = {{0}};
-    store_walk_begin(&w, &j->engine->store, FAMILY_RECORDS, VIEW_EMPTY, true, false);
-    for (bool any = store_walk_seek(&w, record_key_view(&first)); any; any = store_walk_next(&w))
-        check_record(j, &at, store_walk_key(&w), store_walk_value(&w));
+    rocks_walk_begin(&w, &j->engine->rocks, FAMILY_RECORDS, VIEW_EMPTY, true, false);
+    for (bool any = rocks_walk_seek(&w, record_key_view(&first)); any; any = rocks_walk_next(&w))
+        check_record(j, &at, rocks_walk_key(&w), rocks_walk_value(&w));
     end_walk(j, &w, "records");
 }
 
 BLOCKS static void check_tables(struct verify_job *j)
 {
-    struct store_walk w;
+    struct rocks_walk w;
     size_t rows = 0;
-    store_walk_begin(&w, &j->engine->store, FAMILY_TABLES, VIEW_EMPTY, false, false);
-    for (bool any = store_walk_seek(&w, VIEW("a")); any; any = store_walk_next(&w)) {
-        view key = store_walk_key(&w);
+    rocks_walk_begin(&w, &j->engine->rocks, FAMILY_TABLES, VIEW_EMPTY, false, false);
+    for (bool any = rocks_walk_seek(&w, VIEW("a")); any; any = rocks_walk_next(&w)) {
+        view key = rocks_walk_key(&w);
         size_t name_bytes = view_find(key, 0);
         if (name_bytes == VIEW_NONE || name_bytes == 0 || key.len < name_bytes + 6) find(j, "tables: row %zu has a malformed key", rows);
         rows++;

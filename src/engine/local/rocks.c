@@ -1,4 +1,4 @@
-#include "engine/local/store.h"
+#include "engine/local/rocks.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@ enum { CACHED_TIER = 1 };         /* ReadTier::kBlockCacheTier, which the C inte
 
 static const char *const family_names[FAMILY_COUNT] = {"default", "records", "bodies", "tables"};
 
-result store_fail(char *error, const char *doing, struct fault *fault)
+result rocks_fail(char *error, const char *doing, struct fault *fault)
 {
     static const struct { const char *start; result code; } kinds[] = {
         {"Corruption", CORRUPT}, {"Result incomplete", BUSY}, {"IO error: No space left", UNAVAILABLE}, {"IO error: Disk quota", UNAVAILABLE},
@@ -23,7 +23,7 @@ result store_fail(char *error, const char *doing, struct fault *fault)
 
 /* ---- options ---------------------------------------------------------------------------------------------- */
 
-static rocksdb_options_t *make_database_options(const struct store_options *options)
+static rocksdb_options_t *make_database_options(const struct rocks_options *options)
 {
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_create_if_missing(o, 1);
@@ -58,8 +58,8 @@ static void set_table_format(rocksdb_options_t *o, rocksdb_cache_t *cache)
     rocksdb_block_based_options_destroy(t);
 }
 
-/* Flushes come from store_flush() alone, whenever the commit log has gone over to its next file: so no limit of RocksDB's own comes first. */
-static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_cache_t *cache, int family, const struct store_options *options)
+/* Flushes come from rocks_flush() alone, whenever the commit log has gone over to its next file: so no limit of RocksDB's own comes first. */
+static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_cache_t *cache, int family, const struct rocks_options *options)
 {
     int compression[] = {rocksdb_no_compression, rocksdb_no_compression, rocksdb_lz4_compression, rocksdb_lz4_compression,
                          rocksdb_lz4_compression, rocksdb_lz4_compression, rocksdb_lz4_compression};
@@ -86,15 +86,15 @@ static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_c
 
 /* ---- opening and closing ---------------------------------------------------------------------------------- */
 
-static result open_handle(struct store *s, struct fault *fault)
+static result open_handle(struct rocks *s, struct fault *fault)
 {
     char *error = NULL;
     s->db = rocksdb_open_column_families(s->database_options, s->options.folder, FAMILY_COUNT, family_names,
                                          (const rocksdb_options_t *const *)s->family_options, s->families, &error);
-    return error ? store_fail(error, "open tables", fault) : OK;
+    return error ? rocks_fail(error, "open tables", fault) : OK;
 }
 
-static void close_handle(struct store *s)
+static void close_handle(struct rocks *s)
 {
     if (!s->db) return;
     for (int i = 0; i < FAMILY_COUNT; i++) rocksdb_column_family_handle_destroy(s->families[i]);
@@ -102,9 +102,9 @@ static void close_handle(struct store *s)
     s->db = NULL;
 }
 
-result store_open(struct store *s, const struct store_options *options, struct fault *fault)
+result rocks_open(struct rocks *s, const struct rocks_options *options, struct fault *fault)
 {
-    *s = (struct store){.options = *options};
+    *s = (struct rocks){.options = *options};
     pthread_rwlockattr_t attributes;
     pthread_rwlockattr_init(&attributes);
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -121,11 +121,11 @@ result store_open(struct store *s, const struct store_options *options, struct f
     rocksdb_readoptions_set_ignore_range_deletions(s->read_cached, 1);
     rocksdb_readoptions_set_read_tier(s->read_cached, CACHED_TIER);
     result code = open_handle(s, fault);
-    if (code != OK) store_close(s);
+    if (code != OK) rocks_close(s);
     return code;
 }
 
-void store_close(struct store *s)
+void rocks_close(struct rocks *s)
 {
     close_handle(s);
     rocksdb_readoptions_destroy(s->read_cached);
@@ -137,7 +137,7 @@ void store_close(struct store *s)
     pthread_rwlock_destroy(&s->lock);
 }
 
-result store_reopen(struct store *s, struct fault *fault)
+result rocks_reopen(struct rocks *s, struct fault *fault)
 {
     pthread_rwlock_wrlock(&s->lock);
     close_handle(s);
@@ -147,7 +147,7 @@ result store_reopen(struct store *s, struct fault *fault)
 }
 
 /* With the lock held for reading when it returns OK. A loop does not wait for it: BUSY. */
-static result enter(struct store *s, bool waits, struct fault *fault)
+static result enter(struct rocks *s, bool waits, struct fault *fault)
 {
     if (waits) pthread_rwlock_rdlock(&s->lock);
     else if (pthread_rwlock_tryrdlock(&s->lock) != 0) return BUSY;
@@ -156,11 +156,11 @@ static result enter(struct store *s, bool waits, struct fault *fault)
     return fail(fault, UNAVAILABLE, "tables are closed after an error");
 }
 
-static void leave(struct store *s) { pthread_rwlock_unlock(&s->lock); }
+static void leave(struct rocks *s) { pthread_rwlock_unlock(&s->lock); }
 
 /* ---- writing ---------------------------------------------------------------------------------------------- */
 
-static result gather_entries(struct store *s, view payload, rocksdb_writebatch_t *batch)
+static result gather_entries(struct rocks *s, view payload, rocksdb_writebatch_t *batch)
 {
     struct cursor c = cursor_of(payload);
     struct log_entry e;
@@ -175,7 +175,7 @@ static result gather_entries(struct store *s, view payload, rocksdb_writebatch_t
     return OK;
 }
 
-result store_apply(struct store *s, view payload, struct fault *fault)
+result rocks_apply(struct rocks *s, view payload, struct fault *fault)
 {
     char *error = NULL;
     result code = enter(s, true, fault);
@@ -186,10 +186,10 @@ result store_apply(struct store *s, view payload, struct fault *fault)
     else rocksdb_write(s->db, s->write, batch, &error);
     rocksdb_writebatch_destroy(batch);
     leave(s);
-    return error ? store_fail(error, "apply to tables", fault) : code;
+    return error ? rocks_fail(error, "apply to tables", fault) : code;
 }
 
-result store_flush(struct store *s, struct fault *fault)
+result rocks_flush(struct rocks *s, struct fault *fault)
 {
     char *error = NULL;
     result code = enter(s, true, fault);
@@ -198,10 +198,10 @@ result store_flush(struct store *s, struct fault *fault)
     for (int i = 0; i < FAMILY_COUNT && !error; i++) rocksdb_flush_cf(s->db, options, s->families[i], &error);
     rocksdb_flushoptions_destroy(options);
     leave(s);
-    return error ? store_fail(error, "flush tables", fault) : OK;
+    return error ? rocks_fail(error, "flush tables", fault) : OK;
 }
 
-result store_checkpoint(struct store *s, const char *folder, struct fault *fault)
+result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault)
 {
     char *error = NULL;
     result code = enter(s, true, fault);
@@ -210,19 +210,19 @@ result store_checkpoint(struct store *s, const char *folder, struct fault *fault
     if (!error) rocksdb_checkpoint_create(checkpoint, folder, 0, &error);
     if (checkpoint) rocksdb_checkpoint_object_destroy(checkpoint);
     leave(s);
-    return error ? store_fail(error, "copy tables", fault) : OK;
+    return error ? rocks_fail(error, "copy tables", fault) : OK;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-result store_get(struct store *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
+result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
 {
     char *error = NULL;
     result code = enter(s, !only_cached, fault);
     if (code != OK) return code;
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned_cf(s->db, only_cached ? s->read_cached : s->read, s->families[family], key.at, key.len, &error);
-    if (error) code = store_fail(error, "read", fault);
+    if (error) code = rocks_fail(error, "read", fault);
     else if (!slice) code = NOT_FOUND;
     if (slice) {
         size_t value_bytes;
@@ -243,9 +243,9 @@ static size_t key_after(view prefix, unsigned char *into)
     return 0;
 }
 
-void store_walk_begin(struct store_walk *w, struct store *s, int family, view prefix, bool is_journal, bool only_cached)
+void rocks_walk_begin(struct rocks_walk *w, struct rocks *s, int family, view prefix, bool is_journal, bool only_cached)
 {
-    *w = (struct store_walk){.store = s};
+    *w = (struct rocks_walk){.rocks = s};
     w->code = enter(s, !only_cached, NULL);
     if (w->code != OK) return;
     w->options = rocksdb_readoptions_create();
@@ -256,62 +256,62 @@ void store_walk_begin(struct store_walk *w, struct store *s, int family, view pr
     w->iterator = rocksdb_create_iterator_cf(s->db, w->options, s->families[family]);
 }
 
-void store_walk_end(struct store_walk *w)
+void rocks_walk_end(struct rocks_walk *w)
 {
     if (!w->options) return;
     rocksdb_iter_destroy(w->iterator);
     rocksdb_readoptions_destroy(w->options);
     w->options = NULL;
-    leave(w->store);
+    leave(w->rocks);
 }
 
-static bool is_at_row(struct store_walk *w) { return rocksdb_iter_valid(w->iterator); }
+static bool is_at_row(struct rocks_walk *w) { return rocksdb_iter_valid(w->iterator); }
 
-bool store_walk_seek(struct store_walk *w, view key)
+bool rocks_walk_seek(struct rocks_walk *w, view key)
 {
     if (w->code != OK) return false;
     rocksdb_iter_seek(w->iterator, key.at, key.len);
     return is_at_row(w);
 }
 
-bool store_walk_seek_last(struct store_walk *w, view key)
+bool rocks_walk_seek_last(struct rocks_walk *w, view key)
 {
     if (w->code != OK) return false;
     rocksdb_iter_seek_for_prev(w->iterator, key.at, key.len);
     return is_at_row(w);
 }
 
-bool store_walk_next(struct store_walk *w)
+bool rocks_walk_next(struct rocks_walk *w)
 {
     rocksdb_iter_next(w->iterator);
     return is_at_row(w);
 }
 
-bool store_walk_previous(struct store_walk *w)
+bool rocks_walk_previous(struct rocks_walk *w)
 {
     rocksdb_iter_prev(w->iterator);
     return is_at_row(w);
 }
 
-view store_walk_key(const struct store_walk *w)
+view rocks_walk_key(const struct rocks_walk *w)
 {
     size_t len;
     const char *at = rocksdb_iter_key(w->iterator, &len);
     return view_make(at, len);
 }
 
-view store_walk_value(const struct store_walk *w)
+view rocks_walk_value(const struct rocks_walk *w)
 {
     size_t len;
     const char *at = rocksdb_iter_value(w->iterator, &len);
     return view_make(at, len);
 }
 
-result store_walk_result(struct store_walk *w, struct fault *fault)
+result rocks_walk_result(struct rocks_walk *w, struct fault *fault)
 {
     if (w->code == BUSY) return BUSY;
     if (w->code != OK) return fail(fault, w->code, "tables are closed after an error");
     char *error = NULL;
     rocksdb_iter_get_error(w->iterator, &error);
-    return error ? store_fail(error, "read", fault) : OK;
+    return error ? rocks_fail(error, "read", fault) : OK;
 }

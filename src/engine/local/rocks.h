@@ -1,9 +1,9 @@
 /*
- * store: RocksDB as the local engine uses it. For worker threads, the committer, and short reads of a loop.
+ * rocks: RocksDB as the local engine uses it. For worker threads, the committer, and short reads of a loop.
  *
  * RocksDB's own log is off: the commit log comes first (commit_log.h), what is applied here is in memory until
- * store_flush(). A background error of RocksDB (a full disk while it flushes) can only be cured by opening anew; so every
- * use of the handle holds the lock for reading, store_reopen() for writing.
+ * rocks_flush(). A background error of RocksDB (a full disk while it flushes) can only be cured by opening anew; so every
+ * use of the handle holds the lock for reading, rocks_reopen() for writing.
  */
 #pragma once
 
@@ -16,13 +16,13 @@
 #include "engine/local/log_block.h"
 #include "runtime/colour.h"
 
-struct store_options {
+struct rocks_options {
     const char *folder;
     uint64_t cache_bytes, memory_bytes;      /* memory: what is expected between two flushes */
 };
 
-struct store {
-    struct store_options options;
+struct rocks {
+    struct rocks_options options;
     pthread_rwlock_t lock;
     rocksdb_t *db;                           /* NULL: could not be opened anew */
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];
@@ -32,42 +32,42 @@ struct store {
     rocksdb_readoptions_t *read, *read_cached;   /* cached: what memory has, else "incomplete" */
 };
 
-BLOCKS NODISCARD result store_open(struct store *s, const struct store_options *options, struct fault *fault);
-BLOCKS void store_close(struct store *s);
+BLOCKS NODISCARD result rocks_open(struct rocks *s, const struct rocks_options *options, struct fault *fault);
+BLOCKS void rocks_close(struct rocks *s);
 /* Closes and opens: what was not flushed is lost and must be applied again. */
-BLOCKS NODISCARD result store_reopen(struct store *s, struct fault *fault);
+BLOCKS NODISCARD result rocks_reopen(struct rocks *s, struct fault *fault);
 /* All that was applied before is in files when it returns OK. */
-BLOCKS NODISCARD result store_flush(struct store *s, struct fault *fault);
-BLOCKS NODISCARD result store_checkpoint(struct store *s, const char *folder, struct fault *fault);
+BLOCKS NODISCARD result rocks_flush(struct rocks *s, struct fault *fault);
+BLOCKS NODISCARD result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault);
 
 /* Applies the entries of a block of the commit log. CORRUPT: malformed. Other failures leave RocksDB refusing writes until reopened. */
-BLOCKS NODISCARD result store_apply(struct store *s, view payload, struct fault *fault);
+BLOCKS NODISCARD result rocks_apply(struct rocks *s, view payload, struct fault *fault);
 
 /* Appends bytes [offset, offset+len) of a value. NOT_FOUND; BUSY: only_cached, and a file would have to be read. */
-NODISCARD result store_get(struct store *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault);
+NODISCARD result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault);
 
 /* A walk over one family, within the keys that begin with `prefix`. Holds the store's lock for reading. Not to be moved. */
-struct store_walk {
-    struct store *store;
+struct rocks_walk {
+    struct rocks *rocks;
     rocksdb_readoptions_t *options;
     rocksdb_iterator_t *iterator;
     unsigned char before[TABLE_KEY_MAX_BYTES];   /* the first key after those with the prefix */
-    result code;                                 /* OK while all is well; BUSY: see store_get() */
+    result code;                                 /* OK while all is well; BUSY: see rocks_get() */
 };
 /*
  * `is_journal`: blind to removed ranges, which are always below what a reader of journals looks at, because RocksDB sorts all of
  * them anew for each reader after each removal (measured: 0.5 ms with 4,000 of them).
  */
-void store_walk_begin(struct store_walk *w, struct store *s, int family, view prefix, bool is_journal, bool only_cached);
-void store_walk_end(struct store_walk *w);
-bool store_walk_seek(struct store_walk *w, view key);         /* to the first key at or after */
-bool store_walk_seek_last(struct store_walk *w, view key);    /* to the last key at or before */
-bool store_walk_next(struct store_walk *w);
-bool store_walk_previous(struct store_walk *w);
-view store_walk_key(const struct store_walk *w);     /* good until the walk moves */
-view store_walk_value(const struct store_walk *w);
+void rocks_walk_begin(struct rocks_walk *w, struct rocks *s, int family, view prefix, bool is_journal, bool only_cached);
+void rocks_walk_end(struct rocks_walk *w);
+bool rocks_walk_seek(struct rocks_walk *w, view key);         /* to the first key at or after */
+bool rocks_walk_seek_last(struct rocks_walk *w, view key);    /* to the last key at or before */
+bool rocks_walk_next(struct rocks_walk *w);
+bool rocks_walk_previous(struct rocks_walk *w);
+view rocks_walk_key(const struct rocks_walk *w);     /* good until the walk moves */
+view rocks_walk_value(const struct rocks_walk *w);
 /* OK, or why the walk ended too early. */
-result store_walk_result(struct store_walk *w, struct fault *fault);
+result rocks_walk_result(struct rocks_walk *w, struct fault *fault);
 
 /* The text of an error of RocksDB, freed, as a result: CORRUPT, UNAVAILABLE (disk full), BUSY (not in memory), IO. */
-result store_fail(char *error, const char *doing, struct fault *fault);
+result rocks_fail(char *error, const char *doing, struct fault *fault);
