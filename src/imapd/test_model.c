@@ -66,23 +66,22 @@ static bool is_before_order(const struct model *m, uint32_t number, uint32_t uid
     return true;
 }
 
-/* UID and FLAGS stand before any literal or quoted string in what the tests ask for. */
+/* UID is read when it comes first, which strings cannot forge. */
 static bool hear_fetch(struct model *m, uint32_t number, view items, view line)
 {
     if (number == 0 || number > m->count) return wrong(line, "FETCH of what is not there");
     struct model_message *message = &m->messages[number - 1];
     size_t end = view_find(items, '{');
     if (end != VIEW_NONE) items = view_slice(items, 0, end);
-    size_t at = view_find_view(items, VIEW("UID "));
-    if (at != VIEW_NONE && (items.at[at - 1] == '(' || items.at[at - 1] == ' ')) {
-        struct cursor c = cursor_of(view_from(items, at + 4));
+    if (view_starts(items, VIEW("FETCH (UID "))) {
+        struct cursor c = cursor_of(view_from(items, 11));
         uint32_t uid;
         if (!take_number32(&c, &uid)) return wrong(line, "no UID");
         if (message->uid && message->uid != uid) return wrong(line, "another UID than before");
         if (!is_before_order(m, number, uid)) return wrong(line, "UIDs out of order");
         message->uid = uid;
     }
-    at = view_find_view(items, VIEW("FLAGS ("));
+    size_t at = view_find_view(items, VIEW("FLAGS ("));
     if (at != VIEW_NONE) {
         view list = view_from(items, at + 7);
         message->flags = read_flags(view_slice(list, 0, view_find(list, ')')));
