@@ -10,6 +10,7 @@
 #include "account/compact.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ enum {
     BATCH_BODIES = 512, BATCH_BYTES = 1 << 20,           /* read and packed in one go */
     PACK_BYTES_FULL = 16 << 20,                          /* then the next one begins */
     REST_BODIES = 64,                                    /* so few are packed under the lock */
-    ROUNDS_MAX = 6,                                      /* of packing without it, while more comes in */
+    BATCHES_MAX = 1000,                                  /* packed without it, while more comes in */
     WRITE_PIECE_BYTES = 1 << 20,
     PURGE_EIGHTHS = 1,                                   /* of the retention period: how late a purge may be, so that it is done for many */
     WORKER_BUSY_MS = 5,
@@ -196,19 +197,15 @@ MAY_YIELD static result pack_some(struct compaction *c, struct unpacked_body *bo
     return c->writer.out.len >= WRITE_PIECE_BYTES ? compaction_write_pack(c, fault) : OK;
 }
 
-/* Packs until fewer than `few` come in a round. */
-MAY_YIELD static result pack_bodies(struct compaction *c, size_t few, struct fault *fault)
+/* Packs until fewer than `few` are left to pack at once, or so many batches are done. */
+MAY_YIELD static result pack_bodies(struct compaction *c, size_t few, unsigned batches_max, struct fault *fault)
 {
     struct unpacked_body *bodies = calloc(BATCH_BODIES, sizeof *bodies);
     buf *bytes = calloc(BATCH_BODIES, sizeof *bytes);
     check(bodies && bytes);
     result code = OK;
-    size_t got = 1, in_round = 0;
-    for (unsigned rounds = 0; code == OK && got > 0 && rounds < ROUNDS_MAX && !is_lost(c); rounds += got < BATCH_BODIES) {
-        code = pack_some(c, bodies, bytes, &got, fault);
-        in_round = got;
-        if (in_round < few) break;
-    }
+    size_t got = few;
+    for (unsigned i = 0; code == OK && got >= few && i < batches_max && !is_lost(c); i++) code = pack_some(c, bodies, bytes, &got, fault);
     for (size_t i = 0; i < BATCH_BODIES; i++) buf_done(&bytes[i]);
     free(bytes);
     free(bodies);
@@ -248,7 +245,7 @@ MAY_YIELD static result fold_locked(struct compaction *c, struct fault *fault)
 {
     struct account *a = c->account;
     result code = account_read_tail(a, c->deadline, fault);
-    if (code == OK && !is_lost(c)) code = pack_bodies(c, 1, fault);
+    if (code == OK && !is_lost(c)) code = pack_bodies(c, 1, UINT_MAX, fault);
     if (code != OK || is_lost(c)) return code;
     if (c->has_writer) end_pack(c);
     code = encode_snapshot(c, fault);
@@ -348,7 +345,7 @@ MAY_YIELD static result purge(struct account *a, millis deadline, struct fault *
 
 MAY_YIELD static result compact_steps(struct compaction *c, struct fault *fault)
 {
-    result code = pack_bodies(c, REST_BODIES, fault);
+    result code = pack_bodies(c, REST_BODIES, BATCHES_MAX, fault);
     if (code == OK && !is_lost(c)) code = collect_sweep(c, fault);
     if (code == OK && !is_lost(c)) code = fold(c, fault);
     if (code == OK && !is_lost(c)) code = write_objects(c, fault);

@@ -129,6 +129,28 @@ TEST(compaction_comes_by_itself_to_accounts_that_only_receive)
     world_close(w);
 }
 
+static void compacts_many(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    enum { MANY = 2400, BYTES = 8000 };
+    for (uint64_t i = 0; i < MANY; i++) REQUIRE(deliver(w, i, BYTES) == OK);
+    struct account *a = open_account(w);
+    compact(a);
+    for (uint64_t i = 0; i < MANY; i += 97) EXPECT(message_is(a, INBOX, (uint32_t)i + 1, i, BYTES));
+    account_close(a);
+}
+
+TEST_SLOW(compaction_of_a_long_journal_fills_several_packs, 120)
+{
+    struct world *w = world_open(3, 1, 1);
+    w->options = (struct accounts_options){.compact_journal_records = 1000000, .compact_journal_bytes = 1 << 30};
+    world_kill(w, 0);
+    world_run(w, 0, compacts_many, w);
+    EXPECT_NUMBER(sim_event_count(w->sim, EVENT_ACCOUNT_COMPACTED), 1);
+    world_close(w);
+}
+
 /* ---- several nodes ---- */
 
 struct busy { struct world *world; unsigned node; uint64_t first, count; bool compacts; };
