@@ -229,7 +229,8 @@ result commit_log_replay(struct commit_log *l, result (*apply)(void *context, vi
     result code = find_end(l, &p.reader) ? replay_all(&p, l->durable_replay_from, fault) : OK;
     free(p.reader.window);
     if (code != OK) return code;
-    l->released = l->generation;
+    /* Blocks go on being written in the newest generation: the next replay needs all of it. */
+    l->released = l->generation ? l->generation - 1 : 0;
     *ret_damage = p.damage;
     return OK;
 }

@@ -59,8 +59,8 @@ BLOCKS NODISCARD result commit_log_open(struct commit_log *l, const char *folder
 BLOCKS void commit_log_close(struct commit_log *l);
 /*
  * Calls apply() with the payload of each block that the tables may lack, in order, and stops at its first failure. Before the first
- * commit_log_write(). At the end next_sequence is what the log knows of it, and all generations that exist are released: the caller
- * flushes the tables before it writes.
+ * commit_log_write(). At the end next_sequence is what the log knows of it, and all generations but the newest, which goes on being
+ * written, are released: the caller flushes the tables before it writes.
  */
 BLOCKS NODISCARD result commit_log_replay(struct commit_log *l, result (*apply)(void *context, view payload, struct fault *fault), void *context,
                                           struct log_damage *ret_damage, struct fault *fault);
