@@ -11,7 +11,6 @@
 
 enum {
     NAMES_MAX = 200,               /* of one certificate: what public CAs issue stays below */
-    TICKET_KEY_BYTES = 80,         /* OpenSSL: name, cipher key, MAC key */
     SESSION_SECONDS = 24 * 3600,
 };
 
@@ -30,8 +29,9 @@ struct tls_generation {
 
 struct tls_context {
     bool is_server;
-    pthread_mutex_t lock;          /* of `current`, held for a moment */
+    pthread_mutex_t lock;          /* of `current`; held for a moment */
     struct tls_generation *current;
+    struct tls_tickets tickets;
 };
 
 view tls_reason(char text[static 256])
@@ -180,7 +180,8 @@ static bool same_names(const struct certified *a, const struct certified *b)
 }
 
 /* A second certificate for the same names with a key of another kind joins the first: the handshake picks what the client knows. */
-static result add_certificate(struct tls_generation *g, const struct tls_certificate *from, struct fault *fault)
+static result add_certificate(struct tls_generation *g, struct tls_tickets *tickets, const struct tls_certificate *from,
+                              struct fault *fault)
 {
     struct certified c = {.ssl = ssl_context(true)};
     result r = use_files(c.ssl, from, fault);
@@ -197,17 +198,18 @@ static result add_certificate(struct tls_generation *g, const struct tls_certifi
     }
     SSL_CTX_set_tlsext_servername_callback(c.ssl, choose);
     SSL_CTX_set_tlsext_servername_arg(c.ssl, g);
+    tls_tickets_use(tickets, c.ssl);
     g->certified[g->count++] = c;
     return OK;
 }
 
-static result generation_load(const struct tls_certificate *certificates, size_t count, struct tls_generation **ret_generation,
-                              struct fault *fault)
+static result generation_load(struct tls_tickets *tickets, const struct tls_certificate *certificates, size_t count,
+                              struct tls_generation **ret_generation, struct fault *fault)
 {
     if (count == 0) return fail(fault, INVALID, "no certificate");
     CLEANUP(generation_freep) struct tls_generation *g = generation_new(count);
     for (size_t i = 0; i < count; i++) {
-        result r = add_certificate(g, &certificates[i], fault);
+        result r = add_certificate(g, tickets, &certificates[i], fault);
         if (r != OK) return r;
     }
     *ret_generation = g;
@@ -217,43 +219,39 @@ static result generation_load(const struct tls_certificate *certificates, size_t
 
 /* --- contexts --- */
 
-static struct tls_context *context_new(bool is_server, struct tls_generation *g)
+static struct tls_context *context_new(bool is_server)
 {
     struct tls_context *c = calloc(1, sizeof *c);
     check(c != NULL);
     c->is_server = is_server;
-    c->current = g;
     pthread_mutex_init(&c->lock, NULL);
+    tls_tickets_init(&c->tickets);
     return c;
 }
+
+static void context_freep(struct tls_context **c) { tls_context_free(*c); }
+
+struct tls_tickets *tls_context_tickets(struct tls_context *c) { return &c->tickets; }
 
 result tls_context_new_server(const struct tls_certificate *certificates, size_t count, struct tls_context **ret_context,
                               struct fault *fault)
 {
-    struct tls_generation *g;
-    result r = generation_load(certificates, count, &g, fault);
-    if (r == OK) *ret_context = context_new(true, g);
-    return r;
-}
-
-/* Tickets of the old generation stay good. */
-static void keep_ticket_keys(struct tls_generation *from, struct tls_generation *to)
-{
-    unsigned char keys[TICKET_KEY_BYTES];
-    if (SSL_CTX_get_tlsext_ticket_keys(tls_generation_default(from), keys, sizeof keys) == 1)
-        SSL_CTX_set_tlsext_ticket_keys(tls_generation_default(to), keys, sizeof keys);
-    OPENSSL_cleanse(keys, sizeof keys);
+    CLEANUP(context_freep) struct tls_context *c = context_new(true);
+    result r = generation_load(&c->tickets, certificates, count, &c->current, fault);
+    if (r != OK) return r;
+    *ret_context = c;
+    c = NULL;
+    return OK;
 }
 
 result tls_context_reload(struct tls_context *c, const struct tls_certificate *certificates, size_t count, struct fault *fault)
 {
     struct tls_generation *g;
     check(c->is_server);
-    result r = generation_load(certificates, count, &g, fault);
+    result r = generation_load(&c->tickets, certificates, count, &g, fault);
     if (r != OK) return r;
     pthread_mutex_lock(&c->lock);
     struct tls_generation *old = c->current;
-    keep_ticket_keys(old, g);
     c->current = g;
     pthread_mutex_unlock(&c->lock);
     tls_generation_unref(old);
@@ -262,9 +260,10 @@ result tls_context_reload(struct tls_context *c, const struct tls_certificate *c
 
 result tls_context_new_client(struct tls_context **ret_context, struct fault *fault)
 {
-    struct tls_generation *g = generation_new(1);
-    g->certified[g->count++] = (struct certified){.ssl = ssl_context(false)};
-    *ret_context = context_new(false, g);
+    struct tls_context *c = context_new(false);
+    c->current = generation_new(1);
+    c->current->certified[c->current->count++] = (struct certified){.ssl = ssl_context(false)};
+    *ret_context = c;
     return OK;
 }
 
@@ -272,6 +271,7 @@ void tls_context_free(struct tls_context *c)
 {
     if (!c) return;
     tls_generation_unref(c->current);
+    tls_tickets_done(&c->tickets);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 
+#include "base/time.h"
 #include "runtime/tls.h"
 
 /* One generation of a context's certificates. Sessions hold a reference until they end, so a reload disturbs nobody. */
@@ -15,3 +17,21 @@ SSL_CTX *tls_generation_default(struct tls_generation *g);
 bool tls_context_is_server(const struct tls_context *c);
 /* The last error of OpenSSL on this thread as text; empties its queue. */
 view tls_reason(char text[static 256]);
+
+/* The keys of session tickets: the one that seals, and the one before it, which still opens. Any thread. */
+struct tls_ticket_key {
+    unsigned char name[16], cipher[32], mac[32];
+    millis made;
+};
+
+struct tls_tickets {
+    pthread_mutex_t lock;
+    struct tls_ticket_key keys[2];
+};
+
+void tls_tickets_init(struct tls_tickets *t);
+void tls_tickets_done(struct tls_tickets *t);
+/* Happens by itself twice a day. */
+void tls_tickets_rotate(struct tls_tickets *t);
+void tls_tickets_use(struct tls_tickets *t, SSL_CTX *ssl);
+struct tls_tickets *tls_context_tickets(struct tls_context *c);

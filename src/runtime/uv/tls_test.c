@@ -146,6 +146,17 @@ static void resumes(void *argument)
         REQUIRE(tls_context_reload(server, &two[1], 1, &fault) == OK);
         run_client(&n, &c);
         EXPECT(!c.failed && c.was_resumed);                        /* tickets outlive a reload */
+        tls_tickets_rotate(tls_context_tickets(server));
+        SSL_SESSION *old = c.session;
+        SSL_SESSION_up_ref(old);
+        run_client(&n, &c);
+        EXPECT(!c.failed && c.was_resumed);                        /* by the key before, and a new ticket came, */
+        EXPECT(version == TLS1_2_VERSION || c.session != old);     /* of which OpenSSL tells with 1.3 alone */
+        tls_tickets_rotate(tls_context_tickets(server));
+        SSL_SESSION_free(c.session);
+        c.session = old;
+        run_client(&n, &c);
+        EXPECT(!c.failed && !c.was_resumed);                       /* two keys ago is too long */
         SSL_SESSION_free(c.session);
         c = (struct client){.version = version};
         run_client(&n, &c);
