@@ -21,6 +21,7 @@ struct letter {
     buf meta;
     unix_ms written;
     bool waits;                        /* to be appended */
+    bool is_uncertain;                 /* an earlier try may have done it */
 };
 
 struct mailing {
@@ -114,6 +115,9 @@ static size_t read_codes(struct mailing *m, bool is_last)
     for (size_t i = 0; i < m->count; i++) {
         struct letter *l = &m->letters[i];
         if (!l->waits) continue;
+        /* An earlier try may be stored yet. */
+        if (l->append.code != OK && l->is_uncertain) l->append.code = UNKNOWN_OUTCOME;
+        l->is_uncertain = l->append.code == UNKNOWN_OUTCOME;
         if (l->append.code == UNKNOWN_OUTCOME && !is_last) {
             waiting++;
             continue;

@@ -30,6 +30,8 @@ static void append_told(struct journal_append *append, void *argument)
         return;
     } else if (!o->is_applied) {
         o->code = append->code;
+        /* An earlier try may be stored yet. */
+        if (o->tries > 1) o->code = fail(o->fault, UNKNOWN_OUTCOME, "the outcome of a try is unknown, another gave %s", result_name(append->code));
     }
     account_tell(a);
 }
@@ -140,9 +142,17 @@ void own_append_settle_from_state(struct own_append *o)
     struct account *a = o->account;
     const struct record *r = o->record;
     struct mailbox *m = NULL;
+    struct outcome outcome = {0};
+    bool is_known = state_record_code(a->state, r->id, &outcome.modseq, &outcome.code);
+    /* Which rows a conditional change left alone nobody can tell any more. */
+    if (r->kind == RECORD_FLAGS && r->flags.unchanged_since != UINT64_MAX) is_known = false;
+    if (!is_known) {
+        o->code = fail(o->fault, UNKNOWN_OUTCOME, "durable, but folded before its effect was read");
+        return;
+    }
     o->is_applied = true;
     if (!o->outcome) return;
-    *o->outcome = (struct outcome){.code = OK, .modseq = state_sequence(a->state)};
+    *o->outcome = outcome;
     if (r->kind == RECORD_CREATE) m = state_find(a->state, r->create.name);
     else if (r->kind == RECORD_APPEND) m = r->append.mailbox ? state_mailbox(a->state, r->append.mailbox) : state_find(a->state, r->append.name);
     if (!m) return;

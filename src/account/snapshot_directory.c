@@ -184,6 +184,7 @@ static void put_all(struct writer *w)
     buf_append_varint(w->out, s->next_number);
     buf_append_varint(w->out, s->last_uid_validity);
     for (size_t i = 0; i < STATE_RECORD_IDS; i++) buf_append_le64(w->out, s->record_ids[i]);
+    buf_append(w->out, view_make(s->record_codes, STATE_RECORD_IDS));
     put_objects(w);
     put_packs(w);
     buf_append_varint(w->out, s->subscription_count);
@@ -406,6 +407,16 @@ static bool take_subscriptions(struct take *t)
     return true;
 }
 
+static bool take_codes(struct take *t)
+{
+    view codes;
+    if (!take_bytes(&t->c, STATE_RECORD_IDS, &codes)) return false;
+    for (size_t i = 0; i < codes.len; i++)
+        if ((unsigned char)codes.at[i] > IO) return false;
+    memcpy(t->state->record_codes, codes.at, codes.len);
+    return true;
+}
+
 static bool take_all(struct take *t)
 {
     struct state *s = t->state;
@@ -415,7 +426,7 @@ static bool take_all(struct take *t)
         return false;
     for (size_t i = 0; i < STATE_RECORD_IDS; i++)
         if (!take_le64(&t->c, &s->record_ids[i])) return false;
-    if (!take_objects(t) || !take_packs(t) || !take_subscriptions(t) || !take_count(t, UINT32_MAX, 8, &count)) return false;
+    if (!take_codes(t) || !take_objects(t) || !take_packs(t) || !take_subscriptions(t) || !take_count(t, UINT32_MAX, 8, &count)) return false;
     for (size_t i = 0; i < count; i++)
         if (!take_mailbox(t)) return false;
     return cursor_at_end(&t->c) && s->mailbox_count && s->mailboxes[0]->number == INBOX_NUMBER && s->mailboxes[0]->is_selectable &&

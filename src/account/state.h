@@ -82,6 +82,9 @@ NODISCARD result state_block_loaded(struct state *s, const struct block_key *key
 /* Applies the next record. `ret_outcome` may be NULL (somebody else's record). */
 void state_apply(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome);
 
+/* What came of a record that was applied, if it is among the last STATE_RECORD_IDS: its sequence number and outcome.code. */
+bool state_record_code(const struct state *s, struct id record, uint64_t *ret_sequence, result *ret_code);
+
 /* ---- reading ---- */
 struct mailbox *state_find(struct state *s, view name);             /* canonical name; NULL */
 struct mailbox *state_mailbox(struct state *s, uint32_t number);    /* NULL when gone */

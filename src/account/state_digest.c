@@ -81,6 +81,7 @@ void state_digest(struct state *s, unsigned char digest[static 32])
     put(&d, s->next_number);
     put(&d, s->last_uid_validity);
     for (size_t i = 0; i < STATE_RECORD_IDS; i++) put(&d, s->record_ids[i]);
+    for (size_t i = 0; i < STATE_RECORD_IDS; i++) put(&d, s->record_codes[i]);
     put(&d, s->subscription_count);
     for (size_t i = 0; i < s->subscription_count; i++) put_text(&d, s->subscriptions[i]);
     put(&d, s->mailbox_count);

@@ -72,6 +72,7 @@ struct state {
     size_t mailbox_count, mailbox_capacity, name_count, name_capacity;
     view *subscriptions;                 /* malloced, in the order of names */
     size_t subscription_count, subscription_capacity;
+    uint8_t record_codes[STATE_RECORD_IDS];  /* the same: what came of each */
     uint64_t record_ids[STATE_RECORD_IDS];   /* a ring, oldest at sequence % STATE_RECORD_IDS */
     struct usage usage;
     struct block_pool pool;
