@@ -12,6 +12,7 @@ enum { ARMED_MAX = 32 };
 /* Test builds only: points are armed by one test at a time, before what they are to disturb. */
 static struct armed { const char *name; enum point_action action; result code; unsigned left; } armed[ARMED_MAX];
 static void (*on_crash)(const char *name);
+static void (*on_hit)(const char *name);
 
 void point_arm(const char *name, enum point_action action, result code, unsigned nth)
 {
@@ -28,9 +29,11 @@ void point_arm(const char *name, enum point_action action, result code, unsigned
 }
 
 void point_on_crash(void (*handler)(const char *name)) { on_crash = handler; }
+void point_on_hit(void (*hit)(const char *name)) { on_hit = hit; }
 
 result point_fails(const char *name)
 {
+    if (on_hit) on_hit(name);
     for (size_t i = 0; i < ARMED_MAX; i++) {
         struct armed *a = &armed[i];
         if (!a->name || strcmp(a->name, name) != 0 || --a->left > 0) continue;

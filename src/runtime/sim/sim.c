@@ -184,6 +184,7 @@ static void settle(struct sim *s, int64_t quiet_ms, int64_t limit_ms)
 
 void sim_settle(struct sim *s, int64_t quiet_ms) { settle(s, quiet_ms, SETTLE_LIMIT_MS); }
 
+void sim_set_call_limit(struct sim *s, int64_t limit_ms) { s->call_limit_ms = limit_ms; }
 uint64_t sim_steps(const struct sim *s) { return s->steps; }
 uint64_t sim_trace(const struct sim *s) { return s->trace; }
 uint64_t sim_seed(const struct sim *s) { return s->seed; }
@@ -254,7 +255,7 @@ bool sim_call(struct sim_node *n, unsigned loop, void (*run)(void *argument), vo
     struct sim *s = n->world;
     struct call c = {.life = n->life, .run = run, .argument = argument};
     sim_spawn(n, loop, "sim_call", run_call, &c);
-    enum sim_end end = run_world(s, call_is_done, &c, s->now_us + (int64_t)CALL_LIMIT_MS * 1000, INT64_MAX);
+    enum sim_end end = run_world(s, call_is_done, &c, s->now_us + s->call_limit_ms * 1000, INT64_MAX);
     if (end != SIM_DONE) {
         sim_show(s);
         fprintf(stderr, "sim_call on node %s: %s\n", n->name, end_names[end]);
@@ -272,6 +273,7 @@ struct sim *sim_open(uint64_t seed)
     check(s);
     s->seed = seed;
     s->next_port = 49152;
+    s->call_limit_ms = CALL_LIMIT_MS;
     s->network = (struct sim_network){.delay_max_us = 1000, .window_bytes = 64 << 10, .split_ppm = 300000, .short_read_ppm = 100000, .tls_delay_max_us = 2000};
     s->workers = (struct sim_workers){.delay_max_us = 500};
     list_init(&s->nodes);

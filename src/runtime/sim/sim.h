@@ -92,6 +92,8 @@ enum sim_end sim_run(struct sim *s, int64_t duration_ms);
  * virtual time: says who waits for what, and aborts. False when the node died before it returned.
  */
 bool sim_call(struct sim_node *n, unsigned loop, void (*run)(void *argument), void *argument);
+/* Another limit than that hour. */
+void sim_set_call_limit(struct sim *s, int64_t limit_ms);
 /* Runs until nothing will move for `quiet_ms`, or ten minutes of virtual time if something always does. */
 void sim_settle(struct sim *s, int64_t quiet_ms);
 /* Prints every coroutine of every node with what it waits for, for failures. */

@@ -69,6 +69,7 @@ struct sim {
     struct sim_node *running;              /* of the step that runs */
     jmp_buf *step;                         /* where a crash outside a coroutine goes */
     uint64_t steps, steps_at_this_time;
+    int64_t call_limit_ms;
     unsigned crashes;
     void (*crashed)(void *argument, struct sim_node *n);
     void *crashed_argument;
