@@ -500,7 +500,8 @@ static void appends_or_replaces(void *argument)
         /* The head counts what it has swallowed. */
         uint64_t folded = 0;
         if (page.head.len) EXPECT(view_to_u64(page.head, &folded));
-        code = engine_replace_head(o->contract->engine, o->journal, page.head_at.epoch, &page.end, arena_printf(arena, "%" PRIu64, folded + page.count), contract_soon(), NULL, NULL);
+        view head = arena_printf(arena, "%" PRIu64, folded + page.count);
+        code = engine_replace_head(o->contract->engine, o->journal, page.head_at.epoch, &page.end, head, contract_soon(), NULL, NULL);
         EXPECT(code == OK || code == CONFLICT);
         o->replaced += code == OK;
         arena_reset(arena);

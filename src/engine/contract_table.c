@@ -87,7 +87,8 @@ void contract_table_conditions_hold_or_nothing_is_done(struct contract *c)
 void contract_table_scan_is_in_order_of_bytes(struct contract *c)
 {
     WITH_ARENA;
-    static const view keys[] = {VIEW_INIT("a"), VIEW_INIT("a\0"), VIEW_INIT("a\0b"), VIEW_INIT("aa"), VIEW_INIT("ab"), VIEW_INIT("a\x80"), VIEW_INIT("a\xff"), VIEW_INIT("a\xff\xff"), VIEW_INIT("b")};
+    static const view keys[] = {VIEW_INIT("a"), VIEW_INIT("a\0"), VIEW_INIT("a\0b"), VIEW_INIT("aa"), VIEW_INIT("ab"), VIEW_INIT("a\x80"),
+                                VIEW_INIT("a\xff"), VIEW_INIT("a\xff\xff"), VIEW_INIT("b")};
     enum { KEYS = sizeof keys / sizeof keys[0] };
     struct table_row *rows;
     size_t count;

@@ -34,6 +34,11 @@ uint64_t memory_store_count(const struct memory_store *s, const char *kind);
 void memory_store_expire_leases(struct memory_store *s);
 /* What was of unknown outcome and is still to be done is done, or never will be. */
 void memory_store_settle(struct memory_store *s);
+/* From now on the store remembers every record that was ever put into a journal, also what heads swallow: for the oracles of simulations. */
+void memory_store_keep_history(struct memory_store *s);
+struct memory_history { struct id journal; view meta; uint32_t body_bytes; };
+/* In the order of appending. Good until the next append. */
+const struct memory_history *memory_store_history(const struct memory_store *s, size_t *ret_count);
 /* A node's door to the store, for the node of the calling loop. Several may be open at once. */
 struct engine *engine_open_memory(struct memory_store *s);
 /*

@@ -57,6 +57,19 @@ static bool condition_holds(const struct stored_journal *j, const struct journal
     return journal_position_equal(&end, condition);
 }
 
+static void keep_history(struct memory_store *s, const struct change *c)
+{
+    if (!s->keeps_history) return;
+    if (s->history_count == s->history_capacity) {
+        s->history_capacity = s->history_capacity ? 2 * s->history_capacity : 64;
+        s->history = realloc(s->history, s->history_capacity * sizeof *s->history);
+        check(s->history);
+    }
+    buf meta = BUF_INIT;
+    buf_append(&meta, buf_view(&c->other));
+    s->history[s->history_count++] = (struct memory_history){c->journal, buf_view(&meta), (uint32_t)c->bytes.len};
+}
+
 void store_apply_append(struct memory_store *s, struct change *c)
 {
     struct stored_journal *j = store_journal(s, c->journal);
@@ -68,6 +81,7 @@ void store_apply_append(struct memory_store *s, struct change *c)
         j->records = realloc(j->records, j->capacity * sizeof *j->records);
         check(j->records);
     }
+    keep_history(s, c);
     c->before = stored_position(j, j->count);
     j->records[j->count++] = (struct stored_record){++s->next_serial, c->other, c->bytes};
     j->bytes += c->other.len + c->bytes.len;

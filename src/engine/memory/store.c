@@ -58,6 +58,8 @@ void memory_store_free(struct memory_store *s)
     for (size_t at = 0; (slot = map_next(&s->objects, &at));) stored_object_free(slot->value);
     for (size_t at = 0; (slot = map_next(&s->shards, &at));) stored_shard_free(slot->value);
     for (size_t at = 0; (slot = map_next(&s->leases, &at));) free_lease(slot->value);
+    for (size_t i = 0; i < s->history_count; i++) free((char *)s->history[i].meta.at);
+    free(s->history);
     map_done(&s->journals);
     map_done(&s->objects);
     map_done(&s->shards);
@@ -77,6 +79,14 @@ uint64_t memory_store_count(const struct memory_store *s, const char *kind)
     for (int i = 0; i < MEMORY_OPERATIONS; i++)
         if (strcmp(operation_names[i], kind) == 0) return s->counts[i];
     check_failed("a kind of operation that there is", __FILE__, __LINE__, kind);
+}
+
+void memory_store_keep_history(struct memory_store *s) { s->keeps_history = true; }
+
+const struct memory_history *memory_store_history(const struct memory_store *s, size_t *ret_count)
+{
+    *ret_count = s->history_count;
+    return s->history;
 }
 
 void memory_store_expire_leases(struct memory_store *s)

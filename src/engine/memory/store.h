@@ -70,6 +70,9 @@ struct memory_store {
     uint64_t next_serial;
     uint64_t counts[MEMORY_OPERATIONS];
     millis missed_since;                 /* notifications were lost then; MILLIS_NEVER: none */
+    bool keeps_history;
+    struct memory_history *history;      /* metas are its own */
+    size_t history_count, history_capacity;
 };
 
 /* ---- changes ---- */
