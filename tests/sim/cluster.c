@@ -1,0 +1,173 @@
+#include "cluster.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "runtime/coroutine.h"
+#include "runtime/point.h"
+#include "scenario.h"
+
+enum { BOOT_WAIT_MS = 5, RUN_WAIT_MS = 2, CALL_LIMIT_MS = 12 * 3600 * 1000 };
+
+static struct cluster *cluster;              /* of this world: for the points, which have no argument */
+
+static void node_died(void *argument, struct sim_node *n)
+{
+    struct cluster *c = argument;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct cluster_node *node = &c->nodes[i];
+        if (node->sim != n) continue;
+        scenario_say("%" PRIu64 ": node %s dies", sim_steps(c->sim), sim_node_name(n));
+        if (node->engine) engine_abandon_memory(node->engine);
+        node->engine = NULL;
+        node->accounts = NULL;
+        node->is_ready = false;
+        node->lives++;
+        if (c->died) c->died(c->argument, i);
+    }
+}
+
+#ifdef TAYORI_POINTS
+static void point_passed(const char *name)
+{
+    struct sim_node *n = sim_node_of_caller();
+    bool dies = n && n != cluster->keeper && !cluster->is_calm && sim_chance_ppm(cluster->sim, cluster->point_ppm);
+    scenario_count_point(name, dies);
+    if (!dies) return;
+    scenario_say("at point %s:", name);
+    sim_node_crash(n);
+}
+#endif
+
+void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
+{
+    static const char *const names[] = {"a", "b", "c", "d"};
+    cluster = c;
+    c->sim = sim_open(seed);
+    sim_set_call_limit(c->sim, CALL_LIMIT_MS);
+    c->store = memory_store_new();
+    c->count = nodes;
+    c->is_calm = true;
+    memory_store_keep_history(c->store);
+    c->keeper = sim_node_new(c->sim, "keeper", 1);
+    for (unsigned i = 0; i < nodes; i++) {
+        c->nodes[i] = (struct cluster_node){.loops = 1 + (unsigned)sim_choose(c->sim, 3)};
+        c->nodes[i].sim = sim_node_new(c->sim, names[i], c->nodes[i].loops);
+    }
+    sim_on_crash(c->sim, node_died, c);
+#ifdef TAYORI_POINTS
+    point_on_hit(point_passed);
+#endif
+}
+
+static void boot(void *argument)
+{
+    struct cluster_node *n = argument;
+    n->engine = engine_open_memory(cluster->store);
+    n->accounts = accounts_new(n->engine, loop_family(loop_self()), &cluster->options);
+    n->is_ready = true;
+}
+
+void cluster_boot(struct cluster *c, unsigned node) { sim_spawn(c->nodes[node].sim, 0, "boot", boot, &c->nodes[node]); }
+
+void cluster_raise(struct cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        if (sim_node_is_up(c->nodes[i].sim)) continue;
+        sim_node_restart(c->nodes[i].sim);
+        cluster_boot(c, i);
+    }
+}
+
+static bool all_ready(const struct cluster *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (!c->nodes[i].is_ready) return false;
+    return true;
+}
+
+void cluster_wait_ready(struct cluster *c)
+{
+    while (!all_ready(c)) MUST(coroutine_sleep(BOOT_WAIT_MS) == OK);
+}
+
+void cluster_calm(struct cluster *c)
+{
+    c->is_calm = true;
+    for (unsigned i = 0; i < c->count; i++) sim_node_crash_after(c->nodes[i].sim, 0);
+    memory_store_set_faults(c->store, NULL);
+    memory_store_settle(c->store);
+    *sim_network(c->sim) = (struct sim_network){.window_bytes = 64 << 10};
+}
+
+void cluster_kill(struct cluster *c, unsigned node)
+{
+    if (sim_node_is_up(c->nodes[node].sim)) sim_node_crash(c->nodes[node].sim);
+}
+
+static void stop(void *argument)
+{
+    colour_pretend_coroutine();
+    struct cluster_node *n = argument;
+    n->is_ready = false;
+    accounts_free(n->accounts);
+    engine_close(n->engine);
+    n->accounts = NULL;
+    n->engine = NULL;
+}
+
+struct errand {
+    void (*run)(void *argument);
+    void *argument;
+    bool is_done;
+};
+
+static void run_errand(void *argument)
+{
+    struct errand *e = argument;
+    e->run(e->argument);
+    e->is_done = true;
+}
+
+MAY_YIELD static void wait_errand(struct errand *e)
+{
+    while (!e->is_done) MUST(coroutine_sleep(RUN_WAIT_MS) == OK);
+}
+
+void cluster_stop(struct cluster *c, unsigned node)
+{
+    struct errand e = {.run = stop, .argument = &c->nodes[node]};
+    sim_spawn(c->nodes[node].sim, 0, "stop", run_errand, &e);
+    wait_errand(&e);
+}
+
+void cluster_spawn(struct cluster *c, unsigned node, struct id account, const char *name, void (*run)(void *argument), void *argument)
+{
+    struct cluster_node *n = &c->nodes[node];
+    sim_spawn(n->sim, loop_index(accounts_home(n->accounts, account)), name, run, argument);
+}
+
+void cluster_run(struct cluster *c, unsigned node, struct id account, void (*run)(void *argument), void *argument)
+{
+    struct errand e = {.run = run, .argument = argument};
+    cluster_spawn(c, node, account, "errand", run_errand, &e);
+    wait_errand(&e);
+}
+
+void cluster_close(struct cluster *c)
+{
+    sim_close(c->sim);
+    memory_store_free(c->store);
+#ifdef TAYORI_POINTS
+    point_on_hit(NULL);
+#endif
+}
+
+int cluster_pick(struct cluster *c)
+{
+    unsigned first = (unsigned)sim_choose(c->sim, c->count);
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->nodes[(first + i) % c->count].is_ready) return (int)((first + i) % c->count);
+    return -1;
+}

@@ -1,0 +1,267 @@
+/*
+ * judge: what must hold when all is quiet, whatever happened.
+ *
+ * 1. What was acknowledged is in the history exactly once, and came to what its author was told; what certainly failed is not.
+ * 2. Each node, and a node that knows nothing yet, has the mailboxes that the model has, and one digest.
+ * 3. Every message can be read, byte for byte; every object is referenced or waits for its end.
+ * 4. All of that again after compaction, and after the grace period.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "scenario.h"
+#include "workload.h"
+
+enum { SOON_MS = 60000, ARENA_BYTES = 16 << 20, ROWS = 128, LONG_MS = 3 * 3600 * 1000, HISTORY_ARENA_BYTES = 4 << 20 };
+
+/* ---- the history --------------------------------------------------------------------------------------- */
+
+static struct model *model_of(struct workload *w, struct id account)
+{
+    size_t count;
+    const struct memory_history *history = memory_store_history(w->cluster.store, &count);
+    struct arena *arena = arena_new(NULL, HISTORY_ARENA_BYTES);
+    struct model *m = model_new(account);
+    for (size_t i = 0; i < count; i++) {
+        if (!id_equal(history[i].journal, account)) continue;
+        struct record r;
+        struct fault fault = {0};
+        if (record_decode(history[i].meta, arena, &r, &fault) != OK) FAIL("record %zu: %s", i, fault.detail);
+        model_apply(m, &r);
+        arena_reset(arena);
+    }
+    arena_free(arena);
+    return m;
+}
+
+static const struct model_outcome *message_outcome(const struct model *m, struct id message, unsigned *ret_times)
+{
+    const struct model_outcome *found = NULL;
+    *ret_times = 0;
+    for (size_t i = 0; i < m->outcome_count; i++) {
+        if (m->outcomes[i].kind != RECORD_APPEND || m->outcomes[i].is_again || !id_equal(m->outcomes[i].message, message)) continue;
+        if (!found) found = &m->outcomes[i];
+        ++*ret_times;
+    }
+    return found;
+}
+
+static void check_told(const struct op *o, const struct model_outcome *came, bool is_alone)
+{
+    const struct outcome *told = &o->outcome;
+    if (told->code != came->code) FAIL("line %u: was told %s, came to %s (modseq %" PRIu64 ")", o->line, result_name(told->code), result_name(came->code), came->modseq);
+    if (told->modseq != came->modseq) FAIL("line %u: was told MODSEQ %" PRIu64 ", came to %" PRIu64, o->line, told->modseq, came->modseq);
+    if (came->code != OK) return;
+    /* Who was swallowed by another node's compaction before it read its own effect is told no details. */
+    bool has_details = o->result_uids.len + o->source_uids.len + o->unchanged_uids.len > 0;
+    bool has_none = told->mailbox == 0 || came->kind == RECORD_APPEND || came->kind == RECORD_COPY || came->kind == RECORD_EXPUNGE;
+    if (!is_alone && !has_details && has_none) return;
+    if (told->mailbox != came->mailbox || told->uid_validity != came->uid_validity)
+        FAIL("line %u: was told mailbox %u, UIDVALIDITY %u; came to %u, %u", o->line, told->mailbox, told->uid_validity, came->mailbox, came->uid_validity);
+    if (came->kind != RECORD_RESTORE && !view_equal(buf_view(&o->source_uids), buf_view(&came->source_uids))) FAIL("line %u: was told other source UIDs", o->line);
+    if (came->kind != RECORD_RESTORE && !view_equal(buf_view(&o->result_uids), buf_view(&came->result_uids))) FAIL("line %u: was told other result UIDs", o->line);
+    if (!view_equal(buf_view(&o->unchanged_uids), buf_view(&came->unchanged_uids))) FAIL("line %u: was told other unchanged UIDs", o->line);
+}
+
+static void check_op(const struct op *o, const struct model *m, bool is_alone)
+{
+    unsigned times;
+    const struct model_outcome *came = NULL;
+    if (o->is_message) {
+        came = message_outcome(m, o->message, &times);
+    } else {
+        came = model_outcome_of(m, o->record.id);
+        times = came != NULL;
+    }
+    if (times > 1) FAIL("line %u: done %u times", o->line, times);
+    if (!o->is_told || o->code == UNKNOWN_OUTCOME) return;
+    if (o->code == OK && times == 0) FAIL("line %u: acknowledged and lost", o->line);
+    if (o->code != OK && times > 0) FAIL("line %u: told %s, but done", o->line, result_name(o->code));
+    /* A delivery is told no more than that it is durable. */
+    if (o->code == OK && (o->outcome.modseq || o->outcome.code != OK)) check_told(o, came, is_alone);
+}
+
+/* ---- an account against the model ---------------------------------------------------------------------- */
+
+struct look {
+    struct workload *workload;
+    struct model *model;
+    struct accounts *accounts;
+    bool reads_messages, verifies, compacts;
+    unsigned char digest[32];
+    uint64_t garbage;
+    const char *when;
+};
+
+static void keywords_of(const struct mailbox *box, uint64_t flags, buf *into)
+{
+    view texts[ROW_KEYWORDS_MAX];
+    size_t count = 0;
+    for (unsigned bit = ROW_KEYWORD_BIT; bit < 64; bit++)
+        if (flags & (uint64_t)1 << bit) texts[count++] = mailbox_keyword(box, bit);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = i + 1; k < count; k++)
+            if (view_compare(texts[k], texts[i]) < 0) {
+                view swap = texts[i];
+                texts[i] = texts[k];
+                texts[k] = swap;
+            }
+    for (size_t i = 0; i < count; i++) buf_appendf(into, VIEW_FMT " ", VIEW_ARG(texts[i]));
+}
+
+static void check_row(const struct look *l, const struct model_mailbox *want, const struct mailbox *box, const struct model_row *w, const struct row *row)
+{
+    buf have = BUF_INIT, wanted = BUF_INIT;
+    keywords_of(box, row->flags, &have);
+    model_keywords(l->model, w->flags, &wanted);
+    if (row->uid != w->uid || !id_equal(row->message, w->message)) FAIL("%s: %s has UID %u where the model has %u", l->when, want->name, row->uid, w->uid);
+    if ((row->flags & ROW_SYSTEM_FLAGS) != (w->flags & ROW_SYSTEM_FLAGS) || !view_equal(buf_view(&have), buf_view(&wanted)))
+        FAIL("%s: %s UID %u has flags %" PRIx64 " " VIEW_FMT ", the model %" PRIx64 " " VIEW_FMT, l->when, want->name, row->uid, row->flags & ROW_SYSTEM_FLAGS,
+             VIEW_ARG(buf_view(&have)), w->flags & ROW_SYSTEM_FLAGS, VIEW_ARG(buf_view(&wanted)));
+    if (row->modseq != w->modseq) FAIL("%s: %s UID %u has MODSEQ %" PRIu64 ", the model %" PRIu64, l->when, want->name, row->uid, row->modseq, w->modseq);
+    if (row->size_bytes != w->size_bytes || row->internal_date.ms != w->internal_date.ms) FAIL("%s: %s UID %u has another size or date", l->when, want->name, row->uid);
+    buf_done(&have);
+    buf_done(&wanted);
+}
+
+MAY_YIELD static void check_rows(struct look *l, struct account *a, const struct model_mailbox *want)
+{
+    struct mailbox_view *v;
+    struct row *rows = calloc(ROWS, sizeof *rows);
+    struct fault fault = {0};
+    MUST(rows);
+    if (mailbox_view_open(a, want->number, &v) != OK) FAIL("%s: %s cannot be opened", l->when, want->name);
+    if (mailbox_view_count(v) != want->rows.count) FAIL("%s: %s has %u messages, the model %zu", l->when, want->name, mailbox_view_count(v), want->rows.count);
+    for (size_t at = 0, got; at < want->rows.count; at += got) {
+        if (mailbox_view_rows(v, (uint32_t)at + 1, ROWS, rows, &got, clock_in(SOON_MS), &fault) != OK) FAIL("%s: %s: %s", l->when, want->name, fault.detail);
+        MUST(got > 0);
+        for (size_t i = 0; i < got; i++) check_row(l, want, state_mailbox(account_state(a), want->number), &want->rows.at[at + i], &rows[i]);
+        for (size_t i = 0; l->reads_messages && i < got; i++) {
+            result code = workload_check_message(l->workload, a, want->number, &rows[i]);
+            if (code != OK) FAIL("%s: %s UID %u cannot be read: %s", l->when, want->name, rows[i].uid, result_name(code));
+        }
+    }
+    mailbox_view_close(v);
+    free(rows);
+}
+
+static void check_info(const struct look *l, const struct model_mailbox *want, const struct mailbox_info *have)
+{
+    uint32_t unseen = 0, deleted = 0;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < want->rows.count; i++) {
+        unseen += !(want->rows.at[i].flags & ROW_SEEN);
+        deleted += (want->rows.at[i].flags & ROW_DELETED) != 0;
+        bytes += want->rows.at[i].size_bytes;
+    }
+    if (have->number != want->number || have->is_selectable != want->is_selectable || have->special_use != want->special_use)
+        FAIL("%s: %s is mailbox %u, use %u, the model has %u, %u", l->when, want->name, have->number, have->special_use, want->number, want->special_use);
+    if (!want->is_selectable) return;
+    if (have->uid_validity != want->uid_validity || have->uid_next != want->uid_next)
+        FAIL("%s: %s has UIDVALIDITY %u, UIDNEXT %u, the model %u, %u", l->when, want->name, have->uid_validity, have->uid_next, want->uid_validity, want->uid_next);
+    if (have->exists != want->rows.count || have->unseen != unseen || have->deleted != deleted || have->size_bytes != bytes)
+        FAIL("%s: %s has counters %u %u %u %" PRIu64 ", the model %zu %u %u %" PRIu64, l->when, want->name, have->exists, have->unseen, have->deleted,
+             have->size_bytes, want->rows.count, unseen, deleted, bytes);
+    if (have->highest_modseq != want->highest_modseq)
+        FAIL("%s: %s has HIGHESTMODSEQ %" PRIu64 ", the model %" PRIu64, l->when, want->name, have->highest_modseq, want->highest_modseq);
+}
+
+static void check_usage(const struct look *l, struct account *a)
+{
+    struct usage have = state_usage(account_state(a)), want = {0};
+    for (size_t i = 0; i < l->model->mailbox_count; i++) {
+        const struct model_mailbox *box = l->model->mailboxes[i];
+        for (size_t k = 0; k < box->rows.count && !box->is_gone; k++) want.messages++, want.bytes += box->rows.at[k].size_bytes;
+        for (size_t k = 0; k < box->graves.count; k++) want.expunged_messages++, want.expunged_bytes += box->graves.at[k].size_bytes;
+    }
+    if (have.messages != want.messages || have.bytes != want.bytes || have.expunged_messages != want.expunged_messages || have.expunged_bytes != want.expunged_bytes)
+        FAIL("%s: usage is %" PRIu64 " messages, %" PRIu64 " bytes, %" PRIu64 " and %" PRIu64 " expunged; the model has %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64,
+             l->when, have.messages, have.bytes, have.expunged_messages, have.expunged_bytes, want.messages, want.bytes, want.expunged_messages, want.expunged_bytes);
+}
+
+static void found_problem(void *argument, view what) { FAIL("%s: verify: " VIEW_FMT, (const char *)argument, VIEW_ARG(what)); }
+
+MAY_YIELD static void verify(struct look *l, struct account *a)
+{
+    struct fault fault = {0};
+    struct account_verify v = {.found = found_problem, .argument = (void *)(uintptr_t)l->when};
+    if (account_verify(a, &v, clock_in(SOON_MS), &fault) != OK) FAIL("%s: verify: %s", l->when, fault.detail);
+    if (v.problems) FAIL("%s: verify found %" PRIu64 " problems", l->when, v.problems);
+    l->garbage = v.garbage_objects;
+}
+
+static void look_at_account(void *argument)
+{
+    colour_pretend_coroutine();
+    struct look *l = argument;
+    struct account *a;
+    struct fault fault = {0};
+    struct arena *arena = arena_new(NULL, ARENA_BYTES);
+    if (account_open(l->accounts, l->model->account, clock_in(SOON_MS), &a, &fault) != OK) FAIL("%s: %s", l->when, fault.detail);
+    if (account_refresh(a, clock_in(SOON_MS), &fault) != OK) FAIL("%s: %s", l->when, fault.detail);
+    if (l->compacts && account_compact(a, clock_in(SOON_MS), &fault) != OK) FAIL("%s: compact: %s", l->when, fault.detail);
+    if (state_sequence(account_state(a)) != l->model->sequence)
+        FAIL("%s: %" PRIu64 " records, the model has %" PRIu64, l->when, state_sequence(account_state(a)), l->model->sequence);
+    struct mailbox_info *infos;
+    size_t count = state_list(account_state(a), arena, &infos), wanted = 0;
+    for (size_t i = 0; i < l->model->mailbox_count; i++) {
+        const struct model_mailbox *want = l->model->mailboxes[i];
+        if (want->is_gone) continue;
+        wanted++;
+        size_t k = 0;
+        while (k < count && !view_equal(infos[k].name, view_of(want->name))) k++;
+        if (k == count) FAIL("%s: there is no mailbox %s", l->when, want->name);
+        check_info(l, want, &infos[k]);
+        if (want->is_selectable) check_rows(l, a, want);
+    }
+    if (count != wanted) FAIL("%s: %zu mailboxes, the model has %zu", l->when, count, wanted);
+    check_usage(l, a);
+    if (account_digest(a, l->digest, clock_in(SOON_MS), &fault) != OK) FAIL("%s: digest: %s", l->when, fault.detail);
+    if (l->verifies) verify(l, a);
+    account_close(a);
+    arena_free(arena);
+}
+
+/* ---- the judgement ------------------------------------------------------------------------------------- */
+
+static const unsigned char no_digest[32];
+
+MAY_YIELD static void look_everywhere(struct workload *w, struct model *m, unsigned char digest[static 32], const char *when, bool compacts)
+{
+    for (unsigned i = 0; i < w->cluster.count; i++) {
+        struct look l = {.workload = w, .model = m, .accounts = w->cluster.nodes[i].accounts, .when = when};
+        l.compacts = compacts && i == 0;
+        l.reads_messages = i == w->cluster.count - 1;
+        l.verifies = i == 0;
+        cluster_run(&w->cluster, i, m->account, look_at_account, &l);
+        if (memcmp(digest, no_digest, sizeof no_digest) == 0) memcpy(digest, l.digest, sizeof l.digest);
+        if (memcmp(digest, l.digest, sizeof l.digest) != 0) FAIL("%s: node %u has another digest", when, i);
+    }
+}
+
+void judge(struct workload *w)
+{
+    struct model *models[WORKLOAD_ACCOUNTS_MAX];
+    unsigned char digests[WORKLOAD_ACCOUNTS_MAX][32] = {{0}};
+    for (unsigned i = 0; i < w->options.accounts; i++) models[i] = model_of(w, w->accounts[i]);
+    for (const struct op *o = w->ops; o; o = o->next)
+        for (unsigned i = 0; i < w->options.accounts; i++)
+            if (id_equal(o->account, w->accounts[i])) check_op(o, models[i], w->cluster.count == 1);
+    for (unsigned i = 0; i < w->options.accounts; i++) look_everywhere(w, models[i], digests[i], "in memory", false);
+    workload_end(w);
+    for (unsigned i = 0; i < w->cluster.count; i++) {
+        cluster_stop(&w->cluster, i);
+        cluster_boot(&w->cluster, i);
+    }
+    cluster_wait_ready(&w->cluster);
+    for (unsigned i = 0; i < w->options.accounts; i++) look_everywhere(w, models[i], digests[i], "replayed", false);
+    for (unsigned i = 0; i < w->options.accounts; i++) look_everywhere(w, models[i], digests[i], "compacted", true);
+    MUST(coroutine_sleep(LONG_MS) == OK);
+    for (unsigned i = 0; i < w->options.accounts; i++) look_everywhere(w, models[i], digests[i], "hours later", false);
+    for (unsigned i = 0; i < w->cluster.count; i++) cluster_stop(&w->cluster, i);
+    for (unsigned i = 0; i < w->options.accounts; i++) model_free(models[i]);
+}

@@ -1,0 +1,685 @@
+#include "workload.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/random.h"
+#include "scenario.h"
+
+enum {
+    ARENA_BYTES = 4 << 20, ROWS_AT_ONCE = 64, LARGE_BYTES_MAX = 200000, SMALL_BYTES_MAX = 3000, MIRROR_MAX = 20000,
+    QUIET_LIMIT_MS = 3600 * 1000, IDLER_PATIENCE_MS = 30000, PIPELINED = 6,
+};
+
+struct mirror_row {
+    uint32_t uid;
+    uint64_t flags;
+    bool is_known;                       /* its flags were told */
+};
+
+/* A client with an account open. */
+struct session {
+    struct session *next;
+    struct workload *workload;
+    unsigned node, number;
+    struct id account_id;
+    bool is_idler, delivers;
+
+    struct account *account;
+    struct arena *arena;
+    struct mailbox_view *view;
+    uint32_t mailbox;
+    struct mirror_row *mirror;           /* what it was told of its mailbox */
+    size_t mirror_count;
+    uint64_t modseq_seen;
+    struct account_watch watch;
+    bool has_changed;
+    struct waitlist changed;
+};
+
+/* ---- choices ------------------------------------------------------------------------------------------- */
+
+static uint64_t choose(const struct session *s, uint64_t below) { return sim_choose(s->workload->cluster.sim, below); }
+static bool percent(const struct session *s, unsigned percent) { return choose(s, 100) < percent; }
+static millis some_deadline(const struct session *s) { return clock_in(500 + (int64_t)choose(s, 30000)); }
+
+static const char *const names[] = {"INBOX", "Archiv", "Archiv/2026", "Archiv/2026/Jan", "Sent", "Trash", "\xe4\xb8\xad", "A", "A/B", "A/B/C", "Z/Y"};
+static view some_name(const struct session *s) { return view_of(names[choose(s, sizeof names / sizeof names[0])]); }
+
+static const view keywords[] = {VIEW_INIT("$Junk"), VIEW_INIT("$Forwarded"), VIEW_INIT("work"), VIEW_INIT("private"), VIEW_INIT("$Important")};
+
+static struct record_flags some_flags(struct session *s)
+{
+    struct record_flags f = {.system = choose(s, ROW_SYSTEM_FLAGS + 1) & choose(s, ROW_SYSTEM_FLAGS + 1)};
+    f.keywords = arena_array(s->arena, view, 2);
+    if (percent(s, 30)) f.keywords[f.keyword_count++] = keywords[choose(s, 5)];
+    if (percent(s, 10) && f.keyword_count) {
+        f.keywords[1] = keywords[choose(s, 5)];
+        f.keyword_count += !view_equal(f.keywords[0], f.keywords[1]);
+    }
+    return f;
+}
+
+/* Up to three ranges around the UIDs that the session knows. */
+static struct imap_set some_uids(struct session *s)
+{
+    uint32_t highest = s->mirror_count ? s->mirror[s->mirror_count - 1].uid + 3 : 5, next = 1;
+    struct imap_set set = {.ranges = arena_array(s->arena, struct imap_range, 3)};
+    if (percent(s, 5)) {
+        set.ranges[set.count++] = (struct imap_range){1, UINT32_MAX};
+        return set;
+    }
+    for (unsigned wanted = 1 + (unsigned)choose(s, 3); wanted > 0 && next <= highest; wanted--) {
+        uint32_t first = next + (uint32_t)choose(s, highest - next + 1), last = first + (uint32_t)choose(s, percent(s, 30) ? 10 : 2);
+        set.ranges[set.count++] = (struct imap_range){first, last};
+        next = last + 2;
+    }
+    return set;
+}
+
+static uint32_t some_mailbox(struct session *s)
+{
+    struct mailbox_info *infos;
+    size_t count = state_list(account_state(s->account), s->arena, &infos);
+    if (count == 0 || percent(s, 3)) return (uint32_t)choose(s, 20);
+    return infos[choose(s, count)].number;
+}
+
+/* ---- notes --------------------------------------------------------------------------------------------- */
+
+static struct op *note_op(struct session *s, unsigned line)
+{
+    struct workload *w = s->workload;
+    struct op *o = calloc(1, sizeof *o);
+    check(o);
+    o->account = s->account_id;
+    o->line = line;
+    o->next = w->ops;
+    w->ops = o;
+    return o;
+}
+
+static void keep_set(buf *into, const struct imap_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        for (uint32_t uid = set->ranges[i].first;; uid++) {
+            buf_append(into, view_make(&uid, sizeof uid));
+            if (uid == set->ranges[i].last) break;
+        }
+}
+
+static bool is_failure(result code)
+{
+    return code == UNAVAILABLE || code == UNKNOWN_OUTCOME || code == TIMEOUT || code == CORRUPT;
+}
+
+static void note_result(struct session *s, struct op *o, result code, const struct outcome *outcome, const struct fault *fault)
+{
+    struct workload *w = s->workload;
+    o->is_told = true;
+    o->code = code;
+    if (code == OK && outcome) {
+        o->outcome = *outcome;
+        keep_set(&o->source_uids, &outcome->source_uids);
+        keep_set(&o->result_uids, &outcome->result_uids);
+        keep_set(&o->unchanged_uids, &outcome->unchanged_uids);
+    }
+    if (code == OK) w->told_ok++;
+    else if (code == UNKNOWN_OUTCOME) w->told_unknown++;
+    else w->told_failed++;
+    if (code != OK && !is_failure(code)) FAIL("line %u: %s: %s", o->line, result_name(code), fault->detail);
+    if (code != OK && w->cluster.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
+}
+
+/* Reads may fail for a while, never for a reason that nobody made. */
+static bool may_fail(const struct session *s, result code, const struct fault *fault)
+{
+    if (code == OK) return false;
+    if (s->workload->cluster.is_calm || !is_failure(code)) FAIL("%s: %s", result_name(code), fault->detail);
+    return true;
+}
+
+/* ---- messages ------------------------------------------------------------------------------------------ */
+
+char workload_byte(uint64_t number, size_t at) { return (char)('a' + (number * 7 + at * 31 + at / 97) % 26); }
+
+const struct made *workload_made(const struct workload *w, struct id message)
+{
+    for (const struct made *m = w->made; m; m = m->next)
+        if (id_equal(m->message, message)) return m;
+    return NULL;
+}
+
+static const struct made *make_message(struct session *s)
+{
+    struct workload *w = s->workload;
+    struct made *m = calloc(1, sizeof *m);
+    check(m);
+    m->message = random_id();
+    m->number = w->next_number++;
+    m->bytes = (size_t)choose(s, SMALL_BYTES_MAX);
+    if (sim_chance_ppm(w->cluster.sim, w->options.large_ppm)) m->bytes = (size_t)choose(s, LARGE_BYTES_MAX);
+    if (percent(s, 2)) m->bytes = DRAFT_INLINE_MAX_BYTES + (size_t)choose(s, 3) - 1;
+    m->next = w->made;
+    w->made = m;
+    return m;
+}
+
+/* NULL when the store did not let it. */
+MAY_YIELD static struct draft *write_draft(struct session *s, const struct made *m)
+{
+    struct fault fault = {0};
+    struct draft *d = draft_new(s->workload->cluster.nodes[s->node].accounts, m->message, LARGE_BYTES_MAX);
+    char piece[1000];
+    for (size_t at = 0; at < m->bytes;) {
+        size_t count = 0;
+        while (count < sizeof piece && at < m->bytes) piece[count++] = workload_byte(m->number, at++);
+        result code = draft_write(d, view_make(piece, count), some_deadline(s), &fault);
+        if (code == OK) continue;
+        draft_free(d);
+        (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->workload->cluster.is_calm ? UNAVAILABLE : code, &fault);
+        return NULL;
+    }
+    return d;
+}
+
+result workload_check_message(struct workload *w, struct account *a, uint32_t mailbox, const struct row *row)
+{
+    const struct made *m = workload_made(w, row->message);
+    if (!m) FAIL("a row of a message that nobody made: UID %u", row->uid);
+    if (m->bytes != row->size_bytes) FAIL("message %" PRIu64 " has %zu bytes, its row %u", m->number, m->bytes, row->size_bytes);
+    struct message *message;
+    struct fault fault = {0};
+    result code = message_open(a, mailbox, row, clock_in(60000), &message, &fault);
+    if (code != OK) return code;
+    MUST(message_size(message) == m->bytes);
+    size_t at = 0;
+    while (code == OK && at < m->bytes) {
+        view got;
+        code = message_read(message, at, 70000, clock_in(60000), &got, &fault);
+        if (code == OK && got.len == 0) FAIL("message %" PRIu64 " ends at %zu of %zu bytes", m->number, at, m->bytes);
+        for (size_t i = 0; code == OK && i < got.len; i++, at++)
+            if (got.at[i] != workload_byte(m->number, at)) FAIL("message %" PRIu64 ": byte %zu is another", m->number, at);
+    }
+    message_close(message);
+    return code;
+}
+
+/* ---- what a session is told of its mailbox ------------------------------------------------------------- */
+
+static void drop_view(struct session *s)
+{
+    if (s->view) mailbox_view_close(s->view);
+    s->view = NULL;
+    free(s->mirror);
+    s->mirror = NULL;
+    s->mirror_count = 0;
+}
+
+/* The session is told of rows [first, last], as by FETCH. */
+MAY_YIELD static bool learn_rows(struct session *s, uint32_t first, uint32_t last)
+{
+    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    struct fault fault = {0};
+    while (first <= last) {
+        size_t got;
+        result code = mailbox_view_rows(s->view, first, ROWS_AT_ONCE, rows, &got, some_deadline(s), &fault);
+        if (may_fail(s, code, &fault)) return false;
+        if (got == 0) FAIL("rows end at %u of %zu", first, s->mirror_count);
+        for (size_t i = 0; i < got && first <= last; i++, first++) {
+            struct mirror_row *mine = &s->mirror[first - 1];
+            if (mine->uid && mine->uid != rows[i].uid) FAIL("sequence number %u was UID %u and is %u", first, mine->uid, rows[i].uid);
+            if (first > 1 && rows[i].uid <= s->mirror[first - 2].uid) FAIL("UIDs %u, %u do not rise", s->mirror[first - 2].uid, rows[i].uid);
+            mine->uid = rows[i].uid;
+            if (row_is_gone(&rows[i])) continue;
+            mine->flags = rows[i].flags;
+            mine->is_known = true;
+        }
+    }
+    return true;
+}
+
+static void take_expunges(struct session *s, const struct mailbox_changes *c)
+{
+    for (size_t i = c->expunged.count; i-- > 0;) {
+        for (uint32_t at = c->expunged.ranges[i].last; at >= c->expunged.ranges[i].first; at--) {
+            if (at == 0 || at > s->mirror_count) FAIL("EXPUNGE of %u, there are %zu", at, s->mirror_count);
+            if (!imap_set_has(&c->expunged_uids, s->mirror[at - 1].uid)) FAIL("EXPUNGE of %u, UID %u, which did not vanish", at, s->mirror[at - 1].uid);
+            memmove(&s->mirror[at - 1], &s->mirror[at], (--s->mirror_count - (at - 1)) * sizeof *s->mirror);
+        }
+    }
+}
+
+/* False when the store did not let it; then the view is dropped, for what was told is not known. */
+MAY_YIELD static bool sync_view(struct session *s, bool may_expunge)
+{
+    struct mailbox_changes c;
+    struct fault fault = {0};
+    result code = mailbox_view_sync(s->view, may_expunge, s->arena, &c, some_deadline(s), &fault);
+    if (may_fail(s, code, &fault)) {
+        drop_view(s);
+        return false;
+    }
+    if (!may_expunge && c.expunged.count) FAIL("expunges were told when they may not be");
+    take_expunges(s, &c);
+    if (c.exists < s->mirror_count) FAIL("EXISTS went from %zu to %u", s->mirror_count, c.exists);
+    if (c.exists != mailbox_view_count(s->view)) FAIL("EXISTS %u, the view has %u", c.exists, mailbox_view_count(s->view));
+    uint32_t before = (uint32_t)s->mirror_count;
+    if (c.exists > before) {
+        s->mirror = realloc(s->mirror, c.exists * sizeof *s->mirror);
+        check(s->mirror && c.exists < MIRROR_MAX);
+        memset(&s->mirror[before], 0, (c.exists - before) * sizeof *s->mirror);
+        s->mirror_count = c.exists;
+        if (!learn_rows(s, before + 1, c.exists)) goto lost;
+    }
+    for (size_t i = 0; i < c.changed.count; i++)
+        if (!learn_rows(s, c.changed.ranges[i].first, c.changed.ranges[i].last)) goto lost;
+    s->workload->checked_views++;
+    return true;
+lost:
+    drop_view(s);
+    return false;
+}
+
+MAY_YIELD static bool open_view(struct session *s, uint32_t mailbox)
+{
+    drop_view(s);
+    struct fault fault = {0};
+    s->mailbox = mailbox;
+    result code = mailbox_view_open(s->account, mailbox, &s->view);
+    if (code != OK) {
+        s->view = NULL;
+        if (code != NOT_FOUND) (void)may_fail(s, code, &fault);
+        return false;
+    }
+    s->mirror_count = mailbox_view_count(s->view);
+    s->mirror = calloc(s->mirror_count + 1, sizeof *s->mirror);
+    check(s->mirror);
+    if (learn_rows(s, 1, (uint32_t)s->mirror_count)) return true;
+    drop_view(s);
+    return false;
+}
+
+/* ---- actions ------------------------------------------------------------------------------------------- */
+
+MAY_YIELD static void make_change(struct session *s, const struct record *r, unsigned line)
+{
+    struct op *o = note_op(s, line);
+    struct outcome outcome = {0};
+    struct fault fault = {0};
+    o->record = *r;
+    result code = account_change(s->account, &o->record, s->arena, &outcome, some_deadline(s), &fault);
+    note_result(s, o, code, &outcome, &fault);
+    if (code == OK && outcome.modseq < s->modseq_seen) FAIL("MODSEQ went from %" PRIu64 " to %" PRIu64, s->modseq_seen, outcome.modseq);
+}
+
+#define CHANGE(...) make_change(s, &(struct record){__VA_ARGS__}, __LINE__)
+
+MAY_YIELD static void act_flags(struct session *s)
+{
+    struct record r = {.kind = RECORD_FLAGS};
+    r.flags.mailbox = s->view ? s->mailbox : some_mailbox(s);
+    r.flags.uids = some_uids(s);
+    r.flags.change = (enum flags_change)choose(s, 3);
+    r.flags.flags = some_flags(s);
+    r.flags.unchanged_since = percent(s, 20) ? choose(s, s->modseq_seen + 5) : UINT64_MAX;
+    make_change(s, &r, __LINE__);
+}
+
+MAY_YIELD static void act_copy(struct session *s)
+{
+    uint32_t from = s->view ? s->mailbox : some_mailbox(s), to = some_mailbox(s);
+    /* A mailbox does not grow without end. */
+    bool moves = percent(s, 50) || s->mirror_count > 100;
+    CHANGE(.kind = RECORD_COPY, .copy = {.from = from, .to = to, .uids = some_uids(s), .moves = moves});
+}
+
+MAY_YIELD static void act_expunge(struct session *s)
+{
+    uint32_t mailbox = s->view ? s->mailbox : some_mailbox(s);
+    CHANGE(.kind = RECORD_EXPUNGE, .expunge = {.mailbox = mailbox, .uids = some_uids(s), .only_deleted = percent(s, 70)});
+}
+
+MAY_YIELD static void act_name(struct session *s)
+{
+    switch (choose(s, 8)) {
+    case 0: case 1: case 2: CHANGE(.kind = RECORD_CREATE, .create = {.name = some_name(s), .special_use = (unsigned)choose(s, 3) * MAILBOX_USE_DRAFTS, .subscribes = percent(s, 30)}); break;
+    case 3: CHANGE(.kind = RECORD_DELETE, .delete = {.mailbox = some_mailbox(s)}); break;
+    case 4: case 5: CHANGE(.kind = RECORD_RENAME, .rename = {.mailbox = some_mailbox(s), .name = some_name(s)}); break;
+    case 6: CHANGE(.kind = RECORD_SUBSCRIBE, .subscribe = {.name = some_name(s), .subscribes = percent(s, 60)}); break;
+    case 7: CHANGE(.kind = RECORD_MAILBOX, .mailbox = {.mailbox = some_mailbox(s), .sets_special_use = percent(s, 50), .special_use = MAILBOX_USE_SENT, .uid_next = (uint32_t)choose(s, 60)}); break;
+    }
+}
+
+MAY_YIELD static void act_restore(struct session *s)
+{
+    struct record r = {.kind = RECORD_RESTORE};
+    r.restore.mailbox = percent(s, 50) ? 0 : some_mailbox(s);
+    r.restore.until = clock_wall();
+    r.restore.since = (unix_ms){r.restore.until.ms - (int64_t)choose(s, 60000)};
+    if (percent(s, 40)) r.restore.uids = some_uids(s);
+    if (percent(s, 30)) r.restore.into = some_name(s);
+    make_change(s, &r, __LINE__);
+}
+
+MAY_YIELD static void act_append(struct session *s)
+{
+    const struct made *m = make_message(s);
+    struct draft *d = write_draft(s, m);
+    if (!d) return;
+    struct outcome outcome = {0};
+    struct fault fault = {0};
+    struct append_options options = {.mailbox = some_mailbox(s), .flags = some_flags(s)};
+    if (percent(s, 10)) options.uid = (uint32_t)choose(s, 200);
+    if (percent(s, 10)) options.internal_date = (unix_ms){(int64_t)choose(s, 2000000000) * 1000};
+    struct op *o = note_op(s, __LINE__);
+    o->is_message = true;
+    o->message = m->message;
+    result code = account_append(s->account, d, &options, s->arena, &outcome, some_deadline(s), &fault);
+    note_result(s, o, code, &outcome, &fault);
+    draft_free(d);
+}
+
+struct pipeline {
+    struct append_pending pending[PIPELINED];
+    struct op *ops[PIPELINED];
+    struct session *session;
+    unsigned started, told;
+    struct waitlist all_told;
+};
+
+static void pipelined_told(struct append_pending *p)
+{
+    struct pipeline *l = p->argument;
+    if (p != &l->pending[l->told]) FAIL("pipelined appends are told out of order");
+    note_result(l->session, l->ops[l->told], p->code, &p->outcome, &p->fault);
+    l->told++;
+    waitlist_wake_all(&l->all_told);
+}
+
+MAY_YIELD static void act_pipeline(struct session *s)
+{
+    struct pipeline *l = calloc(1, sizeof *l);
+    check(l);
+    l->session = s;
+    waitlist_init(&l->all_told);
+    uint32_t mailbox = some_mailbox(s);
+    for (unsigned i = 0; i < PIPELINED; i++) {
+        const struct made *m = make_message(s);
+        if (m->bytes > DRAFT_INLINE_MAX_BYTES) continue;
+        struct draft *d = write_draft(s, m);
+        if (!d) continue;
+        struct append_pending *p = &l->pending[l->started];
+        struct op *o = l->ops[l->started++] = note_op(s, __LINE__);
+        o->is_message = true;
+        o->message = m->message;
+        *p = (struct append_pending){.draft = d, .options = {.mailbox = mailbox}, .arena = s->arena, .done = pipelined_told, .argument = l};
+        account_append_start(s->account, p, some_deadline(s));
+    }
+    while (l->told < l->started) waitlist_wait_shielded(&l->all_told);
+    for (unsigned i = 0; i < l->started; i++) draft_free(l->pending[i].draft);
+    free(l);
+}
+
+MAY_YIELD static void act_read(struct session *s)
+{
+    if (!s->view || s->mirror_count == 0) return;
+    struct row row;
+    size_t got = 0;
+    struct fault fault = {0};
+    result code = mailbox_view_rows(s->view, 1 + (uint32_t)choose(s, s->mirror_count), 1, &row, &got, some_deadline(s), &fault);
+    if (may_fail(s, code, &fault) || got == 0 || row_is_gone(&row)) return;
+    code = workload_check_message(s->workload, s->account, s->mailbox, &row);
+    if (code == OK || is_failure(code)) return;
+    /* Only what was expunged meanwhile may be gone. */
+    if (code != NOT_FOUND) FAIL("UID %u cannot be read: %s", row.uid, result_name(code));
+    struct row now;
+    struct block_key needs = {0};
+    code = state_row(account_state(s->account), s->mailbox, row.uid, &now, &needs);
+    if (code == OK && id_equal(now.message, row.message)) FAIL("UID %u is there and cannot be read", row.uid);
+}
+
+MAY_YIELD static void act_compact(struct session *s)
+{
+    struct fault fault = {0};
+    result code = account_compact(s->account, some_deadline(s), &fault);
+    (void)may_fail(s, code, &fault);
+}
+
+MAY_YIELD static void act_sync(struct session *s)
+{
+    struct fault fault = {0};
+    if (percent(s, 70) && may_fail(s, account_refresh(s->account, some_deadline(s), &fault), &fault)) return;
+    uint64_t modseq = state_sequence(account_state(s->account));
+    if (modseq < s->modseq_seen) FAIL("the account went back from %" PRIu64 " to %" PRIu64, s->modseq_seen, modseq);
+    s->modseq_seen = modseq;
+    if (s->view && mailbox_view_exists(s->view)) (void)sync_view(s, percent(s, 80));
+    else (void)open_view(s, some_mailbox(s));
+}
+
+MAY_YIELD static void act(struct session *s)
+{
+    const struct workload_options *options = &s->workload->options;
+    if (percent(s, options->names_percent)) {
+        act_name(s);
+        return;
+    }
+    switch (choose(s, 20)) {
+    case 0: case 1: case 2: act_append(s); break;
+    case 3: act_pipeline(s); break;
+    case 4: case 5: case 6: act_flags(s); break;
+    case 7: case 8: act_copy(s); break;
+    case 9: case 10: act_expunge(s); break;
+    case 11: act_restore(s); break;
+    case 12: case 13: case 14: act_read(s); break;
+    case 15: (void)open_view(s, some_mailbox(s)); break;
+    case 16: if (percent(s, 40)) act_compact(s); break;
+    default: act_sync(s); break;
+    }
+}
+
+/* ---- deliveries ---------------------------------------------------------------------------------------- */
+
+MAY_YIELD static void act_deliver(struct session *s)
+{
+    struct workload *w = s->workload;
+    struct delivery to[WORKLOAD_ACCOUNTS_MAX];
+    struct op *ops[WORKLOAD_ACCOUNTS_MAX];
+    const struct made *m = make_message(s);
+    struct draft *d = write_draft(s, m);
+    if (!d) return;
+    size_t count = 1 + (size_t)choose(s, w->options.accounts);
+    unsigned first = (unsigned)choose(s, w->options.accounts);
+    for (size_t i = 0; i < count; i++) {
+        to[i] = (struct delivery){.account = w->accounts[(first + i) % w->options.accounts], .flags = some_flags(s)};
+        if (percent(s, 30)) to[i].mailbox = some_name(s);
+        ops[i] = note_op(s, __LINE__);
+        ops[i]->is_message = true;
+        ops[i]->message = m->message;
+        ops[i]->account = to[i].account;
+    }
+    accounts_deliver(w->cluster.nodes[s->node].accounts, d, to, count, some_deadline(s));
+    for (size_t i = 0; i < count; i++) note_result(s, ops[i], to[i].code, NULL, &to[i].fault);
+    draft_free(d);
+}
+
+/* ---- sessions ------------------------------------------------------------------------------------------ */
+
+static void session_changed(struct account_watch *watch)
+{
+    struct session *s = container_of(watch, struct session, watch);
+    s->has_changed = true;
+    waitlist_wake_all(&s->changed);
+}
+
+MAY_YIELD static bool open_account(struct session *s)
+{
+    struct fault fault = {0};
+    result code = account_open(s->workload->cluster.nodes[s->node].accounts, s->account_id, some_deadline(s), &s->account, &fault);
+    if (may_fail(s, code, &fault)) {
+        s->account = NULL;
+        return false;
+    }
+    return true;
+}
+
+/* Looks only when it is told that there is something. */
+MAY_YIELD static void idle(struct session *s)
+{
+    waitlist_init(&s->changed);
+    account_watch(s->account, &s->watch, session_changed);
+    s->has_changed = true;
+    while (!s->workload->idlers_leave) {
+        if (!s->has_changed) (void)!waitlist_wait(&s->changed, clock_in(1000));
+        bool looks = s->has_changed;
+        s->has_changed = false;
+        if (!looks) continue;
+        if (!s->view || !mailbox_view_exists(s->view)) {
+            if (!open_view(s, 1)) s->has_changed = true;
+        } else if (!sync_view(s, true)) {
+            s->has_changed = true;
+        }
+        if (s->has_changed) (void)!coroutine_sleep(20);
+        arena_reset(s->arena);
+    }
+    account_unwatch(s->account, &s->watch);
+    /* All was told: the view has nothing left, and the mirror is what the mailbox is. */
+    if (!s->view || mailbox_view_is_behind(s->view)) FAIL("an idler was not told of all there was");
+    for (uint32_t first = 1; first <= s->mirror_count; first++) {
+        struct row row;
+        size_t got;
+        struct fault fault = {0};
+        result code = mailbox_view_rows(s->view, first, 1, &row, &got, some_deadline(s), &fault);
+        if (code != OK || got != 1) FAIL("row %u: %s", first, fault.detail);
+        if (row.uid != s->mirror[first - 1].uid || !s->mirror[first - 1].is_known || row.flags != s->mirror[first - 1].flags)
+            FAIL("an idler believes that %u is UID %u with flags %" PRIx64 ", it is UID %u with %" PRIx64, first, s->mirror[first - 1].uid,
+                 s->mirror[first - 1].flags, row.uid, row.flags);
+    }
+    struct fault fault = {0};
+    if (account_refresh(s->account, some_deadline(s), &fault) != OK) FAIL("%s", fault.detail);
+    if (mailbox_view_is_behind(s->view)) FAIL("an idler had not heard of the last change");
+}
+
+static void forget_session(struct session *s)
+{
+    struct workload *w = s->workload;
+    for (struct session **at = &w->sessions; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    if (!s->is_idler) w->running--;
+}
+
+static void run_session(void *argument)
+{
+    colour_pretend_coroutine();
+    struct session *s = argument;
+    struct workload *w = s->workload;
+    s->arena = arena_new(NULL, ARENA_BYTES);
+    for (unsigned tries = 0; !s->delivers && !s->account && tries < 50; tries++) {
+        if (!open_account(s)) (void)!coroutine_sleep(100);
+        if (s->is_idler && tries > 0) tries--;
+    }
+    if (s->is_idler) {
+        idle(s);
+    } else {
+        for (unsigned left = 1 + (unsigned)choose(s, w->options.actions_max); left > 0 && (s->account || s->delivers); left--) {
+            if (s->delivers) act_deliver(s);
+            else act(s);
+            arena_reset(s->arena);
+            if (w->options.pause_max_ms) (void)!coroutine_sleep((int64_t)choose(s, w->options.pause_max_ms));
+        }
+    }
+    drop_view(s);
+    if (s->account) account_close(s->account);
+    arena_free(s->arena);
+    forget_session(s);
+    free(s);
+}
+
+static void start_session(struct workload *w, unsigned node, bool is_idler)
+{
+    struct session *s = calloc(1, sizeof *s);
+    check(s);
+    s->workload = w;
+    s->node = node;
+    s->number = w->started;
+    s->is_idler = is_idler;
+    s->account_id = w->accounts[sim_choose(w->cluster.sim, w->options.accounts)];
+    s->delivers = !is_idler && sim_choose(w->cluster.sim, 100) < w->options.deliveries_percent;
+    s->next = w->sessions;
+    w->sessions = s;
+    if (!is_idler) {
+        w->started++;
+        w->running++;
+    }
+    cluster_spawn(&w->cluster, node, s->account_id, is_idler ? "idler" : s->delivers ? "deliverer" : "session", run_session, s);
+}
+
+/* Sessions of a dead node are no more; what they were doing nobody knows. */
+static void node_died(void *argument, unsigned node)
+{
+    struct workload *w = argument;
+    for (struct session *s = w->sessions, *next; s; s = next) {
+        next = s->next;
+        if (s->node == node) forget_session(s);
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------- */
+
+void workload_open(struct workload *w, uint64_t seed, const struct workload_options *options, const struct memory_faults *faults, unsigned point_ppm)
+{
+    *w = (struct workload){.options = *options};
+    cluster_open(&w->cluster, seed, options->nodes);
+    for (unsigned i = 0; i < options->accounts; i++) w->accounts[i] = random_id();
+    w->cluster.died = node_died;
+    w->cluster.argument = w;
+    w->cluster.point_ppm = point_ppm;
+    if (faults) w->cluster.faults = *faults;
+    if (options->compact_records_max) w->cluster.options.compact_journal_records = 5 + (uint32_t)sim_choose(w->cluster.sim, options->compact_records_max);
+    for (unsigned i = 0; i < options->nodes; i++) cluster_boot(&w->cluster, i);
+}
+
+static unsigned count_idlers(const struct workload *w)
+{
+    unsigned count = 0;
+    for (const struct session *s = w->sessions; s; s = s->next) count += s->is_idler;
+    return count;
+}
+
+void workload_play(struct workload *w)
+{
+    struct cluster *c = &w->cluster;
+    unsigned kills = w->options.kills;
+    cluster_wait_ready(c);
+    c->is_calm = false;
+    memory_store_set_faults(c->store, &c->faults);
+    while (w->started < w->options.sessions || w->running > 0) {
+        if (sim_choose(c->sim, 20) == 0) cluster_raise(c);
+        int node = cluster_pick(c);
+        if (node >= 0 && count_idlers(w) < w->options.idlers) start_session(w, (unsigned)node, true);
+        node = cluster_pick(c);
+        if (node >= 0 && w->started < w->options.sessions && w->running < w->options.together) start_session(w, (unsigned)node, false);
+        if (kills > 0 && sim_choose(c->sim, 40) == 0) {
+            kills--;
+            sim_node_crash_after(c->nodes[sim_choose(c->sim, c->count)].sim, 1 + sim_choose(c->sim, 300));
+        }
+        MUST(coroutine_sleep(1 + (int64_t)sim_choose(c->sim, 20)) == OK);
+    }
+    cluster_calm(c);
+    cluster_raise(c);
+    cluster_wait_ready(c);
+    MUST(coroutine_sleep(IDLER_PATIENCE_MS) == OK);
+}
+
+void workload_end(struct workload *w)
+{
+    w->idlers_leave = true;
+    while (w->sessions) MUST(coroutine_sleep(100) == OK);
+}
