@@ -183,7 +183,7 @@ static bool find_verb(view word, bool is_uid, enum imap_verb *ret_verb)
 {
     for (size_t i = 0; i < array_size(verbs); i++) {
         if (!(verbs[i].forms & (is_uid ? WITH_UID : PLAIN)) || !view_equal_nocase(word, verbs[i].name)) continue;
-        *ret_verb = i;
+        *ret_verb = (enum imap_verb)i;
         return true;
     }
     return false;
