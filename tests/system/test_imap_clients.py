@@ -24,6 +24,7 @@ def test_imaplib_a_day_in_a_mailbox(server):
         client.status("Archive/2026", "(MESSAGES UNSEEN)")[1] == [b"Archive/2026 (MESSAGES 2 UNSEEN 2)"]
     assert client.rename('"Archive/2026"', '"Archive/old"')[0] == "OK"
     assert client.select('"Archive/old"')[1] == [b"2"]
+    client.select("INBOX")
     assert client.delete('"Archive/old"')[0] == "OK"
 
 

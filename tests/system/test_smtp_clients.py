@@ -93,7 +93,8 @@ def test_smuggled_end_of_data_is_data(server):
 def test_large_message_streams_in_bounded_memory(server):
     import pathlib
     data = message("large", "0123456789abcde\r\n" * (40 << 16))
-    send(server, data[: 5 << 20])
+    smaller = data[:data.index(b"\r\n", 5 << 20) + 2]
+    send(server, smaller)
 
     def resident():
         return int(next(line.split()[1] for line in pathlib.Path(f"/proc/{server.process.pid}/status").read_text().splitlines() if line.startswith("VmHWM")))
@@ -101,4 +102,4 @@ def test_large_message_streams_in_bounded_memory(server):
     before = resident()
     send(server, data)
     assert resident() - before < 40 << 10, "KiB more for a message of 42 MiB"
-    assert sorted(map(len, stored(server))) == sorted([len(data[: 5 << 20]), len(data)])
+    assert sorted(map(len, stored(server))) == sorted([len(smaller), len(data)])
