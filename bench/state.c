@@ -78,11 +78,43 @@ static void flag(struct bench *b, uint32_t last, uint64_t flags)
     apply(b, &r);
 }
 
-static void expunge(struct bench *b, uint32_t last)
+static void expunge(struct bench *b, uint32_t mailbox, uint32_t last)
 {
     struct imap_range all = {1, last};
-    struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = 1, .uids = {&all, 1, false}, .only_deleted = true}};
+    struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = mailbox, .uids = {&all, 1, false}, .only_deleted = true}};
     apply(b, &r);
+}
+
+/* Every other message of a tenth, in another mailbox. */
+static void sparse(struct bench *b, uint32_t last, uint32_t count)
+{
+    struct record c = {.kind = RECORD_CREATE, .create.name = VIEW("other")};
+    apply(b, &c);
+    struct imap_range all = {1, last};
+    struct record r = {.kind = RECORD_COPY, .copy = {.from = 1, .to = 2, .uids = {&all, 1, false}}};
+    double begin = now_ms();
+    apply(b, &r);
+    report("COPY of 100,000", now_ms() - begin, 0);
+    struct imap_range *every_other = calloc(count / 2, sizeof *every_other);
+    check(every_other != NULL);
+    for (uint32_t i = 0; i < count / 2; i++) every_other[i] = (struct imap_range){2 * i + 1, 2 * i + 1};
+    struct record f = {.kind = RECORD_FLAGS, .flags = {.mailbox = 2, .uids = {every_other, count / 2, false}, .flags.system = ROW_DELETED, .unchanged_since = UINT64_MAX}};
+    begin = now_ms();
+    apply(b, &f);
+    report("FLAGS on every other of 100,000", now_ms() - begin, 0);
+    struct numbering n;
+    numbering_open(&n, state_mailbox(b->state, 2));
+    begin = now_ms();
+    expunge(b, 2, count);
+    report("EXPUNGE of every other of 100,000, a session looks on", now_ms() - begin, 0);
+    numbering_close(&n);
+    free(every_other);
+    r.copy.moves = true;
+    r.copy.from = 2;
+    r.copy.to = 1;
+    begin = now_ms();
+    apply(b, &r);
+    report("MOVE of 50,000", now_ms() - begin, 0);
 }
 
 static void snapshot(struct bench *b, const char *what)
@@ -113,8 +145,8 @@ static void snapshot(struct bench *b, const char *what)
 
 static void load_all(struct bench *b)
 {
-    struct block_key keys[64];
-    for (size_t count; (count = state_needs_all(b->state, keys, 64)) > 0;)
+    struct block_key keys[16];
+    for (size_t count; (count = state_needs_all(b->state, keys, 16)) > 0;)
         for (size_t i = 0; i < count; i++)
             check(state_block_loaded(b->state, &keys[i], view_slice(buf_view(&b->blocks), keys[i].offset, keys[i].bytes), NULL) == OK);
 }
@@ -168,13 +200,15 @@ int main(int argument_count, char **arguments)
     flag(&b, b.messages, ROW_DELETED);
     report("FLAGS over all rows", now_ms() - begin, 0);
     begin = now_ms();
-    expunge(&b, b.messages);
+    expunge(&b, 1, b.messages);
     report("EXPUNGE of all rows", now_ms() - begin, 100);
     struct mailbox_changes changes;
     begin = now_ms();
     check(numbering_sync(&n, true, b.arena, &changes) && changes.expunged.count == 1);
     report("a session is told of it", now_ms() - begin, 0);
     numbering_close(&n);
+    append(&b, 100000);
+    sparse(&b, b.messages + 100000, 100000);
     unsigned char digest[32];
     begin = now_ms();
     state_digest(b.state, digest);

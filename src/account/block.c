@@ -151,17 +151,31 @@ void block_remove(struct block_pool *pool, struct block *b, bool (*remove)(void 
     }
 }
 
+/* The last range whose first UID, or first row, is not above `value`; the first at least. */
+static const struct block_range *range_at(const struct block *b, uint32_t value, bool by_uid)
+{
+    uint32_t low = 0, high = b->range_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if ((by_uid ? b->ranges[middle].first : b->ranges[middle].before) <= value) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return &b->ranges[low];
+}
+
 uint32_t block_rank(const struct block *b, uint32_t uid)
 {
     if (b->count == 0 || uid <= b->first_uid) return 0;
     if (uid > b->last_uid) return b->count;
     if (block_is_gapless(b)) return uid - b->first_uid;
-    uint32_t rank = 0;
     if (!b->is_loaded) {
-        for (uint32_t i = 0; i < b->range_count && b->ranges[i].first < uid; i++)
-            rank += (b->ranges[i].last < uid ? b->ranges[i].last + 1 : uid) - b->ranges[i].first;
-        return rank;
+        const struct block_range *r = range_at(b, uid, true);
+        return r->before + (uid > r->last ? r->last + 1 : uid) - r->first;
     }
+    uint32_t rank = 0;
     uint32_t high = b->count;
     while (rank < high) {
         uint32_t middle = rank + (high - rank) / 2;
@@ -187,13 +201,9 @@ uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last
         *ret_last = b->rows[last].uid;
         return b->rows[index].uid;
     }
-    uint32_t i = 0;
-    while (index > b->ranges[i].last - b->ranges[i].first) {
-        index -= b->ranges[i].last - b->ranges[i].first + 1;
-        i++;
-    }
-    *ret_last = b->ranges[i].last;
-    return b->ranges[i].first + index;
+    const struct block_range *r = range_at(b, index, false);
+    *ret_last = r->last;
+    return r->first + (index - r->before);
 }
 
 uint32_t block_uid_at(const struct block *b, uint32_t index)
@@ -206,11 +216,14 @@ void block_set_ranges(struct block_pool *pool, struct block *b, const struct ima
 {
     drop_ranges(pool, b);
     if (count == 0) return;
-    b->ranges = malloc(count * sizeof *ranges);
+    b->ranges = malloc(count * sizeof *b->ranges);
     check(b->ranges != NULL);
-    memcpy(b->ranges, ranges, count * sizeof *ranges);
+    for (uint32_t i = 0, before = 0; i < count; i++) {
+        b->ranges[i] = (struct block_range){ranges[i].first, ranges[i].last, before};
+        before += ranges[i].last - ranges[i].first + 1;
+    }
     b->range_count = count;
-    pool->memory_bytes += count * sizeof *ranges;
+    pool->memory_bytes += count * sizeof *b->ranges;
 }
 
 void block_unload(struct block_pool *pool, struct block *b, bool is_grave)

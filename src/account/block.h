@@ -34,6 +34,9 @@ struct block_uidl {
     uint32_t at, len;                   /* in uidl_text */
 };
 
+/* Consecutive UIDs of a block that is not loaded. */
+struct block_range { uint32_t first, last, before; };      /* before: rows of the block before this range */
+
 struct block {
     struct row *rows;
     uint32_t count, capacity;
@@ -44,7 +47,7 @@ struct block {
     uint32_t first_unseen;              /* index, or count */
     uint32_t before;                    /* rows of the mailbox in the blocks before this one (mailbox_count_before()) */
     uint64_t size_bytes, highest_modseq;
-    struct imap_range *ranges;          /* not loaded: the UIDs */
+    struct block_range *ranges;         /* not loaded: the UIDs, if any is missing between */
     uint32_t range_count;
     struct block_uidl *uidls;
     uint32_t uidl_count, uidl_capacity;
@@ -78,7 +81,7 @@ static inline bool block_is_gapless(const struct block *b) { return b->count && 
 
 /* Forgets the rows of a block that has a place. `is_grave`: without keeping its UIDs. */
 void block_unload(struct block_pool *pool, struct block *b, bool is_grave);
-/* Makes the first range list of a block that was just read from a directory: owned copy. */
+/* The UIDs of a block that is not loaded; count 0: none is missing between the first and the last. */
 void block_set_ranges(struct block_pool *pool, struct block *b, const struct imap_range *ranges, uint32_t count);
 /* Takes the rows (and UIDLs) of `loaded`, which is left empty. The summary stays. */
 void block_take_rows(struct block_pool *pool, struct block *b, struct block *loaded);

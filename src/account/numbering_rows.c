@@ -74,13 +74,17 @@ size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size
 static void find_changed(struct numbering *n, bool without_ghosts, struct imap_set_builder *changed)
 {
     struct mailbox *m = n->mailbox;
+    size_t ghost = 0;                    /* the first that is not below the row */
     for (uint32_t i = 0; m && i < m->block_count; i++) {
         const struct block *b = m->blocks[i];
         if (!block_may_have_changes(n, b)) continue;
         uint32_t before = mailbox_count_before(m, i);
-        for (uint32_t k = 0; k < b->count && b->rows[k].uid <= n->known_uid; k++)
-            if (b->rows[k].modseq > n->told_modseq && !numbering_has_told(n, b->rows[k].modseq))
-                imap_set_builder_add(changed, without_ghosts ? before + k + 1 : numbering_below(n, b->rows[k].uid) + 1);
+        for (uint32_t k = 0; k < b->count && b->rows[k].uid <= n->known_uid; k++) {
+            if (b->rows[k].modseq <= n->told_modseq || numbering_has_told(n, b->rows[k].modseq)) continue;
+            while (ghost < n->ghost_count && n->ghosts[ghost].last < b->rows[k].uid) ghost++;
+            uint32_t ghosts = ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
+            imap_set_builder_add(changed, before + k + 1 + (without_ghosts ? 0 : ghosts));
+        }
     }
 }
 
