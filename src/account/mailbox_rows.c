@@ -306,12 +306,18 @@ static uint64_t keyword_flag(const struct mailbox *m, view keyword)
     return 0;
 }
 
+void mailbox_add_keyword(struct mailbox *m, view keyword)
+{
+    m->keywords = state_grow(m->keywords, m->keyword_count, &m->keyword_capacity, sizeof *m->keywords);
+    m->keywords[m->keyword_count++] = state_keep_text(keyword);
+}
+
 static uint64_t take_keyword(struct mailbox *m, view keyword)
 {
     uint64_t flag = keyword_flag(m, keyword);
     if (flag || m->keyword_count == ROW_KEYWORDS_MAX) return flag;
-    m->keywords[m->keyword_count] = state_keep_text(keyword);
-    return (uint64_t)1 << (ROW_KEYWORD_BIT + m->keyword_count++);
+    mailbox_add_keyword(m, keyword);
+    return (uint64_t)1 << (ROW_KEYWORD_BIT + m->keyword_count - 1);
 }
 
 uint64_t mailbox_take_keywords(struct mailbox *m, const view *keywords, size_t count)

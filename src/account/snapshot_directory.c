@@ -335,7 +335,7 @@ static bool take_keywords(struct take *t, struct mailbox *m)
     for (size_t i = 0; i < count; i++) {
         view keyword;
         if (!take_sized(&t->c, ROW_KEYWORD_BYTES_MAX, &keyword) || keyword.len == 0 || mailbox_keyword_flag(m, keyword)) return false;
-        m->keywords[m->keyword_count++] = state_keep_text(keyword);
+        mailbox_add_keyword(m, keyword);
     }
     return true;
 }

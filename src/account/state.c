@@ -73,6 +73,7 @@ void mailbox_free(struct mailbox *m)
     for (uint32_t i = 0; i < m->block_count; i++) block_free(&m->state->pool, m->blocks[i]);
     for (uint32_t i = 0; i < m->grave_count; i++) grave_free(m->state, m->graves[i]);
     for (uint32_t i = 0; i < m->keyword_count; i++) free((char *)m->keywords[i].at);
+    free(m->keywords);
     free((char *)m->name.at);
     free(m->blocks);
     free(m->graves);

@@ -266,8 +266,7 @@ static void empty_inbox_into(struct mailbox *inbox, struct mailbox *to)
             vanished_add(&vanished, first, last, before + k);
             k += last - first + 1;
         }
-    for (uint32_t i = 0; i < inbox->keyword_count; i++) to->keywords[i] = state_keep_text(inbox->keywords[i]);
-    to->keyword_count = inbox->keyword_count;
+    for (uint32_t i = 0; i < inbox->keyword_count; i++) mailbox_add_keyword(to, inbox->keywords[i]);
     for (uint32_t i = 0; i < inbox->block_count; i++) mailbox_add_block(to, inbox->blocks[i]);
     to->uid_next = inbox->uid_next;
     inbox->block_count = 0;

@@ -51,7 +51,8 @@ struct mailbox {
     uint32_t before_valid;               /* `before` is right in the first this many blocks */
     struct grave **graves;
     uint32_t grave_count, grave_capacity;
-    view keywords[ROW_KEYWORDS_MAX];     /* malloced, empty: not given yet */
+    view *keywords;                      /* malloced, as are the texts; at most ROW_KEYWORDS_MAX */
+    size_t keyword_capacity;
     uint32_t keyword_count;
     uint32_t recent_from_uid;
     struct list numberings;              /* struct numbering */
@@ -146,6 +147,8 @@ void mailbox_remove_rows(struct mailbox *m, const struct removal *removal, struc
 /* Whether the removal must see the rows of the block. */
 bool removal_needs_rows(const struct removal *removal, const struct block *b);
 
+/* One more, which it has not and has room for. */
+void mailbox_add_keyword(struct mailbox *m, view keyword);
 /* The bits of keywords in m, which gets those it has not (as long as there is room). */
 uint64_t mailbox_take_keywords(struct mailbox *m, const view *keywords, size_t count);
 /* `flags` of `from` as flags of `to`. `map` begins as zeros and is kept between calls: bit i of from -> its flag in to, 1: not asked yet. */
