@@ -57,6 +57,27 @@ MAY_YIELD static void compact(struct account *a)
 
 /* ---- one node ---- */
 
+enum { MANY = 300, MEDIUM_BYTES = 60000 };           /* more than a few batches of BATCH_BYTES in compact.c */
+
+static void compacts_many_bodies(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    for (uint64_t i = 0; i < MANY; i++) REQUIRE(deliver(w, i, MEDIUM_BYTES) == OK);
+    struct account *a = open_account(w);
+    compact(a);
+    EXPECT(message_is(a, INBOX, 1, 0, MEDIUM_BYTES) && message_is(a, INBOX, MANY, MANY - 1, MEDIUM_BYTES));
+    verify(a);
+    account_close(a);
+}
+
+TEST_SLOW(compact_packs_all_bodies_however_many_batches_they_are, 60)
+{
+    struct world *w = world_open(3, 1, 1);
+    world_run(w, 0, compacts_many_bodies, w);
+    world_close(w);
+}
+
 struct checked { struct world *world; unsigned char digest[32]; uint32_t count; };
 
 static void fills_and_compacts(void *argument)
