@@ -229,8 +229,9 @@ result commit_log_replay(struct commit_log *l, result (*apply)(void *context, vi
     result code = find_end(l, &p.reader) ? replay_all(&p, l->durable_replay_from, fault) : OK;
     free(p.reader.window);
     if (code != OK) return code;
-    /* Blocks go on being written in the newest generation: the next replay needs all of it. */
-    l->released = l->generation ? l->generation - 1 : 0;
+    /* What comes next goes into a segment of its own: the caller flushes the tables, and this one is not needed any more. */
+    l->released = l->generation;
+    l->is_ended = true;
     *ret_damage = p.damage;
     return OK;
 }
@@ -308,7 +309,7 @@ result commit_log_make_spare(struct commit_log *l, struct fault *fault)
 bool commit_log_fits(const struct commit_log *l, const struct log_block *b)
 {
     uint64_t whole = (b->len + LOG_ALIGN - 1) / LOG_ALIGN * LOG_ALIGN;
-    return l->active && l->at + whole + LOG_ALIGN <= l->active->bytes;
+    return l->active && !l->is_ended && l->at + whole + LOG_ALIGN <= l->active->bytes;
 }
 
 static result write_at(struct log_segment *s, uint64_t at, view bytes, struct fault *fault)
@@ -378,6 +379,7 @@ result commit_log_advance(struct commit_log *l, uint64_t *ret_full, struct fault
     pthread_mutex_lock(&l->lock);
     *ret_full = l->active ? l->generation : 0;
     l->active = next;
+    l->is_ended = false;
     l->at = 0;
     next->generation = ++l->generation;
     pthread_mutex_unlock(&l->lock);

@@ -42,6 +42,7 @@ struct commit_log {
     bool flush_failed;               /* nobody should wait for a segment to be released */
     /* The committer's: */
     struct log_segment *active;
+    bool is_ended;                   /* active is of the former process: it takes no block any more but that of commit_log_settle() */
     uint64_t at, generation, number, next_sequence;
     uint64_t durable_replay_from;    /* of the newest durable block */
     uint64_t written_bytes, blocks;
