@@ -1,0 +1,201 @@
+#include "account/test_world.h"
+#include "base/check.h"
+#include "base/test.h"
+#include "runtime/clock.h"
+
+enum { SOON_MS = 60000, SESSION_ROWS_MAX = 128 };
+
+struct watching {
+    struct world *world;
+    struct account *account;             /* of node 0, as long as the view */
+    struct mailbox_view *view;
+    struct arena *arena;
+    struct mailbox_changes changes;
+};
+
+MAY_YIELD static struct outcome change(struct account *a, struct record *r, struct arena *arena)
+{
+    struct outcome outcome = {0};
+    EXPECT(account_change(a, r, arena, &outcome, clock_in(SOON_MS), NULL) == OK);
+    return outcome;
+}
+
+MAY_YIELD static void expunge(struct account *a, struct arena *arena, uint32_t first, uint32_t last)
+{
+    struct imap_range range = {first, last};
+    struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = INBOX, .uids = {&range, 1, false}}};
+    EXPECT(change(a, &r, arena).code == OK);
+}
+
+MAY_YIELD static void flag(struct account *a, struct arena *arena, uint32_t first, uint32_t last, uint64_t flags)
+{
+    struct imap_range range = {first, last};
+    struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX, .uids = {&range, 1, false}, .flags.system = flags, .unchanged_since = UINT64_MAX}};
+    EXPECT(change(a, &r, arena).code == OK);
+}
+
+MAY_YIELD static void sync_view(struct watching *t, bool may_expunge)
+{
+    EXPECT(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(mailbox_view_sync(t->view, may_expunge, t->arena, &t->changes, clock_in(SOON_MS), NULL) == OK);
+}
+
+/* Rows first..last of the view have these UIDs on, and are or are not gone. */
+MAY_YIELD static void expect_rows(struct watching *t, uint32_t first, uint32_t last, uint32_t uid, bool is_gone)
+{
+    struct row *rows = arena_array(t->arena, struct row, SESSION_ROWS_MAX);
+    size_t count;
+    REQUIRE(mailbox_view_rows(t->view, first, last - first + 1, rows, &count, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(count == last - first + 1);
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].uid != uid + i || row_is_gone(&rows[i]) != is_gone) test_fail(__FILE__, __LINE__, "number %u is UID %u", first + i, rows[i].uid);
+}
+
+static void expect_range(struct imap_set set, uint32_t first, uint32_t last)
+{
+    REQUIRE(set.count == 1);
+    EXPECT_NUMBER(set.ranges[0].first, first);
+    EXPECT_NUMBER(set.ranges[0].last, last);
+}
+
+static void begins_to_watch(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    for (uint64_t i = 0; i < 50; i++) REQUIRE(deliver(t->world, i, 100) == OK);
+    t->account = open_account(t->world);
+    REQUIRE(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(mailbox_view_open(t->account, INBOX, &t->view) == OK);
+    EXPECT_NUMBER(mailbox_view_count(t->view), 50);
+    EXPECT(!mailbox_view_is_behind(t->view));
+}
+
+static void changes_and_compacts(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct arena *arena = arena_new(NULL, 1 << 20);
+    struct account *a = open_account(t->world);
+    REQUIRE(account_refresh(a, clock_in(SOON_MS), NULL) == OK);
+    flag(a, arena, 3, 12, ROW_FLAGGED);
+    expunge(a, arena, 5, 8);
+    EXPECT(account_compact(a, clock_in(SOON_MS), NULL) == OK);
+    for (uint64_t i = 0; i < 10; i++) REQUIRE(deliver(t->world, 100 + i, 100) == OK);
+    REQUIRE(account_refresh(a, clock_in(SOON_MS), NULL) == OK);
+    expunge(a, arena, 51, 52);
+    EXPECT(account_compact(a, clock_in(SOON_MS), NULL) == OK);
+    account_close(a);
+    arena_free(arena);
+}
+
+static void learns_of_it(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    uint32_t first, last;
+    REQUIRE(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(mailbox_view_is_behind(t->view));
+    EXPECT_NUMBER(mailbox_view_count(t->view), 50);
+    expect_rows(t, 1, 4, 1, false);
+    expect_rows(t, 5, 8, 5, true);
+    expect_rows(t, 9, 50, 9, false);
+    sync_view(t, false);
+    EXPECT(t->changes.expunged.count == 0 && t->changes.exists_changed && t->changes.exists == 58);
+    REQUIRE(t->changes.changed.count == 2);
+    EXPECT(t->changes.changed.ranges[0].first == 3 && t->changes.changed.ranges[0].last == 4);
+    EXPECT(t->changes.changed.ranges[1].first == 9 && t->changes.changed.ranges[1].last == 12);
+    expect_rows(t, 51, 58, 53, false);
+    sync_view(t, true);
+    expect_range(t->changes.expunged, 5, 8);
+    expect_range(t->changes.expunged_uids, 5, 8);
+    EXPECT(t->changes.changed.count == 0 && !t->changes.exists_changed && t->changes.exists == 54);
+    expect_rows(t, 5, 46, 9, false);
+    EXPECT(mailbox_view_range(t->view, 4, 10, &first, &last, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(first == 4 && last == 6);
+    EXPECT_NUMBER(mailbox_view_highest_uid(t->view), 60);
+    EXPECT(message_is(t->account, INBOX, 5, 8, 100));
+}
+
+static void ends_watching(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    mailbox_view_close(t->view);
+    account_close(t->account);
+}
+
+TEST(view_keeps_its_numbers_while_another_node_changes_and_compacts)
+{
+    struct watching t = {.world = world_open(1, 2, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 1, changes_and_compacts, &t);
+    world_run(t.world, 0, learns_of_it, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
+static void tells_of_its_own_changes(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct imap_range range = {1, 3};
+    struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX, .uids = {&range, 1, false}, .flags.system = ROW_SEEN, .unchanged_since = UINT64_MAX}};
+    struct outcome outcome = change(t->account, &r, t->arena);
+    flag(t->account, t->arena, 9, 9, ROW_SEEN);
+    mailbox_view_knows(t->view, outcome.modseq);
+    sync_view(t, false);
+    expect_range(t->changes.changed, 9, 9);
+    EXPECT(!mailbox_view_is_behind(t->view));
+    struct imap_range numbers[] = {{1, 2}, {49, 80}};
+    struct imap_set uids, wanted = {numbers, 2, false};
+    expunge(t->account, t->arena, 2, 2);
+    EXPECT(mailbox_view_uids(t->view, &wanted, t->arena, &uids, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(uids.count == 2);
+    EXPECT(uids.ranges[0].first == 1 && uids.ranges[0].last == 2 && uids.ranges[1].first == 49 && uids.ranges[1].last == 50);
+}
+
+TEST(view_is_not_told_what_its_session_knows)
+{
+    struct watching t = {.world = world_open(2, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, tells_of_its_own_changes, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
+static void sees_its_mailbox_go(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct record c = {.kind = RECORD_CREATE, .create.name = VIEW("short-lived")};
+    uint32_t number = change(t->account, &c, t->arena).mailbox;
+    struct imap_range all = {1, 20};
+    struct record m = {.kind = RECORD_COPY, .copy = {.from = INBOX, .to = number, .uids = {&all, 1, false}}};
+    change(t->account, &m, t->arena);
+    mailbox_view_close(t->view);
+    REQUIRE(mailbox_view_open(t->account, number, &t->view) == OK);
+    struct record d = {.kind = RECORD_DELETE, .delete.mailbox = number};
+    EXPECT(change(t->account, &d, t->arena).code == OK);
+    EXPECT(!mailbox_view_exists(t->view) && mailbox_view_is_behind(t->view));
+    EXPECT_NUMBER(mailbox_view_count(t->view), 20);
+    expect_rows(t, 1, 20, 1, true);
+    sync_view(t, true);
+    expect_range(t->changes.expunged, 1, 20);
+    EXPECT_NUMBER(mailbox_view_count(t->view), 0);
+    EXPECT_NUMBER(mailbox_view_highest_uid(t->view), 0);
+    EXPECT(!mailbox_view_is_behind(t->view));
+    struct mailbox_view *none;
+    EXPECT(mailbox_view_open(t->account, number, &none) == NOT_FOUND);
+}
+
+TEST(view_of_a_deleted_mailbox_is_empty_once_told)
+{
+    struct watching t = {.world = world_open(3, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, sees_its_mailbox_go, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
