@@ -57,16 +57,15 @@ MAY_YIELD static void compact(struct account *a)
 
 /* ---- one node ---- */
 
-enum { MANY = 300, MEDIUM_BYTES = 60000 };           /* more than a few batches of BATCH_BYTES in compact.c */
-
 static void compacts_many_bodies(void *argument)
 {
+    enum { BODIES = 300, BODY_BYTES = 60000 };           /* more than a few batches of BATCH_BYTES in compact.c */
     colour_pretend_coroutine();
     struct world *w = argument;
-    for (uint64_t i = 0; i < MANY; i++) REQUIRE(deliver(w, i, MEDIUM_BYTES) == OK);
+    for (uint64_t i = 0; i < BODIES; i++) REQUIRE(deliver(w, i, BODY_BYTES) == OK);
     struct account *a = open_account(w);
     compact(a);
-    EXPECT(message_is(a, INBOX, 1, 0, MEDIUM_BYTES) && message_is(a, INBOX, MANY, MANY - 1, MEDIUM_BYTES));
+    EXPECT(message_is(a, INBOX, 1, 0, BODY_BYTES) && message_is(a, INBOX, BODIES, BODIES - 1, BODY_BYTES));
     verify(a);
     account_close(a);
 }
