@@ -54,6 +54,7 @@ struct loop {
     struct timer_heap timers;
     struct list free_stacks;
     size_t free_stack_count;
+    bool lacks_guards;             /* has told so */
     int64_t turn_started_us;       /* when the running coroutine was resumed; 0: nobody has asked since */
     atomic_uint beat;              /* counts resumes, for the watchdog */
     void *fiber;                   /* of the thread, for sanitizers */

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "runtime/event.h"
 #include "runtime/loop_private.h"
 #include "runtime/sanitize.h"
 
@@ -11,12 +12,34 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-enum { PAGE_BYTES_MIN = 4096, LOOK_EVERY = 32 };
+enum {
+    PAGE_BYTES_MIN = 4096,
+    LOOK_EVERY = 32,
+    PROTECTED_MAX = 24000,           /* of the 32,765 that vm.max_map_count allows by default */
+};
 
-static void guard_install(void *at)
+/* Stacks of this process that are guarded by mprotect(). */
+static atomic_uint protected_stacks;
+
+/*
+ * Without MADV_GUARD_INSTALL each guard costs two of the kernel's mappings; at their limit nothing could be mapped at all.
+ * False when enough were spent: the 64 KiB then are only a gap.
+ */
+static bool guard_install(struct stack *s, void *at)
 {
-    if (madvise(at, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) return;
-    check(mprotect(at, STACK_GUARD_BYTES, PROT_NONE) == 0);
+    if (madvise(at, STACK_GUARD_BYTES, MADV_GUARD_INSTALL) == 0) return true;
+    if (atomic_load(&protected_stacks) >= PROTECTED_MAX || mprotect(at, STACK_GUARD_BYTES, PROT_NONE) != 0) return false;
+    atomic_fetch_add(&protected_stacks, 1);
+    s->is_protected = true;
+    return true;
+}
+
+/* Better a mail service whose stacks are unguarded under a flood than none. Said once for each loop. */
+static void tell_unguarded(struct loop *l)
+{
+    if (l->lacks_guards) return;
+    l->lacks_guards = true;
+    EVENT_EMIT(COROUTINE_UNGUARDED, EVENT_NUMBER("coroutines", l->coroutine_count));
 }
 
 /*
@@ -28,18 +51,18 @@ static const volatile uint64_t *canary_of(const struct stack *s)
     return (const uint64_t *)(const void *)((char *)s->low + STACK_BYTES - STACK_WARM_BYTES) - 1;
 }
 
-static struct stack *stack_map(void)
+static struct stack *stack_map(struct loop *l)
 {
     char *at = mmap(NULL, STACK_GUARD_BYTES + STACK_BYTES, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     check(at != MAP_FAILED);
     madvise(at, STACK_GUARD_BYTES + STACK_BYTES, MADV_NOHUGEPAGE);
-    guard_install(at);
     char *low = at + STACK_GUARD_BYTES;
     struct stack *s = (struct stack *)(void *)(low + STACK_BYTES - ((sizeof *s + 63) & ~(size_t)63));
     s->low = low;
     s->usable_bytes = (size_t)((char *)s - low);
     list_init(&s->node);
+    if (!guard_install(s, at)) tell_unguarded(l);
     sanitize_stack_made(low, STACK_BYTES);
     return s;
 }
@@ -48,6 +71,7 @@ static void stack_unmap(struct stack *s)
 {
     char *low = s->low;
     sanitize_stack_ends(low, STACK_BYTES);
+    if (s->is_protected) atomic_fetch_sub(&protected_stacks, 1);
     munmap(low - STACK_GUARD_BYTES, STACK_GUARD_BYTES + STACK_BYTES);
 }
 
@@ -59,7 +83,7 @@ struct stack *stack_take(struct loop *l)
         l->free_stack_count--;
         s = container_of(node, struct stack, node);
     } else {
-        s = stack_map();
+        s = stack_map(l);
     }
     return s;
 }

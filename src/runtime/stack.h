@@ -27,6 +27,7 @@ struct stack {
     void *low;                       /* of the usable part */
     size_t usable_bytes;             /* up to this struct */
     unsigned releases;
+    bool is_protected;               /* its guard is made by mprotect() */
     void *fiber;                     /* for TSan */
 };
 

@@ -1,7 +1,9 @@
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runtime/event_hook.h"
 #include "runtime/uv/net_test.h"
 #include "runtime/uv/stream_private.h"
 
@@ -466,3 +468,42 @@ static void reads_notices(void *argument)
 }
 
 TEST(try_write_says_how_much_went) { net_run(1, reads_notices); }
+
+/* --- no descriptors left --- */
+
+static _Atomic bool told_exhausted;
+
+static void told(void *context, enum event e, const struct event_field *fields, size_t count)
+{
+    if (e == EVENT_LISTENER_EXHAUSTED) told_exhausted = true;
+}
+
+static void survives_exhaustion(void *argument)
+{
+    colour_pretend_coroutine();
+    struct net n;
+    struct rlimit before, limit;
+    net_open(&n, serve_peer);
+    int lowest = dup(0);
+    close(lowest);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0 && lowest > 0);
+    limit = before;
+    limit.rlim_cur = (rlim_t)lowest + 1;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    struct stream *s = net_connect(&n);        /* takes the last descriptor: none is left for the server's side */
+    for (int i = 0; i < 100 && !told_exhausted; i++) EXPECT(coroutine_sleep(1) == OK);
+    EXPECT(told_exhausted);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct wire w;
+    view line;
+    wire_init(&w, s, WIRE_CRLF_ENDS_COMMAND);
+    EXPECT(wire_line(&w, 200, clock_in(2000), &line, NULL) == OK);     /* it waited in the kernel's queue */
+    wire_done(&w);
+    net_close(&n);
+}
+
+TEST(a_listener_without_descriptors_takes_the_connection_later)
+{
+    event_hook(told, NULL);
+    net_run(1, survives_exhaustion);
+}
