@@ -14,7 +14,7 @@ struct smtpd_options smtpd_default_options(void)
         .server_name = VIEW("localhost"),
         .message_bytes_max = 50 << 20,
         .recipients_max = 1000,
-        .messages_max = 1000000,
+        .messages_max = SMTPD_MESSAGES_MAX,
         .errors_max = 20,
         .lmtp_errors_max = 2000,
         .idle_commands_max = 100,
@@ -29,7 +29,7 @@ struct smtpd_options smtpd_default_options(void)
     };
 }
 
-/* RFC 5321 §4.1.1.1: the lines after the first. RFC 9422 §4: LIMITS. */
+/* RFC 5321 §4.1.1.1: the lines after the first. RFC 9422: LIMITS. */
 static void write_extensions(buf *into, const struct smtpd_options *options, bool with_tls)
 {
     buf_appendf(into, "\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nCHUNKING\nBINARYMIME\nENHANCEDSTATUSCODES",
@@ -44,7 +44,8 @@ struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake
 {
     struct smtpd *d = calloc(1, sizeof *d);
     check(d);
-    check(options->recipients_max <= SMTPD_RECIPIENTS_MAX);
+    check(options->recipients_max >= 1 && options->recipients_max <= SMTPD_RECIPIENTS_MAX);
+    check(options->messages_max >= 1 && options->messages_max <= SMTPD_MESSAGES_MAX);
     d->options = *options;
     d->intake = *intake;
     d->loop_count = loops_count(all);

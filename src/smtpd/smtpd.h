@@ -13,7 +13,10 @@
 struct smtpd;
 struct tls_context;
 
-enum { SMTPD_RECIPIENTS_MAX = INTAKE_ACCOUNTS_MAX };
+enum {
+    SMTPD_RECIPIENTS_MAX = INTAKE_ACCOUNTS_MAX,
+    SMTPD_MESSAGES_MAX = 999999,         /* RFC 9422: a limit has six digits at most */
+};
 
 enum smtpd_kind { SMTPD_MX, SMTPD_LMTP, SMTPD_KIND_COUNT };
 

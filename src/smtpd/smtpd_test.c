@@ -20,7 +20,7 @@
     "S: 250-BINARYMIME\n"            \
     "S: 250-ENHANCEDSTATUSCODES\n"   \
     "S: 250-STARTTLS\n"              \
-    "S: 250-LIMITS MAILMAX=1000000 RCPTMAX=1000\n" \
+    "S: 250-LIMITS MAILMAX=999999 RCPTMAX=1000\n" \
     "S: 250 HELP\n"
 #define LHLO                         \
     "S: 220 mx.example.test LMTP Tayori\n" \
