@@ -23,8 +23,8 @@ def pytest_configure(config):
 
 
 def free_port_base():
-    """A base whose ports are all free now. Derived from the process id, so that two runs do not meet."""
-    base = 10000 + os.getpid() % 400 * 100
+    """A base whose ports are all free now, below the range that outgoing connections take theirs from. By process id, so that two runs do not meet."""
+    base = 10000 + os.getpid() % 220 * 100
     while True:
         try:
             for offset in PORT_OFFSETS.values():
@@ -33,7 +33,7 @@ def free_port_base():
                     probe.bind(("127.0.0.1", base + offset))
             return base
         except OSError:
-            base = base + 100 if base < 60000 else 10000
+            base = base + 100 if base < 32000 else 10000
 
 
 class Server:
