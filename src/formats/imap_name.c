@@ -229,6 +229,7 @@ bool imap_pattern_matches(view pattern, view name)
     bool matched[IMAP_NAME_BYTES_MAX + 1] = {true};
     size_t inbox_len = starts_with_inbox(name) ? 5 : 0;
     if (name.len > IMAP_NAME_BYTES_MAX) return false;
+    if (view_equal(pattern, VIEW("*"))) return true;
     for (size_t p = 0; p < pattern.len; p++) {
         char c = pattern.at[p];
         bool is_wild = c == '*' || c == '%';

@@ -22,13 +22,15 @@ static bool fits_quotes(view text, bool is_utf8)
 
 static void write_quoted(buf *out, view text)
 {
-    buf_reserve(out, text.len + 2);
-    buf_append_byte(out, '"');
+    buf_reserve(out, 2 * text.len + 2);
+    char *to = out->at + out->len;
+    *to++ = '"';
     for (size_t i = 0; i < text.len; i++) {
-        if (text.at[i] == '"' || text.at[i] == '\\') buf_append_byte(out, '\\');
-        buf_append_byte(out, text.at[i]);
+        if (text.at[i] == '"' || text.at[i] == '\\') *to++ = '\\';
+        *to++ = text.at[i];
     }
-    buf_append_byte(out, '"');
+    *to++ = '"';
+    out->len = (size_t)(to - out->at);
 }
 
 void imap_write_literal_header(buf *out, uint64_t size_bytes, bool is_binary)

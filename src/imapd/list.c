@@ -66,7 +66,7 @@ void imapd_list(struct session *s, const struct imap_command *c, struct reply *r
     struct list_names *names = arena_new_struct(s->arena, struct list_names);
     list_names_read(s, by_subscription, names);
     if (!list_names_set_patterns(s, names, list, r)) return;
-    if (is_recursive) list_names_mark_parents(s, names);
+    if (is_recursive && list_names_mark_parents(s, names) != OK) return;
     for (size_t i = 0; i < names->count; i++) {
         const struct list_entry *entry = &names->entries[i];
         bool selected = is_selected(entry, list);

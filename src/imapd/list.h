@@ -4,6 +4,9 @@
 #include "base/map.h"
 #include "imapd/session.h"
 
+/* Of all patterns of a LIST with its reference: matching takes pattern times name. */
+enum { LIST_PATTERN_BYTES_MAX = 4000 };
+
 /* A name that a client may be shown: a mailbox, a subscription without one, or a level above either. */
 struct list_entry {
     view name;
@@ -24,5 +27,5 @@ void list_names_read(struct session *s, bool with_subscriptions, struct list_nam
 /* False with a reply when a pattern is none. */
 bool list_names_set_patterns(struct session *s, struct list_names *names, const struct imap_list *list, struct reply *r);
 bool list_names_match(const struct list_names *names, view name);
-/* Sets has_subscribed_child. */
-void list_names_mark_parents(struct session *s, struct list_names *names);
+/* Sets has_subscribed_child. Not OK: the client is gone. */
+MAY_YIELD NODISCARD result list_names_mark_parents(struct session *s, struct list_names *names);

@@ -46,6 +46,7 @@ void list_names_read(struct session *s, bool with_subscriptions, struct list_nam
 
 bool list_names_set_patterns(struct session *s, struct list_names *names, const struct imap_list *list, struct reply *r)
 {
+    size_t bytes = 0;
     names->pattern_count = 0;
     for (size_t i = 0; i < list->pattern_count; i++) {
         view reference, pattern;
@@ -53,6 +54,11 @@ bool list_names_set_patterns(struct session *s, struct list_names *names, const 
         if (code == OK) code = imap_pattern_from_wire(list->patterns[i], session_speaks_utf8(s), s->arena, &pattern);
         if (code != OK) {
             reply_set(r, REPLY_NO, "CANNOT", "That is no pattern of mailbox names");
+            return false;
+        }
+        bytes += reference.len + pattern.len;
+        if (bytes > LIST_PATTERN_BYTES_MAX) {
+            reply_set(r, REPLY_NO, "LIMIT", "The patterns are too long");
             return false;
         }
         char *both = arena_alloc(s->arena, reference.len + pattern.len + 1);
@@ -71,15 +77,18 @@ bool list_names_match(const struct list_names *names, view name)
 }
 
 /* RFC 5258 §3.5: of a subscribed name that no pattern matches, the levels above it tell. */
-void list_names_mark_parents(struct session *s, struct list_names *names)
+result list_names_mark_parents(struct session *s, struct list_names *names)
 {
+    result code = OK;
     struct map known CLEANUP(map_done) = MAP_INIT;
     for (size_t i = 0; i < names->count; i++) map_put(&known, names->entries[i].name, &names->entries[i]);
-    for (size_t i = 0; i < names->count; i++) {
+    for (size_t i = 0; i < names->count && code == OK; i++) {
+        code = session_breathe(s);
         if (!names->entries[i].is_subscribed || list_names_match(names, names->entries[i].name)) continue;
         for (view above = imap_name_parent(names->entries[i].name); above.len; above = imap_name_parent(above)) {
             struct list_entry *parent = map_get(&known, above);
             if (parent) parent->has_subscribed_child = true;
         }
     }
+    return code;
 }

@@ -11,7 +11,7 @@ void imapd_lsub(struct session *s, const struct imap_command *c, struct reply *r
     struct list_names *names = arena_new_struct(s->arena, struct list_names);
     list_names_read(s, true, names);
     if (!list_names_set_patterns(s, names, &c->list, r)) return;
-    list_names_mark_parents(s, names);
+    if (list_names_mark_parents(s, names) != OK) return;
     for (size_t i = 0; i < names->count; i++) {
         const struct list_entry *entry = &names->entries[i];
         if (!entry->is_subscribed && !entry->has_subscribed_child) continue;

@@ -18,6 +18,15 @@ static void cut_above(struct imap_set *set, uint32_t highest)
     if (set->count && set->ranges[set->count - 1].last > highest) set->ranges[set->count - 1].last = highest;
 }
 
+/* "$" may stand in a command thousands of times, and each is a set as large as what was saved. */
+static bool has_room(struct session *s, const struct imap_set *written, struct reply *reply)
+{
+    size_t need = 3 * imap_set_builder_set(&s->saved).count * sizeof(struct imap_range);
+    if (!written->is_saved || arena_used(s->arena) + need < SESSION_ARENA_BYTES_MAX / 2) return true;
+    reply_set(reply, REPLY_NO, "LIMIT", "The saved result is too large to be used so often");
+    return false;
+}
+
 static struct imap_set resolve_uids(struct session *s, const struct imap_set *written)
 {
     uint32_t highest = mailbox_view_highest_uid(s->view);
@@ -58,6 +67,7 @@ static result resolve_numbers(struct session *s, const struct imap_set *written,
 
 result session_resolve(struct session *s, const struct imap_set *written, bool by_uid, struct reply *reply, struct imap_set *ret_resolved)
 {
+    if (!has_room(s, written, reply)) return TOO_BIG;
     if (by_uid) {
         *ret_resolved = resolve_uids(s, written);
         return OK;

@@ -95,6 +95,7 @@ void session_start(struct imapd_loop *home, enum imapd_kind kind, struct stream 
     waitlist_init(&s->append_done);
     list_append(&home->sessions, &s->node);
     atomic_fetch_add(&s->imapd->session_count, 1);
+    metric_add(METRIC_CONNECTIONS, 1);
     EVENT_EMIT(IMAP_CONNECTED, EVENT_ID("session", s->id), EVENT_TEXT("peer", address_text(stream_peer(stream), peer)));
     session_spawn(s);
 }
@@ -116,6 +117,7 @@ MAY_YIELD static void session_end(struct session *s)
     buf_done(&s->text);
     arena_free(s->arena);
     atomic_fetch_sub(&s->imapd->session_count, 1);
+    metric_add(METRIC_CONNECTIONS, -1);
     free(s);
 }
 
@@ -207,6 +209,7 @@ static void session_run(void *argument)
         if (s->is_poked) {
             s->is_poked = false;
             if (s->is_idling) imapd_idle_tell(s);
+            arena_reset(s->arena);
         } else if (session_is_done(s)) {
             session_rest(s);
             return;

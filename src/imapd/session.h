@@ -19,7 +19,7 @@
 #include "runtime/wire.h"
 
 enum {
-    SESSION_ARENA_BYTES_MAX = 64 << 20,      /* a command's; LIST of STATE_MAILBOXES_MAX and sets of a million fit */
+    SESSION_ARENA_BYTES_MAX = 128 << 20,     /* a command's; LIST of STATE_MAILBOXES_MAX and sets of a million fit */
     SESSION_LINE_BYTES_MAX = 64 * 1024,      /* RFC 9051 §4 footnote and RFC 7162 §4: at least 8,192 octets */
     SESSION_EARLY_BYTES_MAX = 8 * 1024,      /* the same before log-in, with literals */
     SESSION_CLOSE_TIMEOUT_MS = 5000,         /* for the last words */
