@@ -33,9 +33,9 @@ class Count:
             print(f"FAILED {name}\n{output}", flush=True)
 
 
-def run(command, timeout):
+def run(command, timeout, environment=None):
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=timeout, env=environment)
         return done.returncode, done.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired as late:
         return -1, (late.stdout or b"").decode(errors="replace") + f"\nno end after {timeout} s"
@@ -47,7 +47,11 @@ def heading(text, started):
 
 def run_tap(count, name, command, timeout):
     """Shows what went wrong, or was skipped, with its comments; counts the rest."""
-    status, output = run(command, timeout)
+    environment = dict(os.environ)
+    if name == "unit-uv":
+        # The sanitizer's fake stacks hide how much of a coroutine's own stack is used, which these tests measure.
+        environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "").replace("detect_stack_use_after_return=1", "detect_stack_use_after_return=0")
+    status, output = run(command, timeout, environment)
     comments, failed_before = [], count.failed
     for line in output.splitlines():
         match = re.match(r"(not ok|ok) \d+ (.*?)( # SKIP.*)?$", line)
