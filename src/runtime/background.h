@@ -12,3 +12,5 @@ struct background;
 struct background *background_start(const char *name, void (*run)(void *argument), void *argument);
 /* Waits until it has returned, and frees. */
 BLOCKS void background_join(struct background *b);
+/* For any thread that may block. */
+BLOCKS void background_pause(unsigned duration_ms);

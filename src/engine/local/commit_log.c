@@ -287,22 +287,39 @@ static struct log_segment *find_free(struct commit_log *l)
     return NULL;
 }
 
-result commit_log_make_spare(struct commit_log *l, struct fault *fault)
+BLOCKS static result add_segment(struct commit_log *l, unsigned index, struct fault *fault)
 {
-    pthread_mutex_lock(&l->lock);
-    bool has_spare = find_free(l) != NULL || l->count == LOG_SEGMENTS_MAX;
-    unsigned index = l->count;
-    pthread_mutex_unlock(&l->lock);
-    if (has_spare) return OK;
     struct log_segment made;
     result code = fill_segment(l, index, fault);
     if (code == OK) code = open_segment(l, index, &made, fault);
-    if (code != OK) return code;
     pthread_mutex_lock(&l->lock);
-    l->segments[l->count++] = made;
+    if (code == OK) l->segments[l->count++] = made;
+    l->spare_failed = code != OK;
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->lock);
-    return OK;
+    return code;
+}
+
+result commit_log_make_spare(struct commit_log *l, struct fault *fault)
+{
+    enum { AT_LEAST = 2 };           /* one is written while the other is flushed */
+    result code = OK;
+    while (code == OK) {
+        pthread_mutex_lock(&l->lock);
+        bool is_enough = (l->count >= AT_LEAST && find_free(l)) || l->count == LOG_SEGMENTS_MAX;
+        unsigned index = l->count;
+        pthread_mutex_unlock(&l->lock);
+        if (is_enough) break;
+        code = add_segment(l, index, fault);
+    }
+    return code;
+}
+
+void commit_log_expect_spare(struct commit_log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->spare_failed = false;
+    pthread_mutex_unlock(&l->lock);
 }
 
 /* One block more always fits: the one that says what the log does not need any more. */
@@ -359,11 +376,19 @@ result commit_log_settle(struct commit_log *l, struct fault *fault)
     return code;
 }
 
-/* With the lock held. */
+/* With the lock held: a segment is being flushed, and then free. */
+static bool has_pending(const struct commit_log *l)
+{
+    bool any = false;
+    for (unsigned i = 0; i < l->count; i++) any = any || (&l->segments[i] != l->active && l->segments[i].generation > l->released);
+    return any;
+}
+
+/* With the lock held. NULL: nobody will free or make one. */
 static struct log_segment *wait_for_free(struct commit_log *l)
 {
     struct log_segment *s;
-    while (!(s = find_free(l)) && !l->flush_failed) pthread_cond_wait(&l->changed, &l->lock);
+    while (!(s = find_free(l)) && !l->flush_failed && (has_pending(l) || !l->spare_failed)) pthread_cond_wait(&l->changed, &l->lock);
     return s;
 }
 

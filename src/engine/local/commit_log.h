@@ -39,7 +39,8 @@ struct commit_log {
     struct log_segment segments[LOG_SEGMENTS_MAX];
     unsigned count;
     uint64_t released;               /* generations up to this one may be overwritten */
-    bool flush_failed;               /* nobody should wait for a segment to be released */
+    bool flush_failed;               /* nobody should wait for a segment to be released, */
+    bool spare_failed;               /* or for one more to be made */
     /* The committer's: */
     struct log_segment *active;
     bool is_ended;                   /* active is of the former process: it takes no block any more but that of commit_log_settle() */
@@ -87,5 +88,7 @@ BLOCKS NODISCARD result commit_log_settle(struct commit_log *l, struct fault *fa
 void commit_log_release(struct commit_log *l, uint64_t generation);
 /* Lets commit_log_advance() fail rather than wait (true), or wait again. */
 void commit_log_set_flush_failed(struct commit_log *l, bool failed);
-/* Makes one more segment if none is free to go over to. From the flusher. */
+/* Makes one more segment if none is free to go over to, or if there are less than two. From the flusher. */
 BLOCKS NODISCARD result commit_log_make_spare(struct commit_log *l, struct fault *fault);
+/* Before commit_log_advance() waits for one that the flusher was asked to make. */
+void commit_log_expect_spare(struct commit_log *l);

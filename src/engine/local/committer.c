@@ -94,6 +94,7 @@ static void begin_block(struct local *e)
 BLOCKS static result go_to_next_segment(struct local *e, struct fault *fault)
 {
     uint64_t full;
+    commit_log_expect_spare(&e->log);
     flusher_want_spare(e);
     result code = commit_log_advance(&e->log, &full, fault);
     if (code != OK) return code;

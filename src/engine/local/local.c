@@ -88,7 +88,8 @@ BLOCKS static result read_sequence(struct local *e, struct fault *fault)
 {
     CLEANUP(buf_done) buf value = BUF_INIT;
     result code = rocks_get(&e->rocks, FAMILY_STATE, STATE_SEQUENCE_KEY, 0, 8, false, &value, fault);
-    if (code != OK && code != NOT_FOUND) return code;
+    /* The log knows it too; without a log the tables' word is needed. */
+    if (code != OK && code != NOT_FOUND && e->log.generation == 0) return code;
     uint64_t kept = value.len == 8 ? get_be64(value.at) : 1;
     e->next_sequence = kept > e->log.next_sequence ? kept : e->log.next_sequence;
     return OK;

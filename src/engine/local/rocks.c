@@ -3,8 +3,14 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "runtime/background.h"
 
-enum { CACHED_TIER = 1 };         /* ReadTier::kBlockCacheTier, which the C interface has no name for */
+enum {
+    CACHED_TIER = 1,                 /* ReadTier::kBlockCacheTier, which the C interface has no name for */
+    NEVER = 1 << 30,
+    FLUSH_POLL_MS = 5,
+    FLUSH_TRIES = 4,
+};
 
 static const char *const family_names[FAMILY_COUNT] = {"default", "records", "bodies", "tables"};
 
@@ -43,7 +49,13 @@ static rocksdb_options_t *make_database_options(const struct rocks_options *opti
     rocksdb_options_set_keep_log_file_num(o, 4);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    return o;
+    /* We flush before we close; where that fails, so would RocksDB, and wait for ever. The C interface has no name for it. */
+    rocksdb_options_t *all = rocksdb_options_create();
+    char *error = NULL;
+    rocksdb_get_options_from_string(o, "avoid_flush_during_shutdown=true", all, &error);
+    check(!error);
+    rocksdb_options_destroy(o);
+    return all;
 }
 
 static void set_table_format(rocksdb_options_t *o, rocksdb_cache_t *cache)
@@ -69,8 +81,11 @@ static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_c
     rocksdb_options_set_arena_block_size(o, 256 << 10);
     rocksdb_options_set_max_write_buffer_number(o, 8);
     rocksdb_options_set_level0_file_num_compaction_trigger(o, 4);
-    rocksdb_options_set_level0_slowdown_writes_trigger(o, 40);
-    rocksdb_options_set_level0_stop_writes_trigger(o, 80);
+    /* A damaged file keeps compaction from it for ever: that may cost readers time, but must not stop writers. */
+    rocksdb_options_set_level0_slowdown_writes_trigger(o, NEVER);
+    rocksdb_options_set_level0_stop_writes_trigger(o, NEVER);
+    rocksdb_options_set_soft_pending_compaction_bytes_limit(o, 0);
+    rocksdb_options_set_hard_pending_compaction_bytes_limit(o, 0);
     rocksdb_options_set_compression_per_level(o, compression, array_size(compression));
     if (family == FAMILY_BODIES) {
         /* Bodies lie in files of their own, so that compaction moves keys alone; what the heads have swallowed is collected. */
@@ -105,6 +120,9 @@ static void close_handle(struct rocks *s)
 result rocks_open(struct rocks *s, const struct rocks_options *options, struct fault *fault)
 {
     *s = (struct rocks){.options = *options};
+    check(strlen(options->folder) < sizeof s->folder);
+    memcpy(s->folder, options->folder, strlen(options->folder) + 1);
+    s->options.folder = s->folder;
     pthread_rwlockattr_t attributes;
     pthread_rwlockattr_init(&attributes);
     pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -189,16 +207,58 @@ result rocks_apply(struct rocks *s, view payload, struct fault *fault)
     return error ? rocks_fail(error, "apply to tables", fault) : code;
 }
 
-result rocks_flush(struct rocks *s, struct fault *fault)
+/* Asks for a flush of every family; those that have nothing to flush do nothing. */
+BLOCKS static result request_flush(struct rocks *s, struct fault *fault)
 {
     char *error = NULL;
-    result code = enter(s, true, fault);
-    if (code != OK) return code;
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_flushoptions_set_wait(options, 0);
     for (int i = 0; i < FAMILY_COUNT && !error; i++) rocksdb_flush_cf(s->db, options, s->families[i], &error);
     rocksdb_flushoptions_destroy(options);
-    leave(s);
     return error ? rocks_fail(error, "flush tables", fault) : OK;
+}
+
+static uint64_t property(struct rocks *s, int family, const char *name)
+{
+    uint64_t value = 0;
+    int unknown = rocksdb_property_int_cf(s->db, s->families[family], name, &value);
+    check(unknown == 0);
+    return value;
+}
+
+static bool is_flushing(struct rocks *s)
+{
+    uint64_t waiting = 0;
+    for (int i = 0; i < FAMILY_COUNT; i++) waiting += property(s, i, "rocksdb.num-immutable-mem-table");
+    return waiting > 0;
+}
+
+/*
+ * RocksDB's own wait does not end when a flush fails for want of disk space, so we look for ourselves. Errors of a compaction are
+ * counted with those of flushes: one alone says nothing.
+ */
+BLOCKS static result flush_and_wait(struct rocks *s, struct fault *fault)
+{
+    uint64_t errors = property(s, FAMILY_STATE, "rocksdb.background-errors");
+    result code = request_flush(s, fault);
+    for (unsigned tries = 1; code == OK && is_flushing(s);) {
+        background_pause(FLUSH_POLL_MS);
+        uint64_t now = property(s, FAMILY_STATE, "rocksdb.background-errors");
+        if (now == errors) continue;
+        errors = now;
+        if (++tries > FLUSH_TRIES) return fail(fault, IO, "flush tables: fails in the background; see LOG in %s", s->folder);
+        code = request_flush(s, fault);
+    }
+    return code;
+}
+
+result rocks_flush(struct rocks *s, struct fault *fault)
+{
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    code = flush_and_wait(s, fault);
+    leave(s);
+    return code;
 }
 
 result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault)

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/fault.h"
+#include "engine/local/files.h"
 #include "engine/local/keys.h"
 #include "engine/local/log_block.h"
 #include "runtime/colour.h"
@@ -22,7 +23,8 @@ struct rocks_options {
 };
 
 struct rocks {
-    struct rocks_options options;
+    struct rocks_options options;                /* its folder is the copy below */
+    char folder[PATH_BYTES];
     pthread_rwlock_t lock;
     rocksdb_t *db;                           /* NULL: could not be opened anew */
     rocksdb_column_family_handle_t *families[FAMILY_COUNT];

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "runtime/uv/workers_private.h"
 
@@ -32,4 +33,9 @@ void background_join(struct background *b)
 {
     pthread_join(b->thread, NULL);
     free(b);
+}
+
+void background_pause(unsigned duration_ms)
+{
+    usleep(duration_ms * 1000);
 }
