@@ -173,8 +173,7 @@ MAY_YIELD static result judge(struct session *s, const struct imap_append *appen
         reply_set(r, REPLY_NO, "TOOBIG", "The message is too big");
         return TOO_BIG;
     }
-    code = accounts_check_quota(s->imapd->accounts, s->account_id, s->quota_bytes, s->append_bytes + size_bytes,
-                                session_store_deadline(s), &fault);
+    code = session_check_quota(s, s->append_bytes + size_bytes, &fault);
     reply_result(s, r, code, &fault);
     *ret_mailbox = info.number;
     return code;

@@ -96,3 +96,29 @@ TEST(imapd_append_survives_a_client_that_leaves_in_the_middle)
         test_server_close(t);
     }
 }
+
+TEST(imapd_append_and_copy_keep_to_the_quota)
+{
+    struct test_server *t = test_server_open(4, NULL);
+    test_server_set_quota(t, 1000);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a APPEND INBOX {600+}\nC@ 600 x\nC: \nS: a OK *\n"
+                  "C: b APPEND INBOX {600}\nS: b NO [OVERQUOTA] *\n"
+                  "C: c APPEND INBOX {600+}\nC@ 600 x\nC: \nS: c NO [OVERQUOTA] *\n"
+                  "C: d CREATE x\nS: d OK *\nC: e SELECT INBOX\nS~ e OK *\n"
+                  "C: f COPY 1 x\nS: f NO [OVERQUOTA] *\nC: g MOVE 1 x\nS: * OK [COPYUID *\nS: * 1 EXPUNGE\nS: g OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_append_pipelined_cannot_pass_the_quota_together)
+{
+    struct test_server *t = test_server_open(5, NULL);
+    test_server_set_quota(t, 1000);
+    struct memory_faults slow = {.delay_max_us = 5000};
+    memory_store_set_faults(t->store, &slow);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a APPEND INBOX {600+}\nC@ 600 x\nC: \nC: b APPEND INBOX {600+}\nC@ 600 x\nC: \nS: a OK *\nS: b NO [OVERQUOTA] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}

@@ -23,6 +23,25 @@ static void answer(struct session *s, const struct imap_command *c, const struct
     buf_append(out, VIEW("] Moved\r\n"));
 }
 
+MAY_YIELD static result add_sizes(void *argument, uint32_t number, const struct row *rows, size_t count)
+{
+    uint64_t *bytes = argument;
+    for (size_t i = 0; i < count; i++) *bytes += rows[i].size_bytes;
+    return OK;
+}
+
+/* Copies count like new messages; a move changes nothing in what the account holds. */
+MAY_YIELD static result check_quota(struct session *s, const struct imap_command *c, const struct imap_set *named, struct reply *r)
+{
+    struct fault fault = {0};
+    uint64_t bytes = 0;
+    if (c->verb == IMAP_MOVE || s->quota_bytes == 0) return OK;
+    result code = session_walk(s, named, c->is_uid, add_sizes, &bytes);
+    if (code == OK) code = session_check_quota(s, bytes, &fault);
+    reply_result(s, r, code, &fault);
+    return code;
+}
+
 void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct fault fault = {0};
@@ -39,10 +58,12 @@ void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r
         reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
         return;
     }
+    if (check_quota(s, c, &named, r) != OK) return;
     struct record record = {.kind = RECORD_COPY,
                             .copy = {.from = mailbox_view_mailbox(s->view), .to = to.number, .uids = uids, .moves = c->verb == IMAP_MOVE}};
     result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
     if (code == OK) code = outcome.code;
     reply_result(s, r, code, &fault);
+    if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
     if (code == OK) answer(s, c, &outcome, r);
 }

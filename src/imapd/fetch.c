@@ -24,10 +24,15 @@ static bool marks_seen(const struct imap_fetch_item *item)
     return (item->kind == IMAP_FETCH_SECTION || item->kind == IMAP_FETCH_BINARY) && !item->is_peek;
 }
 
-static bool needs_structure(const struct imap_fetch_item *item)
+static bool has_section(const struct imap_fetch_item *item)
 {
-    if (item->kind == IMAP_FETCH_BODY || item->kind == IMAP_FETCH_BODYSTRUCTURE) return true;
-    return item->kind >= IMAP_FETCH_SECTION && item->section.part_count > 0;
+    return item->kind == IMAP_FETCH_SECTION || item->kind == IMAP_FETCH_BINARY || item->kind == IMAP_FETCH_BINARY_SIZE;
+}
+
+static bool needs_header(const struct imap_fetch_item *item)
+{
+    if (has_section(item)) return item->section.part_count == 0 && item->section.kind != IMAP_SECTION_ALL;
+    return item->kind == IMAP_FETCH_ENVELOPE || item->kind == IMAP_FETCH_RFC822_HEADER || item->kind == IMAP_FETCH_RFC822_TEXT;
 }
 
 static bool plan(struct fetch *f)
@@ -39,7 +44,9 @@ static bool plan(struct fetch *f)
         f->tells_flags |= item->kind == IMAP_FETCH_FLAGS;
         f->tells_modseq |= item->kind == IMAP_FETCH_MODSEQ;
         f->needs_message |= !fetch_is_row_item(item->kind);
-        f->needs_whole |= needs_structure(item);
+        f->needs_header |= needs_header(item);
+        f->needs_structure |= has_section(item) && item->section.part_count > 0;
+        f->tells_structure |= item->kind == IMAP_FETCH_BODY || item->kind == IMAP_FETCH_BODYSTRUCTURE;
         sets_seen |= marks_seen(item);
     }
     if (f->tells_modseq || f->has_changed_since) f->s->has_condstore = true;

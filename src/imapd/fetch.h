@@ -11,7 +11,10 @@ struct fetch {
     size_t item_count;
     bool by_uid;                 /* UID FETCH: UID is told whether asked for or not */
     bool tells_uid, tells_modseq, tells_flags;   /* FLAGS are among the items */
-    bool needs_message, needs_whole;             /* of any row; needs_whole: its structure */
+    bool needs_message;          /* more than its row */
+    bool needs_header;           /* the top header */
+    bool needs_structure;        /* to find parts */
+    bool tells_structure;        /* BODY or BODYSTRUCTURE */
     bool has_changed_since;
     uint64_t changed_since;
     struct imap_set made_seen;   /* UIDs: their new flags are told too */

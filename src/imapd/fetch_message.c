@@ -31,7 +31,8 @@ struct source {
     struct arena *arena;
     view whole;                  /* when small; else empty */
     view header;                 /* the top header, when any item wants it */
-    struct mime_part *root;      /* when f->needs_whole */
+    struct structure *structure; /* of a large one: owns root */
+    const struct mime_part *root; /* when parts or the structure are wanted */
     view body, body_structure;   /* rendered while a large message was whole */
 };
 
@@ -55,10 +56,9 @@ static bool asks_for(const struct fetch *f, enum imap_fetch_kind kind)
     return false;
 }
 
-static void read_structure(struct source *src, view message)
+/* What must be written while the message is whole: envelopes of embedded messages are in it. */
+static void render_structures(struct source *src, view message)
 {
-    src->root = mime_parse(message, src->arena);
-    check(src->root);
     if (asks_for(src->f, IMAP_FETCH_BODY)) src->body = render_structure(src, message, false);
     if (asks_for(src->f, IMAP_FETCH_BODYSTRUCTURE)) src->body_structure = render_structure(src, message, true);
 }
@@ -69,15 +69,35 @@ MAY_YIELD static result open_message(struct source *src, struct fault *fault)
     return message_open(s->account, mailbox_view_mailbox(s->view), src->row, deadline_of(src), &src->message, fault);
 }
 
+static struct structure_cache *cache_of(const struct source *src)
+{
+    return &src->f->s->home->structures;
+}
+
+/* The whole is let go as soon as its structure is known: it may be one of few that fit into memory. */
 MAY_YIELD static result read_large_structure(struct source *src, struct fault *fault)
 {
     view whole;
     result code = message_whole(src->message, deadline_of(src), &whole, fault);
     if (code != OK) return code;
-    read_structure(src, whole);
+    struct arena *arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
+    src->root = mime_parse(whole, arena);
+    check(src->root);
+    src->structure = structure_add(cache_of(src), src->row->message, arena, src->root);
+    render_structures(src, whole);
     message_close(src->message);
     src->message = NULL;
     return open_message(src, fault);
+}
+
+MAY_YIELD static result find_large_structure(struct source *src, struct fault *fault)
+{
+    if (src->f->tells_structure) return read_large_structure(src, fault);
+    if (!src->f->needs_structure) return OK;
+    src->structure = structure_find(cache_of(src), src->row->message);
+    if (!src->structure) return read_large_structure(src, fault);
+    src->root = src->structure->root;
+    return OK;
 }
 
 /* A header that does not end within HEADER_VALUE_BYTES_MAX counts as ending there. */
@@ -97,20 +117,27 @@ MAY_YIELD static result read_large_header(struct source *src, struct fault *faul
     }
 }
 
-MAY_YIELD static result load(struct source *src, struct fault *fault)
+static void read_small(struct source *src)
 {
     view body;
+    header_split(src->whole, &src->header, &body);
+    if (!src->f->needs_structure && !src->f->tells_structure) return;
+    src->root = mime_parse(src->whole, src->arena);
+    check(src->root);
+    render_structures(src, src->whole);
+}
+
+MAY_YIELD static result load(struct source *src, struct fault *fault)
+{
     result code = open_message(src, fault);
     if (code != OK) return code;
     if (message_size(src->message) <= WHOLE_BYTES_MAX) {
         code = message_whole(src->message, deadline_of(src), &src->whole, fault);
-        if (code != OK) return code;
-        header_split(src->whole, &src->header, &body);
-        if (src->f->needs_whole) read_structure(src, src->whole);
-        return OK;
+        if (code == OK) read_small(src);
+        return code;
     }
-    if (src->f->needs_whole) code = read_large_structure(src, fault);
-    return code == OK ? read_large_header(src, fault) : code;
+    code = find_large_structure(src, fault);
+    return code == OK && src->f->needs_header ? read_large_header(src, fault) : code;
 }
 
 /* ---- writing bytes ---- */
@@ -460,6 +487,7 @@ result fetch_write_message(struct fetch *f, uint32_t number, const struct row *r
         code = OK;
     }
     if (src.message) message_close(src.message);
+    structure_release(src.structure);
     arena_free(src.arena);
     return code;
 }

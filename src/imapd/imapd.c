@@ -34,6 +34,7 @@ struct imapd *imapd_new(const struct imapd_options *options, struct identity *id
     for (unsigned i = 0; i < d->loop_count; i++) {
         d->loops[i] = (struct imapd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .imapd = d};
         list_init(&d->loops[i].sessions);
+        structure_cache_init(&d->loops[i].structures);
     }
     for (unsigned i = 0; i < IMAPD_KIND_COUNT; i++) d->services[i] = (struct imapd_service){d, (enum imapd_kind)i};
     return d;
@@ -43,6 +44,7 @@ void imapd_free(struct imapd *d)
 {
     if (!d) return;
     check(imapd_sessions(d) == 0);
+    for (unsigned i = 0; i < d->loop_count; i++) structure_cache_done(&d->loops[i].structures);
     free(d->loops);
     free(d);
 }

@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "imapd/imapd.h"
+#include "imapd/structure_cache.h"
 #include "runtime/loop.h"
 
 /* What a loop has for itself. Used on that loop alone. */
@@ -13,6 +14,7 @@ struct imapd_loop {
     struct loop *loop;
     struct imapd *imapd;
     struct list sessions;
+    struct structure_cache structures;
     bool is_stopping;
 };
 

@@ -134,6 +134,8 @@ void session_unselect(struct session *s);
 MAY_YIELD void session_sync(struct session *s, bool may_expunge);
 /* Learns what other nodes wrote, first. */
 MAY_YIELD NODISCARD result session_refresh(struct session *s, struct fault *fault);
+/* OVER_QUOTA when `more` bytes do not fit the account. */
+NODISCARD result session_check_quota(const struct session *s, uint64_t more, struct fault *fault);
 struct mailbox *session_mailbox(struct session *s);      /* the selected one; NULL when it is gone */
 /* The name of the store, or INVALID/TOO_BIG with a reply (also of APPEND ... to see in `reply`). */
 NODISCARD result session_mailbox_name(struct session *s, view wire, struct reply *reply, view *ret_name);

@@ -15,6 +15,15 @@ result session_refresh(struct session *s, struct fault *fault)
     return account_refresh(s->account, session_store_deadline(s), fault);
 }
 
+/* Exact, because the session is where the account is. */
+result session_check_quota(const struct session *s, uint64_t more, struct fault *fault)
+{
+    uint64_t used = state_usage(account_state(s->account)).bytes, quota = s->quota_bytes;
+    if (quota == 0 || (more <= quota && used <= quota - more)) return OK;
+    return fail(fault, OVER_QUOTA, "%llu of %llu bytes are used, %llu more do not fit", (unsigned long long)used, (unsigned long long)quota,
+                (unsigned long long)more);
+}
+
 MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range range, struct row *rows)
 {
     struct fault fault = {0};

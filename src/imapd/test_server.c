@@ -95,3 +95,20 @@ void test_server_add(struct test_server *t, const char *mailbox, const char *fla
     TRANSCRIPT(c, "S: a OK [APPENDUID *\nC: z LOGOUT\nS: * BYE *\nS: z OK *\nE:\n");
     transcript_close(c);
 }
+
+struct quota_change { struct test_server *server; uint64_t bytes; };
+
+static void sets_quota(void *argument)
+{
+    colour_pretend_coroutine();
+    struct quota_change *q = argument;
+    struct fault fault = {0};
+    struct directory_account_change change = {.sets_quota = true, .quota_bytes = q->bytes};
+    REQUIRE(directory_set_account(q->server->identity, VIEW("joe@example.test"), &change, clock_in(PATIENCE_MS), &fault) == OK);
+}
+
+void test_server_set_quota(struct test_server *t, uint64_t bytes)
+{
+    struct quota_change q = {t, bytes};
+    REQUIRE(sim_call(t->node, 0, sets_quota, &q));
+}

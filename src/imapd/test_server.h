@@ -27,3 +27,5 @@ struct transcript *test_server_connect(struct test_server *t);
 struct transcript *test_server_login(struct test_server *t);
 /* Puts a message into a mailbox of joe's by APPEND with another client. */
 void test_server_add(struct test_server *t, const char *mailbox, const char *flags, view message);
+/* What joe may keep; for sessions that log in afterwards. */
+void test_server_set_quota(struct test_server *t, uint64_t bytes);
