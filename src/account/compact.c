@@ -67,6 +67,7 @@ static bool is_lost(const struct compaction *c)
 MAY_YIELD result compaction_open_pack(struct compaction *c, char name[static SHORT_NAME_MAX], struct fault *fault)
 {
     char full[OBJECT_NAME_MAX];
+    check(!c->has_writer && !c->object);
     object_name_make('p', random_id(), name);
     view object = account_object_name(c->account->id, view_of(name), full);
     result code = object_create(c->account->home->all->engine, object, c->deadline, &c->object, fault);
@@ -345,8 +346,9 @@ MAY_YIELD static result purge(struct account *a, millis deadline, struct fault *
 
 MAY_YIELD static result compact_steps(struct compaction *c, struct fault *fault)
 {
-    result code = pack_bodies(c, REST_BODIES, BATCHES_MAX, fault);
-    if (code == OK && !is_lost(c)) code = collect_sweep(c, fault);
+    /* The sweep comes first: it rewrites packs with the writer that then fills a new one. */
+    result code = collect_sweep(c, fault);
+    if (code == OK && !is_lost(c)) code = pack_bodies(c, REST_BODIES, BATCHES_MAX, fault);
     if (code == OK && !is_lost(c)) code = fold(c, fault);
     if (code == OK && !is_lost(c)) code = write_objects(c, fault);
     if (code == OK && !is_lost(c)) code = replace_head(c, fault);

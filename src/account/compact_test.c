@@ -171,6 +171,39 @@ TEST_SLOW(compaction_of_a_long_journal_fills_several_packs, 120)
     world_close(w);
 }
 
+/* Packs of which most is dead are rewritten by the compaction that also packs what came since. */
+static void rewrites_and_packs(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    enum { BYTES = 3000 };
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct imap_range most = {1, 30};
+    struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = INBOX, .uids = {.ranges = &most, .count = 1}}};
+    struct outcome o;
+    struct account *a = open_account(w);
+    for (uint64_t i = 0; i < 40; i++) REQUIRE(deliver(w, i, BYTES) == OK);
+    compact(a);
+    REQUIRE(account_change(a, &r, arena, &o, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(coroutine_sleep(10000) == OK);
+    for (uint64_t i = 40; i < 50; i++) REQUIRE(deliver(w, i, BYTES) == OK);
+    compact(a);
+    EXPECT(state_usage(account_state(a)).expunged_messages == 0);
+    REQUIRE(count_of(a, INBOX) == 20);
+    for (uint32_t i = 0; i < 20; i++) EXPECT(message_is(a, INBOX, i + 1, 30 + i, BYTES));
+    EXPECT_NUMBER(verify(a).problems, 0);
+    account_close(a);
+}
+
+TEST(compaction_rewrites_packs_and_fills_new_ones_at_once)
+{
+    struct world *w = world_open(4, 1, 1);
+    w->options = (struct accounts_options){.retention_ms = 1000};
+    world_kill(w, 0);
+    world_run(w, 0, rewrites_and_packs, w);
+    world_close(w);
+}
+
 /* ---- several nodes ---- */
 
 struct busy { struct world *world; unsigned node; uint64_t first, count; bool compacts; };
