@@ -39,6 +39,8 @@ void memory_store_keep_history(struct memory_store *s);
 struct memory_history { struct id journal; view meta; uint32_t body_bytes; };
 /* In the order of appending. Good until the next append. */
 const struct memory_history *memory_store_history(const struct memory_store *s, size_t *ret_count);
+/* Told of each change as it is applied, with what it names (an object; empty for others). For following a simulation. NULL: nobody. */
+void memory_store_on_change(struct memory_store *s, void (*told)(void *argument, const char *kind, struct id journal, view name, result code), void *argument);
 /* A node's door to the store, for the node of the calling loop. Several may be open at once. */
 struct engine *engine_open_memory(struct memory_store *s);
 /*

@@ -183,11 +183,19 @@ void change_free(struct change *c)
     free(c);
 }
 
+void memory_store_on_change(struct memory_store *s, void (*told)(void *argument, const char *kind, struct id journal, view name, result code), void *argument)
+{
+    s->told = told;
+    s->told_argument = argument;
+}
+
 void memory_store_apply(struct memory_store *s, struct change *c)
 {
     check(!c->is_applied);
     c->is_applied = true;
     c->code = OK;
+    buf name = BUF_INIT;
+    if (s->told) buf_append(&name, buf_view(&c->name));
     switch (c->operation) {
     case MEMORY_APPEND: store_apply_append(s, c); break;
     case MEMORY_HEAD: store_apply_head(s, c); break;
@@ -199,6 +207,8 @@ void memory_store_apply(struct memory_store *s, struct change *c)
     case MEMORY_LEASE: apply_lease(s, c); break;
     default: unreachable();
     }
+    if (s->told) s->told(s->told_argument, operation_names[c->operation], c->journal, buf_view(&name), c->code);
+    buf_done(&name);
 }
 
 void store_catch_up(struct memory_store *s, bool all)

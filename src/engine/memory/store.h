@@ -70,6 +70,8 @@ struct memory_store {
     uint64_t next_serial;
     uint64_t counts[MEMORY_OPERATIONS];
     millis missed_since;                 /* notifications were lost then; MILLIS_NEVER: none */
+    void (*told)(void *argument, const char *kind, struct id journal, view name, result code);
+    void *told_argument;
     bool keeps_history;
     struct memory_history *history;      /* metas are its own */
     size_t history_count, history_capacity;
