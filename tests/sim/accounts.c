@@ -47,8 +47,10 @@ static uint64_t run(uint64_t seed, const struct workload_options *options, const
 static uint64_t run_accounts(uint64_t seed)
 {
     struct workload_options options = {.accounts = 2, .nodes = 2 + (unsigned)(seed % 2), .sessions = 12, .actions_max = 20, .together = 5, .idlers = 2,
-                                       .deliveries_percent = 30, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 60, .kills = 3};
-    struct memory_faults faults = {.delay_max_us = 5000, .unavailable_ppm = 5000, .unknown_ppm = 10000, .corrupt_read_ppm = 0,
+                                       .deliveries_percent = 30, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 60, .kills = 3, .stops = 1, .power_cuts = seed % 7 == 0, .fills = seed % 3 == 0,
+                                       .short_deadlines_percent = seed % 2 ? 5 : 0, .memory_bytes = seed % 5 == 1,
+                                       .retention_ms = seed % 4 == 0 ? 200 : 0};
+    struct memory_faults faults = {.delay_max_us = 5000, .unavailable_ppm = 5000, .unknown_ppm = 10000, .corrupt_read_ppm = seed % 6 == 0 ? 3000 : 0,
                                    .blind_appends_tell_nothing = seed % 3 == 0, .reorders_objects = seed % 2 == 0, .loses_notifications = seed % 5 == 0,
                                    .page_records_max = seed % 4 == 0 ? 5 : 0};
     return run(seed, &options, &faults, 5000);
@@ -58,7 +60,8 @@ static uint64_t run_accounts(uint64_t seed)
 static uint64_t run_calm(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 1 + (unsigned)(seed % 3), .sessions = 8, .actions_max = 20, .together = 4, .idlers = 2,
-                                       .deliveries_percent = 25, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40};
+                                       .deliveries_percent = 25, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40, .stops = 2, .memory_bytes = seed % 3 == 1,
+                                       .retention_ms = seed % 4 == 0 ? 300 : 0};
     struct memory_faults faults = {.delay_max_us = 3000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
     return run(seed, &options, &faults, 0);
 }
@@ -66,18 +69,18 @@ static uint64_t run_calm(uint64_t seed)
 /* Nodes die often, at points and between any two steps; the store is well. */
 static uint64_t run_crashes(uint64_t seed)
 {
-    struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 25, .actions_max = 12, .together = 4, .idlers = 1,
-                                       .deliveries_percent = 30, .large_ppm = 100000, .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 12};
+    struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 20, .actions_max = 20, .together = 4, .idlers = 1,
+                                       .deliveries_percent = 30, .large_ppm = 100000, .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 12, .power_cuts = 3, .stops = 2, .memory_bytes = seed % 3 == 1};
     struct memory_faults faults = {.delay_max_us = 4000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
-    return run(seed, &options, &faults, 60000);
+    return run(seed, &options, &faults, 20000);
 }
 
 /* The store answers late, not at all, or not for sure. */
 static uint64_t run_uncertain(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 10, .actions_max = 15, .together = 4, .idlers = 1,
-                                       .deliveries_percent = 30, .large_ppm = 50000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40};
-    struct memory_faults faults = {.delay_max_us = 20000, .unavailable_ppm = 30000, .unknown_ppm = 100000, .corrupt_read_ppm = 0,
+                                       .deliveries_percent = 30, .large_ppm = 50000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40, .fills = 2, .short_deadlines_percent = 10};
+    struct memory_faults faults = {.delay_max_us = 20000, .unavailable_ppm = 30000, .unknown_ppm = 100000, .corrupt_read_ppm = seed % 2 ? 10000 : 0,
                                    .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true, .loses_notifications = true};
     return run(seed, &options, &faults, 0);
 }
@@ -100,6 +103,16 @@ static uint64_t run_names(uint64_t seed)
     return run(seed, &options, &faults, 2000);
 }
 
+/* A mailbox of many blocks of rows. */
+static uint64_t run_large(uint64_t seed)
+{
+    struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 8, .actions_max = 10, .together = 3, .idlers = 1, .deliveries_percent = 20,
+                                       .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 2, .doublings = 13, .memory_bytes = seed % 2};
+    struct memory_faults faults = {.delay_max_us = 3000, .unknown_ppm = 5000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
+    return run(seed, &options, &faults, 5000);
+}
+
+const struct scenario scenario_large = {"large", "a mailbox of many blocks", 1, run_large};
 const struct scenario scenario_accounts = {"accounts", "everything at once", 4, run_accounts};
 const struct scenario scenario_calm = {"calm", "no faults, nobody dies", 2, run_calm};
 const struct scenario scenario_crashes = {"crashes", "nodes die at points and between any two steps", 3, run_crashes};

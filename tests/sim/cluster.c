@@ -8,7 +8,7 @@
 #include "runtime/point.h"
 #include "scenario.h"
 
-enum { BOOT_WAIT_MS = 5, RUN_WAIT_MS = 2, CALL_LIMIT_MS = 12 * 3600 * 1000 };
+enum { BOOT_WAIT_MS = 5, RUN_WAIT_MS = 2, CALL_LIMIT_MS = 12 * 3600 * 1000, SELDOM_TIMES = 10, SELDOM_FACTOR = 5 };
 
 static struct cluster *cluster;              /* of this world: for the points, which have no argument */
 
@@ -29,16 +29,35 @@ static void node_died(void *argument, struct sim_node *n)
 }
 
 #ifdef TAYORI_POINTS
+/* Points that are passed seldom are as worthy of a death as those that are passed all the time. */
+static unsigned chance_at(const char *name)
+{
+    for (unsigned i = 0; i < CLUSTER_POINTS_MAX; i++) {
+        struct point_passes *p = &cluster->passes[i];
+        if (p->name && strcmp(p->name, name) != 0) continue;
+        p->name = name;
+        return ++p->times <= SELDOM_TIMES ? cluster->point_ppm * SELDOM_FACTOR : cluster->point_ppm;
+    }
+    return cluster->point_ppm;
+}
+
 static void point_passed(const char *name)
 {
     struct sim_node *n = sim_node_of_caller();
-    bool dies = n && n != cluster->keeper && !cluster->is_calm && sim_chance_ppm(cluster->sim, cluster->point_ppm);
+    bool may_die = n && n != cluster->keeper && !cluster->is_calm && cluster->point_ppm > 0;
+    bool dies = may_die && sim_chance_ppm(cluster->sim, chance_at(name));
     scenario_count_point(name, dies);
     if (!dies) return;
     scenario_say("at point %s:", name);
     sim_node_crash(n);
 }
 #endif
+
+static void store_changed(void *argument, const char *kind, struct id journal, view name, result code)
+{
+    struct sim_node *n = sim_node_of_caller();
+    scenario_say("%" PRIu64 ": %s: %s " VIEW_FMT " %s", sim_steps(sim_current()), n ? sim_node_name(n) : "-", kind, VIEW_ARG(name), result_name(code));
+}
 
 void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
 {
@@ -50,6 +69,7 @@ void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
     c->count = nodes;
     c->is_calm = true;
     memory_store_keep_history(c->store);
+    if (scenario_is_verbose) memory_store_on_change(c->store, store_changed, c);
     c->keeper = sim_node_new(c->sim, "keeper", 1);
     for (unsigned i = 0; i < nodes; i++) {
         c->nodes[i] = (struct cluster_node){.loops = 1 + (unsigned)sim_choose(c->sim, 3)};

@@ -10,7 +10,7 @@
 #include "engine/memory.h"
 #include "runtime/sim/sim.h"
 
-enum { CLUSTER_NODES_MAX = 4 };
+enum { CLUSTER_NODES_MAX = 4, CLUSTER_POINTS_MAX = 64 };
 
 struct cluster_node {
     struct sim_node *sim;
@@ -30,6 +30,7 @@ struct cluster {
     unsigned count;
     bool is_calm;                        /* no faults, nobody dies any more */
     unsigned point_ppm;                  /* of points passed, the node dies there */
+    struct point_passes { const char *name; unsigned times; } passes[CLUSTER_POINTS_MAX];
     void (*died)(void *argument, unsigned node);
     void *argument;
 };

@@ -24,7 +24,7 @@
 enum { JOBS_MAX = 16, SEED_SECONDS_MAX = 120, FAILURES_SHOWN = 10, POINTS_MAX = 128, POINT_NAME_MAX = 64, TWICE_ONE_IN = 20, LEAKS_ONE_IN = 50 };
 
 static const struct scenario *const scenarios[] = {
-    &scenario_accounts, &scenario_calm, &scenario_crashes, &scenario_uncertain, &scenario_deliveries, &scenario_names,
+    &scenario_accounts, &scenario_calm, &scenario_crashes, &scenario_uncertain, &scenario_deliveries, &scenario_names, &scenario_large,
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
@@ -151,30 +151,51 @@ static void show_points(void)
         printf("point %s: passed %u times, nodes died there %u times\n", counters->points[i].name, counters->points[i].passed, counters->points[i].died);
 }
 
+struct run {
+    struct job jobs[JOBS_MAX];
+    unsigned jobs_max, running, failed;
+    uint64_t played;
+};
+
+static void play_one(struct run *r, uint64_t seed, const struct scenario *scenario)
+{
+    if (r->running == r->jobs_max) {
+        r->failed += !wait_for_one(r->jobs);
+        r->running--;
+    }
+    int free_slot = 0;
+    while (r->jobs[free_slot].child) free_slot++;
+    start_job(&r->jobs[free_slot], seed, scenario);
+    r->running++;
+    r->played++;
+}
+
+/* "SEED SCENARIO what was wrong" on each line. A file that is not there is no error: the program may run anywhere. */
+static void play_found(struct run *r)
+{
+    char line[300], name[40];
+    FILE *file = fopen("tests/sim/seeds/found", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        uint64_t seed;
+        const struct scenario *scenario;
+        if (sscanf(line, "%" SCNu64 " %39s", &seed, name) == 2 && (scenario = scenario_of(seed, name))) play_one(r, seed, scenario);
+    }
+    if (file) fclose(file);
+}
+
 static int play(uint64_t first, uint64_t last, const char *name, unsigned jobs_max)
 {
-    struct job jobs[JOBS_MAX] = {0};
-    unsigned running = 0, failed = 0;
-    uint64_t played = 0;
+    struct run r = {.jobs_max = jobs_max};
     struct timespec begun, ended;
     clock_gettime(CLOCK_MONOTONIC, &begun);
-    for (uint64_t seed = first; seed <= last && failed < FAILURES_SHOWN; seed++) {
-        if (running == jobs_max) {
-            failed += !wait_for_one(jobs);
-            running--;
-        }
-        int free_slot = 0;
-        while (jobs[free_slot].child) free_slot++;
-        start_job(&jobs[free_slot], seed, scenario_of(seed, name));
-        running++;
-        played++;
-    }
-    for (; running > 0; running--) failed += !wait_for_one(jobs);
+    if (!name && first != last) play_found(&r);
+    for (uint64_t seed = first; seed <= last && r.failed < FAILURES_SHOWN; seed++) play_one(&r, seed, scenario_of(seed, name));
+    for (; r.running > 0; r.running--) r.failed += !wait_for_one(r.jobs);
     clock_gettime(CLOCK_MONOTONIC, &ended);
-    if (scenario_is_verbose || played >= 100) show_points();
-    printf("%" PRIu64 " seeds played, %u failed, %.1f s\n", played, failed,
+    if (scenario_is_verbose || r.played >= 100) show_points();
+    printf("%" PRIu64 " seeds played, %u failed, %.1f s\n", r.played, r.failed,
            (double)(ended.tv_sec - begun.tv_sec) + (double)(ended.tv_nsec - begun.tv_nsec) / 1e9);
-    return failed ? 1 : 0;
+    return r.failed ? 1 : 0;
 }
 
 /* ---- arguments ----------------------------------------------------------------------------------------- */

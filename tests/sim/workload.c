@@ -11,7 +11,7 @@
 #include "scenario.h"
 
 enum {
-    ARENA_BYTES = 4 << 20, ROWS_AT_ONCE = 64, LARGE_BYTES_MAX = 200000, SMALL_BYTES_MAX = 3000, MIRROR_MAX = 20000,
+    ARENA_BYTES = 4 << 20, ROWS_AT_ONCE = 64, LARGE_BYTES_MAX = 200000, SMALL_BYTES_MAX = 3000, MIRROR_MAX = 200000,
     QUIET_LIMIT_MS = 3600 * 1000, IDLER_PATIENCE_MS = 30000, PIPELINED = 6,
 };
 
@@ -39,13 +39,22 @@ struct session {
     struct account_watch watch;
     bool has_changed;
     struct waitlist changed;
+    struct scope scope;                  /* of the coroutine that does it all */
+    bool has_scope;
 };
 
 /* ---- choices ------------------------------------------------------------------------------------------- */
 
 static uint64_t choose(const struct session *s, uint64_t below) { return sim_choose(s->workload->cluster.sim, below); }
 static bool percent(const struct session *s, unsigned percent) { return choose(s, 100) < percent; }
-static millis some_deadline(const struct session *s) { return clock_in(500 + (int64_t)choose(s, 30000)); }
+
+static bool is_stopped(const struct session *s) { return scope_is_cancelled(&s->scope); }
+
+static millis some_deadline(const struct session *s)
+{
+    if (!s->workload->cluster.is_calm && percent(s, s->workload->options.short_deadlines_percent)) return clock_in((int64_t)choose(s, 15));
+    return clock_in(500 + (int64_t)choose(s, 30000));
+}
 
 static const char *const names[] = {"INBOX", "Archiv", "Archiv/2026", "Archiv/2026/Jan", "Sent", "Trash", "\xe4\xb8\xad", "A", "A/B", "A/B/C", "Z/Y"};
 static view some_name(const struct session *s) { return view_of(names[choose(s, sizeof names / sizeof names[0])]); }
@@ -114,7 +123,7 @@ static void keep_set(buf *into, const struct imap_set *set)
 
 static bool is_failure(result code)
 {
-    return code == UNAVAILABLE || code == UNKNOWN_OUTCOME || code == TIMEOUT || code == CORRUPT;
+    return code == UNAVAILABLE || code == UNKNOWN_OUTCOME || code == TIMEOUT || code == CORRUPT || code == CANCELLED;
 }
 
 static void note_result(struct session *s, struct op *o, result code, const struct outcome *outcome, const struct fault *fault)
@@ -132,14 +141,14 @@ static void note_result(struct session *s, struct op *o, result code, const stru
     else if (code == UNKNOWN_OUTCOME) w->told_unknown++;
     else w->told_failed++;
     if (code != OK && !is_failure(code)) FAIL("line %u: %s: %s", o->line, result_name(code), fault->detail);
-    if (code != OK && w->cluster.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
+    if (code != OK && code != CANCELLED && w->cluster.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
 }
 
 /* Reads may fail for a while, never for a reason that nobody made. */
 static bool may_fail(const struct session *s, result code, const struct fault *fault)
 {
     if (code == OK) return false;
-    if (s->workload->cluster.is_calm || !is_failure(code)) FAIL("%s: %s", result_name(code), fault->detail);
+    if (code != CANCELLED && (s->workload->cluster.is_calm || !is_failure(code))) FAIL("%s: %s", result_name(code), fault->detail);
     return true;
 }
 
@@ -533,7 +542,7 @@ MAY_YIELD static void idle(struct session *s)
     waitlist_init(&s->changed);
     account_watch(s->account, &s->watch, session_changed);
     s->has_changed = true;
-    while (!s->workload->idlers_leave) {
+    while (!s->workload->idlers_leave && !is_stopped(s)) {
         if (!s->has_changed) (void)!waitlist_wait(&s->changed, clock_in(1000));
         bool looks = s->has_changed;
         s->has_changed = false;
@@ -547,6 +556,7 @@ MAY_YIELD static void idle(struct session *s)
         arena_reset(s->arena);
     }
     account_unwatch(s->account, &s->watch);
+    if (is_stopped(s)) return;
     /* All was told: the view has nothing left, and the mirror is what the mailbox is. */
     if (!s->view || mailbox_view_is_behind(s->view)) FAIL("an idler was not told of all there was");
     for (uint32_t first = 1; first <= s->mirror_count; first++) {
@@ -575,20 +585,20 @@ static void forget_session(struct session *s)
     if (!s->is_idler) w->running--;
 }
 
-static void run_session(void *argument)
+static void do_session(void *argument)
 {
     colour_pretend_coroutine();
     struct session *s = argument;
     struct workload *w = s->workload;
-    s->arena = arena_new(NULL, ARENA_BYTES);
-    for (unsigned tries = 0; !s->delivers && !s->account && tries < 50; tries++) {
+    for (unsigned tries = 0; !s->delivers && !s->account && tries < 50 && !is_stopped(s); tries++) {
         if (!open_account(s)) (void)!coroutine_sleep(100);
         if (s->is_idler && tries > 0) tries--;
     }
     if (s->is_idler) {
-        idle(s);
+        if (s->account) idle(s);
     } else {
-        for (unsigned left = 1 + (unsigned)choose(s, w->options.actions_max); left > 0 && (s->account || s->delivers); left--) {
+        unsigned left = 1 + (unsigned)choose(s, w->options.actions_max);
+        for (; left > 0 && (s->account || s->delivers) && !is_stopped(s); left--) {
             if (s->delivers) act_deliver(s);
             else act(s);
             arena_reset(s->arena);
@@ -597,9 +607,80 @@ static void run_session(void *argument)
     }
     drop_view(s);
     if (s->account) account_close(s->account);
+}
+
+static void run_session(void *argument)
+{
+    colour_pretend_coroutine();
+    struct session *s = argument;
+    s->arena = arena_new(NULL, ARENA_BYTES);
+    scope_init(&s->scope, NULL);
+    s->has_scope = true;
+    coroutine_spawn(&s->scope, s->is_idler ? "idler" : s->delivers ? "deliverer" : "session", do_session, s);
+    scope_join(&s->scope);
+    scope_unlink(&s->scope);
     arena_free(s->arena);
     forget_session(s);
     free(s);
+}
+
+/* On the loop of the session. */
+static void cancel_session(void *argument)
+{
+    struct workload *w = argument;
+    for (struct session *s = w->sessions; s; s = s->next)
+        if (s->has_scope && s->scope.loop == loop_self()) scope_cancel(&s->scope);
+}
+
+static unsigned count_sessions(const struct workload *w, unsigned node)
+{
+    unsigned count = 0;
+    for (const struct session *s = w->sessions; s; s = s->next) count += s->node == node;
+    return count;
+}
+
+/* As a server stops: sessions are cancelled, what they have begun ends, then all is closed. Unless the node dies before. */
+MAY_YIELD static void stop_in_peace(struct workload *w, unsigned node)
+{
+    struct cluster *c = &w->cluster;
+    unsigned life = c->nodes[node].lives;
+    if (!c->nodes[node].is_ready) return;
+    scenario_say("%" PRIu64 ": node %s stops", sim_steps(c->sim), sim_node_name(c->nodes[node].sim));
+    c->nodes[node].is_ready = false;
+    while (c->nodes[node].lives == life && count_sessions(w, node) > 0) {
+        for (unsigned i = 0; i < c->nodes[node].loops; i++) sim_on_loop(sim_node_loop(c->nodes[node].sim, i), cancel_session, w);
+        MUST(coroutine_sleep(50) == OK);
+    }
+    if (c->nodes[node].lives != life) return;
+    sim_node_crash_after(c->nodes[node].sim, 0);
+    unsigned point_ppm = c->point_ppm;
+    c->point_ppm = 0;
+    cluster_stop(c, node);
+    cluster_boot(c, node);
+    c->point_ppm = point_ppm;
+}
+
+/* COPY of all of INBOX to itself, so often that its rows fill blocks. */
+static void double_inbox(void *argument)
+{
+    colour_pretend_coroutine();
+    struct session *s = argument;
+    if (!open_account(s)) FAIL("no account to begin with");
+    act_append(s);
+    for (unsigned i = 0; i < s->workload->options.doublings; i++) {
+        struct imap_range all = {1, UINT32_MAX};
+        CHANGE(.kind = RECORD_COPY, .copy = {.from = 1, .to = 1, .uids = {.ranges = &all, .count = 1}});
+        arena_reset(s->arena);
+    }
+    account_close(s->account);
+}
+
+MAY_YIELD static void begin_large(struct workload *w)
+{
+    struct session s = {.workload = w, .account_id = w->accounts[0], .arena = arena_new(NULL, ARENA_BYTES)};
+    waitlist_init(&s.changed);
+    cluster_run(&w->cluster, 0, s.account_id, double_inbox, &s);
+    arena_free(s.arena);
 }
 
 static void start_session(struct workload *w, unsigned node, bool is_idler)
@@ -642,6 +723,9 @@ void workload_open(struct workload *w, uint64_t seed, const struct workload_opti
     w->cluster.argument = w;
     w->cluster.point_ppm = point_ppm;
     if (faults) w->cluster.faults = *faults;
+    w->cluster.options.retention_ms = options->retention_ms;
+    w->cluster.options.memory_bytes = options->memory_bytes;
+    for (unsigned i = 0; i < options->nodes; i++) sim_node_set_wall_skew(w->cluster.nodes[i].sim, (int64_t)sim_choose(w->cluster.sim, 4000) - 2000);
     if (options->compact_records_max) w->cluster.options.compact_journal_records = 5 + (uint32_t)sim_choose(w->cluster.sim, options->compact_records_max);
     for (unsigned i = 0; i < options->nodes; i++) cluster_boot(&w->cluster, i);
 }
@@ -653,23 +737,56 @@ static unsigned count_idlers(const struct workload *w)
     return count;
 }
 
+static bool happens(struct workload *w, unsigned *left)
+{
+    if (*left == 0 || sim_choose(w->cluster.sim, 40) > 0) return false;
+    --*left;
+    return true;
+}
+
+/* The store loses power, and all nodes with it: one machine that falls over. */
+static void cut_power(struct workload *w)
+{
+    scenario_say("%" PRIu64 ": the power fails", sim_steps(w->cluster.sim));
+    memory_store_crash(w->cluster.store);
+    for (unsigned i = 0; i < w->cluster.count; i++) cluster_kill(&w->cluster, i);
+}
+
+static void fill_store(struct workload *w, bool full)
+{
+    w->cluster.faults.full = full;
+    memory_store_set_faults(w->cluster.store, &w->cluster.faults);
+}
+
+MAY_YIELD static void trouble(struct workload *w)
+{
+    struct cluster *c = &w->cluster;
+    struct workload_options *o = &w->options;
+    unsigned node = (unsigned)sim_choose(c->sim, c->count);
+    if (sim_choose(c->sim, 20) == 0) cluster_raise(c);
+    if (happens(w, &o->kills)) sim_node_crash_after(c->nodes[node].sim, 1 + sim_choose(c->sim, 300));
+    if (happens(w, &o->power_cuts)) cut_power(w);
+    if (happens(w, &o->stops)) stop_in_peace(w, node);
+    if (happens(w, &o->fills)) {
+        fill_store(w, true);
+        MUST(coroutine_sleep((int64_t)sim_choose(c->sim, 100)) == OK);
+        fill_store(w, false);
+    }
+}
+
 void workload_play(struct workload *w)
 {
     struct cluster *c = &w->cluster;
-    unsigned kills = w->options.kills;
     cluster_wait_ready(c);
+    if (w->options.doublings) begin_large(w);
     c->is_calm = false;
     memory_store_set_faults(c->store, &c->faults);
     while (w->started < w->options.sessions || w->running > 0) {
-        if (sim_choose(c->sim, 20) == 0) cluster_raise(c);
+        trouble(w);
         int node = cluster_pick(c);
         if (node >= 0 && count_idlers(w) < w->options.idlers) start_session(w, (unsigned)node, true);
         node = cluster_pick(c);
         if (node >= 0 && w->started < w->options.sessions && w->running < w->options.together) start_session(w, (unsigned)node, false);
-        if (kills > 0 && sim_choose(c->sim, 40) == 0) {
-            kills--;
-            sim_node_crash_after(c->nodes[sim_choose(c->sim, c->count)].sim, 1 + sim_choose(c->sim, 300));
-        }
         MUST(coroutine_sleep(1 + (int64_t)sim_choose(c->sim, 20)) == OK);
     }
     cluster_calm(c);

@@ -41,6 +41,13 @@ struct workload_options {
     unsigned pause_max_ms;
     unsigned compact_records_max;        /* accounts compact by themselves after up to so many */
     unsigned kills;                      /* of nodes, at any step */
+    unsigned power_cuts;                 /* the store and all nodes lose power */
+    unsigned stops;                      /* of nodes, in peace, with sessions at work */
+    unsigned fills;                      /* times that the store is full for a while */
+    unsigned short_deadlines_percent;    /* of deadlines */
+    unsigned doublings;                  /* of the first mailbox, before anything else: rows in many blocks */
+    int64_t retention_ms;                /* 0: longer than the scenario */
+    uint64_t memory_bytes;               /* of accounts; 0: plenty */
 };
 
 struct session;
