@@ -139,9 +139,12 @@ static uint64_t find_generation(struct reader *r, const struct log_segment *s)
 
 static struct log_segment *segment_of(struct commit_log *l, uint64_t generation)
 {
+    struct log_segment *found = NULL;
+    pthread_mutex_lock(&l->lock);
     for (unsigned i = 0; i < l->count; i++)
-        if (l->segments[i].generation == generation) return &l->segments[i];
-    return NULL;
+        if (l->segments[i].generation == generation) found = &l->segments[i];
+    pthread_mutex_unlock(&l->lock);
+    return found;
 }
 
 /* Makes the newest segment the active one, at the end of its last block. False: the log is empty. */
@@ -351,8 +354,10 @@ static result write_block(struct commit_log *l, struct log_block *b, struct faul
     if (code != OK) return fail(fault, code, "write commit log: armed");
     code = write_at(l->active, l->at, whole, fault);
     if (code != OK) return code;
+    pthread_mutex_lock(&l->lock);
     l->at += whole.len;
     l->durable_replay_from = replay_from;
+    pthread_mutex_unlock(&l->lock);
     l->written_bytes += whole.len;
     l->blocks++;
     return OK;

@@ -41,11 +41,12 @@ struct commit_log {
     uint64_t released;               /* generations up to this one may be overwritten */
     bool flush_failed;               /* nobody should wait for a segment to be released, */
     bool spare_failed;               /* or for one more to be made */
-    /* The committer's: */
+    /* The committer's, who writes them under the lock because the flusher looks at them: */
     struct log_segment *active;
     bool is_ended;                   /* active is of the former process: it takes no block any more but that of commit_log_settle() */
-    uint64_t at, generation, number, next_sequence;
-    uint64_t durable_replay_from;    /* of the newest durable block */
+    uint64_t at, durable_replay_from;        /* in the active segment; of the newest durable block */
+    /* The committer's alone: */
+    uint64_t generation, number, next_sequence;
     uint64_t written_bytes, blocks;
 };
 
