@@ -17,6 +17,9 @@
 
 enum { BOXES = 4, SESSIONS = 5, MODEL_ROWS_MAX = 6000, GRAVES_MAX = 60000 };
 
+/* In the model a keyword has the same bit in every mailbox. */
+static const view keywords[] = {VIEW_INIT("$Junk"), VIEW_INIT("$Forwarded"), VIEW_INIT("work"), VIEW_INIT("later")};
+
 struct model_row { uint32_t uid; uint64_t flags, modseq; struct id message; };
 struct model_box { uint32_t number, uid_next, count; struct model_row rows[MODEL_ROWS_MAX]; };
 struct model_grave { uint32_t box; int64_t when_ms; struct model_row row; };
@@ -76,6 +79,31 @@ static bool same_sets(struct imap_set a, struct imap_set b)
     return a.count == b.count && (a.count == 0 || memcmp(a.ranges, b.ranges, a.count * sizeof *a.ranges) == 0);
 }
 
+static struct record_flags random_flags(struct world *w, uint64_t system)
+{
+    struct record_flags flags = {.system = system, .keywords = arena_array(w->arena, view, array_size(keywords))};
+    for (size_t i = 0; i < array_size(keywords); i++)
+        if (below(w, 6) == 0) flags.keywords[flags.keyword_count++] = keywords[i];
+    return flags;
+}
+
+static uint64_t model_flags(const struct record_flags *flags)
+{
+    uint64_t bits = flags->system;
+    for (size_t i = 0; i < flags->keyword_count; i++)
+        for (size_t k = 0; k < array_size(keywords); k++)
+            if (view_equal(flags->keywords[i], keywords[k])) bits |= (uint64_t)1 << (ROW_KEYWORD_BIT + k);
+    return bits;
+}
+
+static uint64_t flags_of_row(const struct mailbox *m, const struct row *row)
+{
+    uint64_t bits = row->flags & ROW_SYSTEM_FLAGS;
+    for (size_t k = 0; k < array_size(keywords); k++)
+        if (row->flags & mailbox_keyword_flag(m, keywords[k])) bits |= (uint64_t)1 << (ROW_KEYWORD_BIT + k);
+    return bits;
+}
+
 /* On both states; outcomes must be the same. */
 static void apply(struct world *w, struct record *r)
 {
@@ -102,22 +130,23 @@ static void deliver(struct world *w, struct model_box *box)
 {
     uint32_t count = 1 + below(w, below(w, 4) ? 5 : 60);
     for (uint32_t i = 0; i < count && box->count + 1 < MODEL_ROWS_MAX / 2; i++) {
-        uint64_t flags = next_random(w) & ROW_SYSTEM_FLAGS;
+        struct record_flags flags = random_flags(w, next_random(w) & ROW_SYSTEM_FLAGS);
         struct id message = author_id(&w->plain);
         if (below(w, 10) == 0) box->uid_next += below(w, 5);
         struct record r = {.kind = RECORD_APPEND, .append = {.mailbox = box->number, .message = message, .size_bytes = 1 + below(w, 1000), .uid = box->uid_next,
-                                                             .flags.system = flags, .uidl = below(w, 8) ? VIEW_EMPTY : VIEW("uidl")}};
+                                                             .flags = flags, .uidl = below(w, 8) ? VIEW_EMPTY : VIEW("uidl")}};
         apply(w, &r);
-        model_add(box, flags, state_sequence(w->plain.state), message);
+        model_add(box, model_flags(&flags), state_sequence(w->plain.state), message);
     }
 }
 
 static void flag(struct world *w, struct model_box *box)
 {
-    uint64_t modseq = state_sequence(w->plain.state) + 1, flags = (uint64_t)1 << below(w, 5);
+    struct record_flags asked = random_flags(w, (uint64_t)1 << below(w, 5));
+    uint64_t modseq = state_sequence(w->plain.state) + 1, flags = model_flags(&asked);
     enum flags_change change = (enum flags_change)below(w, 3);
     uint64_t since = below(w, 3) ? UINT64_MAX : modseq - 1 - below(w, (uint32_t)modseq);
-    struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = box->number, .uids = random_set(w, box), .change = change, .flags.system = flags, .unchanged_since = since}};
+    struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = box->number, .uids = random_set(w, box), .change = change, .flags = asked, .unchanged_since = since}};
     apply(w, &r);
     for (uint32_t i = 0; i < box->count; i++) {
         struct model_row *row = &box->rows[i];
@@ -282,7 +311,7 @@ static void read_rows(struct world *w, struct session *s)
     for (uint32_t i = 0; i < want; i++) {
         const struct model_row *row = model_find(&w->boxes[s->box], s->uids[first - 1 + i]);
         REQUIRE(rows[i].uid == s->uids[first - 1 + i] && row_is_gone(&rows[i]) == (row == NULL));
-        if (row) REQUIRE(rows[i].flags == row->flags && rows[i].modseq == row->modseq && id_equal(rows[i].message, row->message));
+        if (row) REQUIRE(flags_of_row(s->numbering.mailbox, &rows[i]) == row->flags && rows[i].modseq == row->modseq && id_equal(rows[i].message, row->message));
     }
     uint32_t uid = below(w, w->boxes[s->box].uid_next + 3), smaller = 0;
     while (smaller < s->count && s->uids[smaller] < uid) smaller++;
