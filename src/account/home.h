@@ -121,8 +121,9 @@ struct own_append {
     struct fault *fault;
     millis deadline;
     bool in_flight, is_stored, is_applied;
+    bool is_unknown;                     /* the outcome of the last try: looked for in the tail before the next one */
     unsigned tries;
-    uint64_t stored_at_read;             /* account.reads_begun when it was told to be stored */
+    uint64_t told_at_read;               /* account.reads_begun when the append was told */
     result code;                         /* when finished */
     void (*finished)(struct own_append *o);   /* on the home loop, outside coroutines, in the order of starting */
 };
@@ -139,8 +140,11 @@ struct own_append *own_append_find(struct account *a, struct id record);
 void own_appends_pump(struct account *a);
 /* The tail could not be read: gives up own appends that are stored, if their time is over or waiting is no use. True if some still wait. */
 bool own_appends_give_up(struct account *a, result code, const struct fault *fault);
-/* It was stored and then folded into a head by another node: what came of it is read from the state. */
-void own_append_settle_from_state(struct own_append *o);
+/*
+ * The tail was read in the reading of this number: what was stored before it and did not come by was folded into a head by another node;
+ * what is of unknown outcome is sent again.
+ */
+void own_appends_after_read(struct account *a, uint64_t number);
 /* Calls finished() of those that are, in order. Both from the account's task. */
 void own_appends_finish(struct account *a);
 

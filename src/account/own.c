@@ -20,14 +20,14 @@ static void append_told(struct journal_append *append, void *argument)
     struct own_append *o = argument;
     struct account *a = o->account;
     o->in_flight = false;
+    o->told_at_read = a->reads_begun;
     if (append->code == OK) {
         POINT("account.append.stored");
         o->is_stored = true;
-        o->stored_at_read = a->reads_begun;
         a->journal_bytes = append->before_known ? append->journal_bytes : a->journal_bytes + append->meta.len + append->body.len;
     } else if (may_try_again(o)) {
-        send(o);        /* replay counts a record id once, so sending it again cannot do it twice */
-        return;
+        o->is_unknown = true;
+        account_follow(a);
     } else if (!o->is_applied) {
         o->code = append->code;
         /* An earlier try may be stored yet. */
@@ -127,9 +127,9 @@ bool own_appends_give_up(struct account *a, result code, const struct fault *fau
     bool is_hopeless = code == CORRUPT || code == IO;
     list_each (node, &a->own) {
         struct own_append *o = container_of(node, struct own_append, node);
-        if (!o->is_stored || o->is_applied || o->code != OK) continue;
+        if ((!o->is_stored && !o->is_unknown) || o->is_applied || o->code != OK) continue;
         if (is_hopeless || !millis_before(clock_now(), o->deadline))
-            o->code = fail(o->fault, UNKNOWN_OUTCOME, "durable, but its effect cannot be read: %s", fault->detail);
+            o->code = fail(o->fault, UNKNOWN_OUTCOME, "%s, and the tail cannot be read: %s", o->is_stored ? "durable" : "sent", fault->detail);
         else
             waits = true;
     }
@@ -137,7 +137,8 @@ bool own_appends_give_up(struct account *a, result code, const struct fault *fau
     return waits;
 }
 
-void own_append_settle_from_state(struct own_append *o)
+/* What came of a record that was folded into a head before its outcome was seen. */
+static void settle_from_state(struct own_append *o)
 {
     struct account *a = o->account;
     const struct record *r = o->record;
@@ -160,6 +161,20 @@ void own_append_settle_from_state(struct own_append *o)
     mailbox_read_info(m, o->arena, &info);
     o->outcome->mailbox = info.number;
     o->outcome->uid_validity = info.uid_validity;
+}
+
+/* Replay counts a record id once: one that the tail does not have, or not yet, can be sent again without being done twice. */
+void own_appends_after_read(struct account *a, uint64_t number)
+{
+    list_each (node, &a->own) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (o->is_applied || o->code != OK || o->told_at_read >= number) continue;
+        if (o->is_stored) settle_from_state(o);
+        if (!o->is_unknown) continue;
+        o->is_unknown = false;
+        if (millis_before(clock_now(), o->deadline)) send(o);
+        else o->code = o->append.code;
+    }
 }
 
 void own_appends_finish(struct account *a)

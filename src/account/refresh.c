@@ -333,15 +333,6 @@ MAY_YIELD static result read_pages(struct tail *t, struct fault *fault)
     return t->fresh ? account_report_corrupt(a, fail(fault, CORRUPT, "the journal has lost records"), fault) : OK;
 }
 
-/* An own record that was stored before this reading and did not come by was folded into the head by another node. */
-static void settle_swallowed(struct account *a, uint64_t number)
-{
-    list_each (node, &a->own) {
-        struct own_append *o = container_of(node, struct own_append, node);
-        if (o->is_stored && !o->is_applied && o->stored_at_read < number) own_append_settle_from_state(o);
-    }
-}
-
 result account_read_tail(struct account *a, millis deadline, struct fault *fault)
 {
     struct tail t = {.account = a, .deadline = deadline};
@@ -356,7 +347,7 @@ result account_read_tail(struct account *a, millis deadline, struct fault *fault
     arena_free(t.arena);
     if (code == OK) {
         a->reads_done = number;
-        settle_swallowed(a, number);
+        own_appends_after_read(a, number);
     }
     return code;
 }
