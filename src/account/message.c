@@ -333,9 +333,9 @@ MAY_YIELD static result read_entries(struct account *a, struct index_kept *index
     size_t bytes;
     char name[OBJECT_NAME_MAX];
     choose_entries(index->index, entry, ahead, w, &bytes);
-    w->index = index;
-    index->users++;
     result code = object_read(a->home->all->engine, account_object_name(a->id, index->object, name), w->offset, bytes, deadline, &w->bytes, fault);
+    w->index = index;                        /* now others find it */
+    index->users++;
     w->kept_bytes = w->bytes.capacity;
     if (code == OK && w->bytes.len != bytes) code = fail(fault, CORRUPT, "%s: %zu bytes instead of %zu", name, w->bytes.len, bytes);
     if (code == OK) *ret_window = w;
