@@ -436,7 +436,7 @@ static void run_scenario(uint64_t seed)
 TEST_SLOW(account_scenarios_end_as_was_promised, 3600)
 {
     const char *one = getenv("TAYORI_SEED"), *many = getenv("TAYORI_SEEDS"), *is_long = getenv("TAYORI_CHECK_LONG");
-    uint64_t first = 1, count = is_long ? 1000 : 20;
+    uint64_t first = 1, count = is_long && *is_long ? 2000 : 30;
     if (one && view_to_u64(view_of(one), &first)) count = 1;
     else if (many) (void)view_to_u64(view_of(many), &count);
     for (uint64_t seed = first; seed < first + count; seed++) run_scenario(seed);

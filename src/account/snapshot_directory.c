@@ -177,14 +177,23 @@ static void put_packs(struct writer *w)
     for (size_t i = 0; i < snapshot->pack_count; i++) put_pack(w->out, &snapshot->packs[i]);
 }
 
+static void put_recent(buf *out, const struct recent *l)
+{
+    buf_append_varint(out, l->count);
+    for (uint32_t i = l->first; i < l->first + l->count; i++) {
+        buf_append_le64(out, l->ids[i]);
+        buf_append_le64(out, (uint64_t)l->written_ms[i]);
+        buf_append_byte(out, (char)l->codes[i]);
+    }
+}
+
 static void put_all(struct writer *w)
 {
     const struct state *s = w->state;
     buf_append_varint(w->out, s->sequence);
     buf_append_varint(w->out, s->next_number);
     buf_append_varint(w->out, s->last_uid_validity);
-    for (size_t i = 0; i < STATE_RECORD_IDS; i++) buf_append_le64(w->out, s->record_ids[i]);
-    buf_append(w->out, view_make(s->record_codes, STATE_RECORD_IDS));
+    put_recent(w->out, &s->recent);
     put_objects(w);
     put_packs(w);
     buf_append_varint(w->out, s->subscription_count);
@@ -407,13 +416,16 @@ static bool take_subscriptions(struct take *t)
     return true;
 }
 
-static bool take_codes(struct take *t)
+static bool take_recent(struct take *t)
 {
-    view codes;
-    if (!take_bytes(&t->c, STATE_RECORD_IDS, &codes)) return false;
-    for (size_t i = 0; i < codes.len; i++)
-        if ((unsigned char)codes.at[i] > IO) return false;
-    memcpy(t->state->record_codes, codes.at, codes.len);
+    size_t count;
+    if (!take_count(t, STATE_RECENT_MAX, 17, &count) || count > t->state->sequence) return false;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t half, written;
+        view code;
+        if (!take_le64(&t->c, &half) || !take_le64(&t->c, &written) || !take_bytes(&t->c, 1, &code) || (unsigned char)code.at[0] > IO) return false;
+        recent_put(&t->state->recent, half, (unix_ms){(int64_t)written}, (result)code.at[0]);
+    }
     return true;
 }
 
@@ -424,9 +436,7 @@ static bool take_all(struct take *t)
     if (!take_varint(&t->c, &s->sequence) || s->sequence > SEQUENCE_MAX || !take_varint32(&t->c, &s->next_number) ||
         !take_varint32(&t->c, &s->last_uid_validity))
         return false;
-    for (size_t i = 0; i < STATE_RECORD_IDS; i++)
-        if (!take_le64(&t->c, &s->record_ids[i])) return false;
-    if (!take_codes(t) || !take_objects(t) || !take_packs(t) || !take_subscriptions(t) || !take_count(t, UINT32_MAX, 8, &count)) return false;
+    if (!take_recent(t) || !take_objects(t) || !take_packs(t) || !take_subscriptions(t) || !take_count(t, UINT32_MAX, 8, &count)) return false;
     for (size_t i = 0; i < count; i++)
         if (!take_mailbox(t)) return false;
     return cursor_at_end(&t->c) && s->mailbox_count && s->mailboxes[0]->number == INBOX_NUMBER && s->mailboxes[0]->is_selectable &&

@@ -88,6 +88,7 @@ void state_free(struct state *s)
     for (size_t i = 0; i < s->subscription_count; i++) free((char *)s->subscriptions[i].at);
     for (size_t i = 0; i < s->pack_count; i++) free((char *)s->packs[i].object.at);
     for (size_t i = 0; i < s->object_count; i++) free((char *)s->objects[i].name.at);
+    recent_done(&s->recent);
     free(s->mailboxes);
     free(s->names);
     free(s->subscriptions);

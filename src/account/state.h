@@ -6,7 +6,7 @@
  * 3. Pure: no I/O, no clock, no yield. What is not loaded is asked for (state_needs), loaded by the home
  *    (home.c), given with state_block_loaded(), and then applied.
  *
- * 4. A record is done once: one whose id is among the last STATE_RECORD_IDS applied takes its sequence number and does
+ * 4. A record is done once: one whose id is among those applied lately (state_recent.c) takes its sequence number and does
  *    nothing. So an append of unknown outcome may be sent again with the same id. The ids are part of the value (and of
  *    the snapshot and the digest).
  *
@@ -23,8 +23,8 @@
 
 enum { BLOCK_ROWS = 4096 };
 enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
-/* Enough to span what one account receives between a time-out and its retry; 8 bytes of each id (they are random) are kept. */
-enum { STATE_RECORD_IDS = 128 };
+/* Of the records applied lately: enough to span what one account receives between a time-out and its retry. 17 bytes each. */
+enum { STATE_RECENT_MIN = 32, STATE_RECENT_MAX = 512 };
 
 enum {
     MAILBOX_USE_ALL = 1, MAILBOX_USE_ARCHIVE = 2, MAILBOX_USE_DRAFTS = 4, MAILBOX_USE_FLAGGED = 8,
@@ -82,7 +82,7 @@ NODISCARD result state_block_loaded(struct state *s, const struct block_key *key
 /* Applies the next record. `ret_outcome` may be NULL (somebody else's record). */
 void state_apply(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome);
 
-/* What came of a record that was applied, if it is among the last STATE_RECORD_IDS: its sequence number and outcome.code. */
+/* What came of a record that was applied, if it is among those applied lately: its sequence number and outcome.code. */
 bool state_record_code(const struct state *s, struct id record, uint64_t *ret_sequence, result *ret_code);
 
 /* ---- reading ---- */

@@ -272,33 +272,6 @@ static void apply_expunge(struct state *s, const struct record *r, struct arena 
 
 /* ---- all kinds ---- */
 
-static uint64_t half_of_id(struct id i)
-{
-    uint64_t half;
-    memcpy(&half, i.bytes + 8, sizeof half);
-    return half;
-}
-
-static bool was_applied(const struct state *s, struct id record)
-{
-    uint64_t half = half_of_id(record);
-    bool found = false;
-    for (size_t i = 0; i < STATE_RECORD_IDS; i++) found |= s->record_ids[i] == half;
-    return found && half != 0;
-}
-
-bool state_record_code(const struct state *s, struct id record, uint64_t *ret_sequence, result *ret_code)
-{
-    uint64_t half = half_of_id(record), oldest = s->sequence > STATE_RECORD_IDS ? s->sequence - STATE_RECORD_IDS : 0;
-    for (uint64_t before = oldest; before < s->sequence; before++) {
-        if (s->record_ids[before % STATE_RECORD_IDS] != half) continue;
-        *ret_sequence = before + 1;
-        *ret_code = (result)s->record_codes[before % STATE_RECORD_IDS];
-        return true;
-    }
-    return false;
-}
-
 static void apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
 {
     switch (r->kind) {
@@ -321,9 +294,7 @@ void state_apply(struct state *s, const struct record *r, struct record_place pl
 {
     check_slow(state_needs(s, r, NULL, 0) == 0);
     struct outcome o = {.code = OK, .modseq = s->sequence + 1};
-    bool is_again = was_applied(s, r->id);
-    size_t place_in_ring = s->sequence % STATE_RECORD_IDS;
-    s->record_ids[place_in_ring] = half_of_id(r->id);
+    bool is_again = recent_has(&s->recent, r->id);
     s->sequence++;
     s->pool.tick++;
     if (is_again) {
@@ -331,7 +302,7 @@ void state_apply(struct state *s, const struct record *r, struct record_place pl
     } else {
         apply_kind(s, r, &place, ret_outcome ? arena : NULL, &o);
     }
-    s->record_codes[place_in_ring] = (uint8_t)o.code;
+    recent_add(&s->recent, r->id, r->written, o.code);
     if (ret_outcome) *ret_outcome = o;
 }
 

@@ -71,6 +71,16 @@ static void put_mailbox(struct digest *d, const struct mailbox *m)
     for (uint32_t i = 0; i < m->grave_count; i++) put_grave(d, m->graves[i]);
 }
 
+static void put_recent(struct digest *d, const struct recent *l)
+{
+    put(d, l->count);
+    for (uint32_t i = l->first; i < l->first + l->count; i++) {
+        put(d, l->ids[i]);
+        put(d, (uint64_t)l->written_ms[i]);
+        put(d, l->codes[i]);
+    }
+}
+
 void state_digest(struct state *s, unsigned char digest[static 32])
 {
     struct digest d = {EVP_MD_CTX_new(), BUF_INIT};
@@ -80,8 +90,7 @@ void state_digest(struct state *s, unsigned char digest[static 32])
     put(&d, s->sequence);
     put(&d, s->next_number);
     put(&d, s->last_uid_validity);
-    for (size_t i = 0; i < STATE_RECORD_IDS; i++) put(&d, s->record_ids[i]);
-    for (size_t i = 0; i < STATE_RECORD_IDS; i++) put(&d, s->record_codes[i]);
+    put_recent(&d, &s->recent);
     put(&d, s->subscription_count);
     for (size_t i = 0; i < s->subscription_count; i++) put_text(&d, s->subscriptions[i]);
     put(&d, s->mailbox_count);

@@ -64,6 +64,14 @@ struct body {
     struct body_place place;
 };
 
+/* The records applied last, oldest at `first`; the newest has the state's sequence number. */
+struct recent {
+    uint64_t *ids;                       /* bytes 8 to 15 of each: they are random */
+    int64_t *written_ms;
+    uint8_t *codes;                      /* what came of each */
+    uint32_t first, count, capacity;
+};
+
 struct stored_object { view name; uint64_t bytes; };      /* of a snapshot; name malloced, empty: a free slot */
 
 struct state {
@@ -73,8 +81,7 @@ struct state {
     size_t mailbox_count, mailbox_capacity, name_count, name_capacity;
     view *subscriptions;                 /* malloced, in the order of names */
     size_t subscription_count, subscription_capacity;
-    uint8_t record_codes[STATE_RECORD_IDS];  /* the same: what came of each */
-    uint64_t record_ids[STATE_RECORD_IDS];   /* a ring, oldest at sequence % STATE_RECORD_IDS */
+    struct recent recent;
     struct usage usage;
     struct block_pool pool;
     struct body *bodies;                 /* in order of sequence */
@@ -172,5 +179,13 @@ void state_end_mailboxes(struct state *s);
 /* ---- bodies and blocks ---- */
 struct block_key state_block_key(const struct state *s, uint32_t mailbox, const struct block *b, uint32_t index, bool is_graveyard);
 struct body *state_find_body(const struct state *s, uint32_t sequence_low);
+/* ---- records applied last (state_recent.c) ---- */
+void recent_done(struct recent *l);
+/* The oldest may go for it. */
+void recent_add(struct recent *l, struct id record, unix_ms written, result code);
+/* As it was written down: none goes. */
+void recent_put(struct recent *l, uint64_t half, unix_ms written, result code);
+bool recent_has(const struct recent *l, struct id record);
+
 /* Copy of a set for an outcome; left empty when the arena has no room. */
 struct imap_set outcome_set(const struct imap_set_builder *builder, struct arena *arena);
