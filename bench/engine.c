@@ -1,7 +1,7 @@
 /*
  * bench/engine: what the local engine does in a second, and what it costs.
  *
- *     build/bench-engine [--dir FOLDER] [--seconds N] [--loops N] [--journals N] [append] [read] [quick]
+ *     build/bench-engine [--dir FOLDER] [--seconds N] [--loops N] [--journals N] [--size N --depth N] [append] [read]
  *
  * Appends: coroutines on all loops that each wait for their append to be durable, at several depths and sizes. Reads: from
  * memory and from files. Latencies are of the caller; CPU is of the whole process, the callers' included; written bytes are what the
@@ -28,7 +28,8 @@ static struct {
     const char *folder;
     int64_t seconds;
     unsigned loops, journals;
-    bool appends, reads, quick;      /* quick: 5,000 bytes at depth 50 alone */
+    unsigned size, depth;            /* of appends; 0: several */
+    bool appends, reads;
 } options = {.folder = "/tmp/tayori-bench-engine", .seconds = 2, .loops = 0, .journals = 1000};
 
 struct bench {
@@ -232,9 +233,9 @@ MAY_YIELD static void bench_appends(struct bench *b)
     b->step = append;
     for (size_t s = 0; s < array_size(sizes); s++)
         for (size_t d = 0; d < array_size(depths); d++) {
-            if (options.quick && (sizes[s] != 5000 || depths[d] != 50)) continue;
-            b->size = sizes[s];
-            b->depth = depths[d];
+            if ((options.size || options.depth) && s + d > 0) return;
+            b->size = options.size ? options.size : sizes[s];
+            b->depth = options.depth ? options.depth : depths[d];
             struct usage before = measure();
             run_callers(b, "append");
             reopen(b);
@@ -305,11 +306,12 @@ static bool read_options(int count, char **arguments)
         bool has_value = i + 1 < count;
         if (view_equal(a, VIEW("append"))) options.appends = true;
         else if (view_equal(a, VIEW("read"))) options.reads = true;
-        else if (view_equal(a, VIEW("quick"))) options.appends = options.quick = true;
         else if (view_equal(a, VIEW("--dir")) && has_value) options.folder = arguments[++i];
         else if (!has_value || !view_to_u64(view_of(arguments[++i]), &number)) return false;
         else if (view_equal(a, VIEW("--seconds"))) options.seconds = (int64_t)number;
         else if (view_equal(a, VIEW("--loops"))) options.loops = (unsigned)number;
+        else if (view_equal(a, VIEW("--size")) && number <= ENGINE_BODY_MAX_BYTES) options.size = (unsigned)number;
+        else if (view_equal(a, VIEW("--depth")) && number <= DEPTH_MAX) options.depth = (unsigned)number;
         else if (view_equal(a, VIEW("--journals")) && number > 0 && number <= JOURNALS_MAX) options.journals = (unsigned)number;
         else return false;
     }
@@ -321,7 +323,7 @@ int main(int count, char **arguments)
 {
     struct fault fault = {0};
     if (!read_options(count, arguments)) {
-        fprintf(stderr, "usage: bench-engine [--dir FOLDER] [--seconds N] [--loops N] [--journals N] [append] [read] [quick]\n");
+        fprintf(stderr, "usage: bench-engine [--dir FOLDER] [--seconds N] [--loops N] [--journals N] [--size N --depth N] [append] [read]\n");
         return 2;
     }
     struct run_options run = {.loops = options.loops};

@@ -11,6 +11,7 @@ BLOCKS static void flush_up_to(struct local *e, uint64_t generation)
     if (code == OK) code = rocks_flush(&e->rocks, &fault);
     if (code == OK) {
         commit_log_release(&e->log, generation);
+        collector_want_look(e);
         return;
     }
     EVENT_EMIT(STORE_FLUSH_FAILED, EVENT_FAULT(&fault));

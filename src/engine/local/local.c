@@ -162,6 +162,7 @@ static void start(struct local *e)
     log_block_begin(&e->block);
     e->members_end = &e->members;
     engine_init(&e->base, &methods);
+    collector_start(e);
     flusher_start(e);
     e->batcher = batcher_new("committer", committer_run, e);
 }
@@ -204,6 +205,7 @@ static void run_close(void *argument)
     struct opening *o = argument;
     struct local *e = o->engine;
     flusher_stop(e);
+    collector_stop(e);
     if (!atomic_load(&e->is_broken) && rocks_flush(&e->rocks, NULL) == OK) {
         commit_log_release(&e->log, e->log.generation);
         result code = commit_log_settle(&e->log, NULL);

@@ -23,6 +23,7 @@ enum {
     LOCAL_TABLE_SHARDS = 4,               /* all of one store: for the sake of code that spreads its keys */
     LOCAL_DEFAULT_CACHE_BYTES = 64 << 20,
     LOCAL_DEFAULT_WRITE_BUFFER_BYTES = 32 << 20,
+    LOCAL_GARBAGE_SEGMENTS = 8,           /* garbage of bodies below this, in segments of the log, is left alone */
     LOCAL_ROOM_KEPT_SEGMENTS = 4,         /* free disk, in segments of the log, that stays for flushes and compaction */
 };
 
@@ -39,6 +40,14 @@ struct flusher {
     bool must_stop, wants_spare;
 };
 
+/* Gives the space of bodies back that heads have swallowed, when half of it is such. */
+struct collector {
+    struct background *thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool must_stop, wants_look;
+};
+
 struct local {
     struct engine base;
     char folder[LOCAL_FOLDER_MAX_BYTES];
@@ -47,6 +56,7 @@ struct local {
     struct rocks rocks;
     struct commit_log log;
     struct flusher flusher;
+    struct collector collector;
     struct batcher *batcher;
     struct object_files *files;
     struct leases *leases;
@@ -110,6 +120,13 @@ void flusher_start(struct local *e);
 BLOCKS void flusher_stop(struct local *e);           /* returns when what it is doing is done */
 void flusher_want(struct local *e, uint64_t generation);
 void flusher_want_spare(struct local *e);
+
+/* ---- collector.c ------------------------------------------------------------------------------------------ */
+
+void collector_start(struct local *e);
+BLOCKS void collector_stop(struct local *e);
+/* After a flush: there may be more garbage now. Never waits. */
+void collector_want_look(struct local *e);
 
 /* ---- the slots of engine/private.h ------------------------------------------------------------------------ */
 

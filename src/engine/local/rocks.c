@@ -10,6 +10,8 @@ enum {
     NEVER = 1 << 30,
     FLUSH_POLL_MS = 5,
     FLUSH_TRIES = 4,
+    RECORDS_AMPLIFICATION_PERCENT = 100,
+    BODIES_AMPLIFICATION_PERCENT = 30,       /* of keys, which are small: so that what is garbage is soon known */
 };
 
 static const char *const family_names[FAMILY_COUNT] = {"default", "records", "bodies", "tables"};
@@ -70,6 +72,19 @@ static void set_table_format(rocksdb_options_t *o, rocksdb_cache_t *cache)
     rocksdb_block_based_options_destroy(t);
 }
 
+/*
+ * Universal compaction: keys are random, so each level of the other kind would be written anew for every few flushes. `percent`: how much
+ * newer runs may be of the oldest before all are merged, and what was removed meanwhile goes.
+ */
+static void merge_by_size(rocksdb_options_t *o, int percent)
+{
+    rocksdb_universal_compaction_options_t *u = rocksdb_universal_compaction_options_create();
+    rocksdb_universal_compaction_options_set_max_size_amplification_percent(u, percent);
+    rocksdb_options_set_compaction_style(o, rocksdb_universal_compaction);
+    rocksdb_options_set_universal_compaction_options(o, u);
+    rocksdb_universal_compaction_options_destroy(u);
+}
+
 /* Flushes come from rocks_flush() alone, whenever the commit log has gone over to its next file: so no limit of RocksDB's own comes first. */
 static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_cache_t *cache, int family, const struct rocks_options *options)
 {
@@ -87,14 +102,14 @@ static rocksdb_options_t *make_family_options(rocksdb_options_t *base, rocksdb_c
     rocksdb_options_set_soft_pending_compaction_bytes_limit(o, 0);
     rocksdb_options_set_hard_pending_compaction_bytes_limit(o, 0);
     rocksdb_options_set_compression_per_level(o, compression, array_size(compression));
+    if (family == FAMILY_RECORDS) merge_by_size(o, RECORDS_AMPLIFICATION_PERCENT);
     if (family == FAMILY_BODIES) {
-        /* Bodies lie in files of their own, so that compaction moves keys alone; what the heads have swallowed is collected. */
+        /* Bodies lie in files of their own, so that compaction moves keys alone. What heads have swallowed: rocks_collect(). */
+        merge_by_size(o, BODIES_AMPLIFICATION_PERCENT);
         rocksdb_options_set_enable_blob_files(o, 1);
         rocksdb_options_set_min_blob_size(o, 256);
         rocksdb_options_set_blob_file_size(o, 256 << 20);
-        rocksdb_options_set_enable_blob_gc(o, 1);
-        rocksdb_options_set_blob_gc_age_cutoff(o, 0.25);
-        rocksdb_options_set_blob_gc_force_threshold(o, 0.5);
+        rocksdb_options_set_enable_blob_gc(o, 0);
     }
     return o;
 }
@@ -157,6 +172,7 @@ void rocks_close(struct rocks *s)
 
 result rocks_reopen(struct rocks *s, struct fault *fault)
 {
+    rocks_stop_collecting(s);
     pthread_rwlock_wrlock(&s->lock);
     close_handle(s);
     result code = open_handle(s, fault);
@@ -259,6 +275,54 @@ result rocks_flush(struct rocks *s, struct fault *fault)
     code = flush_and_wait(s, fault);
     leave(s);
     return code;
+}
+
+/* ---- garbage ---------------------------------------------------------------------------------------------- */
+
+BLOCKS static result set_body_options(struct rocks *s, const char *const values[static 2], struct fault *fault)
+{
+    static const char *const names[] = {"enable_blob_garbage_collection", "blob_garbage_collection_age_cutoff"};
+    char *error = NULL;
+    rocksdb_set_options_cf(s->db, s->families[FAMILY_BODIES], 2, names, values, &error);
+    return error ? rocks_fail(error, "set options of bodies", fault) : OK;
+}
+
+/* Keys are merged, and with them the bodies in the oldest quarter of the files are moved to new ones. */
+BLOCKS static void compact_bodies(struct rocks *s)
+{
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, 2);      /* force */
+    rocksdb_compact_range_cf_opt(s->db, s->families[FAMILY_BODIES], options, NULL, 0, NULL, 0);
+    rocksdb_compactoptions_destroy(options);
+}
+
+result rocks_garbage(struct rocks *s, uint64_t *ret_all_bytes, uint64_t *ret_garbage_bytes, struct fault *fault)
+{
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    *ret_all_bytes = property(s, FAMILY_BODIES, "rocksdb.live-blob-file-size");
+    *ret_garbage_bytes = property(s, FAMILY_BODIES, "rocksdb.live-blob-file-garbage-size");
+    leave(s);
+    return OK;
+}
+
+result rocks_collect(struct rocks *s, struct fault *fault)
+{
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    code = set_body_options(s, (const char *const[]){"true", "0.25"}, fault);
+    if (code == OK) {
+        compact_bodies(s);
+        code = set_body_options(s, (const char *const[]){"false", "0"}, fault);
+    }
+    leave(s);
+    return code;
+}
+
+void rocks_stop_collecting(struct rocks *s)
+{
+    if (s->db) rocksdb_disable_manual_compaction(s->db);
 }
 
 result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault)

@@ -40,6 +40,12 @@ BLOCKS void rocks_close(struct rocks *s);
 BLOCKS NODISCARD result rocks_reopen(struct rocks *s, struct fault *fault);
 /* All that was applied before is in files when it returns OK. */
 BLOCKS NODISCARD result rocks_flush(struct rocks *s, struct fault *fault);
+/* Bytes of all files of bodies, and of those how many are of bodies that compaction knows to be gone. */
+BLOCKS NODISCARD result rocks_garbage(struct rocks *s, uint64_t *ret_all_bytes, uint64_t *ret_garbage_bytes, struct fault *fault);
+/* One step: merges the keys of all bodies, and moves those that live in the oldest quarter of the files together. May take long. */
+BLOCKS NODISCARD result rocks_collect(struct rocks *s, struct fault *fault);
+/* From the committer, or when nothing writes any more: rocks_collect() then ends soon, for good. */
+void rocks_stop_collecting(struct rocks *s);
 BLOCKS NODISCARD result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault);
 
 /* Applies the entries of a block of the commit log. CORRUPT: malformed. Other failures leave RocksDB refusing writes until reopened. */

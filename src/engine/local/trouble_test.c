@@ -397,3 +397,42 @@ static void forget_and_learn(struct run *r)
 }
 
 TEST(local_blind_append_reads_nothing_until_a_reader_has_learned) { run_in_folder(forget_and_learn); }
+
+/* ---- garbage ---------------------------------------------------------------------------------------------- */
+
+/* Journals that fold often beside one that never does: the space of what was folded comes back. */
+static void fold_and_collect(struct run *r)
+{
+    colour_pretend_coroutine();
+    enum { ROUNDS = 12, RECORDS = 300 };
+    struct engine *e = test_open(&r->options);
+    struct local *local = local_of(e);
+    struct id busy = random_id(), quiet = random_id();
+    struct journal_position at = {0};
+    uint64_t all = 0, garbage = 0;
+    colour_pretend_worker();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < RECORDS; i++) {
+            struct journal_append a = {.journal = busy, .meta = VIEW("x"), .body = view_make(body_bytes, BODY_BYTES), .only_if_at = &at};
+            REQUIRE(engine_append(e, &a, MILLIS_NEVER) == OK);
+            at = a.at;
+            if (i % 20 == 0) EXPECT(append(e, quiet, VIEW("y"), BODY_BYTES, NULL).code == OK);
+        }
+        REQUIRE(engine_replace_head(e, busy, at.epoch, &at, VIEW("head"), MILLIS_NEVER, &at, NULL) == OK);
+    }
+    for (int i = 0; i < 100 && event_times(EVENT_STORE_COLLECTED) == 0; i++) {
+        collector_want_look(local);
+        EXPECT(coroutine_sleep(100) == OK);
+    }
+    EXPECT(event_times(EVENT_STORE_COLLECTED) > 0);
+    REQUIRE(rocks_garbage(&local->rocks, &all, &garbage, NULL) == OK);
+    EXPECT(all < (uint64_t)ROUNDS * RECORDS * BODY_BYTES * 3 / 4);
+    EXPECT_NUMBER(count_records(e, quiet), ROUNDS * RECORDS / 20);
+    for (size_t i = 0; i < ROUNDS * RECORDS / 20; i += 7) {
+        result ignored;
+        EXPECT(body_is_there(e, quiet, i, &ignored));
+    }
+    engine_close(e);
+}
+
+TEST_SLOW(local_space_of_folded_bodies_comes_back, 90) { run_in_folder(fold_and_collect); }
