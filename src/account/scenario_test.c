@@ -100,7 +100,8 @@ MAY_YIELD static void compare(struct session *s, struct model *m)
         if (code != OK) return;
         for (size_t i = 0; i < got; i++)
             if (rows[i].uid != m->uids[at + i])
-                test_fail(__FILE__, __LINE__, "seed %" PRIu64 ": message %u has UID %u, the client was told %u", s->scenario->seed, at + (uint32_t)i + 1, rows[i].uid, m->uids[at + i]);
+                test_fail(__FILE__, __LINE__, "seed %" PRIu64 ": message %u has UID %u, the client was told %u", s->scenario->seed, at + (uint32_t)i + 1,
+                          rows[i].uid, m->uids[at + i]);
     }
 }
 

@@ -26,11 +26,11 @@ static void use(struct state *s)
     numbering_close(&n);
     count = state_needs_all(s, keys, 8);
     for (size_t i = 0; i < count; i++) check(state_block_loaded(s, &keys[i], VIEW("no frame"), NULL) == CORRUPT);
-    struct record r = {.kind = RECORD_APPEND, .append = {.name = VIEW("a/b"), .creates = true, .falls_back = true}};
+    struct record r = {.kind = RECORD_APPEND, .id = {{[8] = 0xee, [15] = 1}}, .append = {.name = VIEW("a/b"), .creates = true, .falls_back = true}};
     state_apply(s, &r, (struct record_place){0}, arena, NULL);
-    r = (struct record){.kind = RECORD_RENAME, .rename = {.mailbox = INBOX_NUMBER, .name = VIEW("old/inbox")}};
+    r = (struct record){.kind = RECORD_RENAME, .id = {{[8] = 0xee, [15] = 2}}, .rename = {.mailbox = INBOX_NUMBER, .name = VIEW("old/inbox")}};
     state_apply(s, &r, (struct record_place){0}, arena, NULL);
-    r = (struct record){.kind = RECORD_PURGE, .purge.before = {INT64_MAX}};
+    r = (struct record){.kind = RECORD_PURGE, .id = {{[8] = 0xee, [15] = 3}}, .purge.before = {INT64_MAX}};
     state_apply(s, &r, (struct record_place){0}, arena, NULL);
     check(state_usage(s).expunged_messages == 0 || state_oldest_expunged(s).ms == INT64_MAX);
     arena_free(arena);
