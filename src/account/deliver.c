@@ -36,13 +36,16 @@ struct mailing {
 static void write_letter(struct mailing *m, struct letter *l)
 {
     struct delivery *d = l->delivery;
-    const struct record r = {
+    struct record r = {
         .kind = RECORD_APPEND,
         .id = random_id(),
         .written = l->written,
         .append = {.name = d->mailbox, .falls_back = true, .message = draft_message(m->draft), .size_bytes = (uint32_t)draft_bytes(m->draft),
                    .is_alone = !draft_is_inline(m->draft), .internal_date = l->written, .save_date = l->written, .flags = d->flags},
     };
+    /* Where no mailbox can be or a flag cannot be written down: the message arrives without. */
+    if (r.append.name.len > RECORD_NAME_BYTES_MAX) r.append.name = VIEW_EMPTY;
+    if (!record_is_valid(&r)) r.append.flags.keyword_count = 0;
     record_encode(&l->meta, &r);
     l->append = (struct journal_append){.journal = d->account, .meta = buf_view(&l->meta), .fault = &d->fault};
     if (draft_is_inline(m->draft)) l->append.body = draft_body(m->draft);

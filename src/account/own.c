@@ -55,6 +55,10 @@ void own_append_start(struct own_append *o)
 {
     struct account *a = o->account;
     check(a->home->loop == loop_self());
+    if (!record_is_valid(o->record)) {
+        own_append_refuse(o, fail(o->fault, INVALID, "a name, a keyword, a UIDL or a set is beyond the limits of records"));
+        return;
+    }
     record_encode(&o->meta, o->record);
     o->append.journal = a->id;
     o->append.meta = buf_view(&o->meta);

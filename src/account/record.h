@@ -31,7 +31,7 @@ enum record_kind {
 enum {
     RECORD_NAME_BYTES_MAX = 1000,
     RECORD_UIDL_BYTES_MAX = 70,         /* RFC 1939 §7 */
-    RECORD_KEYWORDS_MAX = ROW_KEYWORDS_MAX,
+    RECORD_KEYWORDS_MAX = 64,           /* as a client names them, doubles too; replay keeps as many as there are bits */
 };
 
 enum flags_change { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };

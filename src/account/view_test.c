@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "account/test_world.h"
 #include "base/check.h"
 #include "base/test.h"
@@ -195,6 +197,43 @@ TEST(view_of_a_deleted_mailbox_is_empty_once_told)
     struct watching t = {.world = world_open(3, 1, 1), .arena = arena_new(NULL, 1 << 20)};
     world_run(t.world, 0, begins_to_watch, &t);
     world_run(t.world, 0, sees_its_mailbox_go, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
+static void asks_too_much(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    char long_name[RECORD_NAME_BYTES_MAX + 1];
+    memset(long_name, 'a', sizeof long_name);
+    struct outcome outcome;
+    struct record c = {.kind = RECORD_CREATE, .create.name = {long_name, sizeof long_name}};
+    EXPECT(account_change(t->account, &c, t->arena, &outcome, clock_in(SOON_MS), NULL) == INVALID);
+    view *many = arena_array(t->arena, view, RECORD_KEYWORDS_MAX + 1);
+    for (int i = 0; i <= RECORD_KEYWORDS_MAX; i++) many[i] = arena_printf(t->arena, "keyword-%d", i);
+    struct imap_range all = {1, 50};
+    struct record f = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX, .uids = {&all, 1, false}, .flags = {0, many, RECORD_KEYWORDS_MAX + 1}}};
+    EXPECT(account_change(t->account, &f, t->arena, &outcome, clock_in(SOON_MS), NULL) == INVALID);
+    f.flags.flags.keyword_count = RECORD_KEYWORDS_MAX;
+    f.flags.unchanged_since = UINT64_MAX;
+    EXPECT(change(t->account, &f, t->arena).code == OK);
+    struct draft *d = make_draft(t->world, 7, 100);
+    struct delivery one = {.account = t->world->account, .mailbox = {long_name, sizeof long_name}, .flags = {0, many, RECORD_KEYWORDS_MAX + 1}};
+    accounts_deliver(world_here(t->world), d, &one, 1, clock_in(SOON_MS));
+    EXPECT(one.code == OK);
+    draft_free(d);
+    sync_view(t, true);
+    EXPECT_NUMBER(t->changes.exists, 51);
+    expect_range(t->changes.changed, 1, 50);
+}
+
+TEST(account_refuses_what_no_record_can_hold)
+{
+    struct watching t = {.world = world_open(4, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, asks_too_much, &t);
     world_run(t.world, 0, ends_watching, &t);
     world_close(t.world);
     arena_free(t.arena);
