@@ -128,6 +128,7 @@ void stream_when_readable(struct stream *s, void (*run)(void *argument), void *a
     check(s->face == (void *)loop_self() && list_is_empty(&s->reader));
     s->on_readable = run;
     s->on_readable_argument = argument;
+    if (run && s->tls && tls_has_output(s->tls)) tls_send_rest(s);
     if (!run) timer_disarm(&s->soon);
     else if (s->tls && tls_has_input(s->tls)) timer_arm(&s->soon, clock_now());
     else stream_watch(s, UV_READABLE);

@@ -126,6 +126,7 @@ static SSL_CTX *ssl_context(bool is_server)
     SSL_CTX_set_timeout(ssl, SESSION_SECONDS);
     SSL_CTX_set_num_tickets(ssl, 1);
     SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384");
+    SSL_CTX_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256");
     SSL_CTX_set_verify(ssl, SSL_VERIFY_NONE, NULL);
     return ssl;
 }

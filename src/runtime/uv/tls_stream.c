@@ -225,6 +225,7 @@ result tls_try_write(struct stream *s, view bytes, size_t *ret_written)
 {
     view rest = bytes;
     result r = OK;
+    if (tls_has_output(s->tls)) tls_send_rest(s);
     while (rest.len && r == OK && !tls_has_output(s->tls)) {
         r = seal(s, &rest, RECORD_BYTES, NULL);
         if (r == OK) tls_send_rest(s);
@@ -249,6 +250,8 @@ MAY_YIELD static result handshake(struct stream *s, millis deadline, struct faul
             (void)!send_some(s, NULL);           /* the alert */
             return r;
         }
+        /* A ticket leaves with the first answer, or before input is waited for: it costs no segment of its own. */
+        if (r == OK && SSL_is_server(t->ssl) && SSL_version(t->ssl) >= TLS1_3_VERSION) return OK;
         result sent = send_all(s, deadline, fault);
         if (sent != OK) return sent;
         if (r == OK) return OK;

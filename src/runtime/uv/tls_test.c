@@ -112,7 +112,7 @@ static void speaks_versions(void *argument)
     SSL_SESSION_free(c.session);
     c = (struct client){.version = TLS1_3_VERSION};
     run_client(&n, &c);
-    EXPECT_VIEW(view_of(c.answer), VIEW("hello TLSv1.3  256\r\n"));
+    EXPECT_VIEW(view_of(c.answer), VIEW("hello TLSv1.3  128\r\n"));
     EXPECT_VIEW(view_of(c.common_name), VIEW("mail.example.test"));
     EXPECT_NUMBER(c.key_kind, EVP_PKEY_EC);
     SSL_SESSION_free(c.session);
