@@ -35,12 +35,21 @@ void die(const char *format, ...)
     exit(1);
 }
 
+static int trust_all(X509_STORE_CTX *store, void *unused)
+{
+    (void)store, (void)unused;
+    return 1;
+}
+
 static SSL_CTX *tls_context(void)
 {
     static SSL_CTX *context;
     if (!context) {
         context = SSL_CTX_new(TLS_client_method());
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+        /* The server's work is measured, not ours: nobody judges the certificate, and older versions are not offered. */
+        SSL_CTX_set_cert_verify_callback(context, trust_all, NULL);
+        SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
         SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     }
     return context;
