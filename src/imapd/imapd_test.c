@@ -92,3 +92,15 @@ TEST(imapd_selects_what_there_is)
     transcript_close(c);
     test_server_close(t);
 }
+
+TEST(imapd_answers_what_was_sent_behind_the_login_on_the_accounts_loop)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct test_server *t = test_server_open(seed, NULL);
+        struct transcript *c = test_server_connect(t);
+        TRANSCRIPT(c, "C: a LOGIN joe@example.test secret\nC: b CREATE x\nC: c APPEND x {3+}\nC: abc\nC: d SELECT x\nC: e FETCH 1 UID\nC: f LOGOUT\n"
+                      "S: a OK *\nS: b OK *\nS: c OK *\nS~ d OK *\nS: * 1 FETCH (UID 1)\nS: e OK *\nS: * BYE *\nS: f OK *\nE:\n");
+        transcript_close(c);
+        test_server_close(t);
+    }
+}

@@ -88,7 +88,11 @@ void session_sync(struct session *s, bool may_expunge)
     struct fault fault = {0};
     if (!mailbox_view_is_behind(s->view)) return;
     result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
+    bool is_taken = code == OK;
     if (code == OK) code = tell_expunged(s, &changes.expunged);
     if (code == OK && changes.exists_changed) tell_exists(s, changes.exists);
     if (code == OK) code = tell_changed(s, &changes.changed);
+    if (code == OK || code == CANCELLED || s->is_broken) return;
+    /* The view takes it for told: only a client that begins anew can be right again. */
+    if (is_taken) session_bye(s, "mailbox unreadable", "[UNAVAILABLE] The mailbox cannot be read now");
 }
