@@ -329,11 +329,17 @@ void compaction_abort(struct account *a)
 
 /* ---- one compaction ------------------------------------------------------------------------------------ */
 
-MAY_YIELD static result purge(struct account *a, millis deadline, struct fault *fault)
+unix_ms account_purge_before(const struct account *a)
 {
     int64_t retention_ms = a->home->all->options.retention_ms;
     unix_ms oldest = state_oldest_expunged(a->state), before = {clock_wall().ms - retention_ms};
-    if (oldest.ms == 0 || oldest.ms >= before.ms - retention_ms / 8 * PURGE_EIGHTHS) return OK;
+    return oldest.ms != 0 && oldest.ms < before.ms - retention_ms / 8 * PURGE_EIGHTHS ? before : (unix_ms){0};
+}
+
+MAY_YIELD static result purge(struct account *a, millis deadline, struct fault *fault)
+{
+    unix_ms before = account_purge_before(a);
+    if (before.ms == 0) return OK;
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
     struct record r = {.kind = RECORD_PURGE, .purge.before = before};
     struct outcome outcome;
@@ -416,7 +422,7 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
 {
     result code = account_refresh(a, deadline, fault);
     if (code == OK) code = purge(a, deadline, fault);
-    if (code != OK || state_sequence(a->state) == a->head.sequence) return code;
+    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a))) return code;
     int64_t began_us = clock_now_us();
     uint64_t records = state_sequence(a->state) - a->head.sequence;
     struct compaction *c = compaction_new(a, deadline);

@@ -128,9 +128,7 @@ static size_t read_codes(struct mailing *m, bool is_last)
         end_letter(l, l->append.code);
         if (l->append.code != OK) continue;
         usage_grew(m->all, l->append.journal, draft_bytes(m->draft));
-        if (l->append.before_known)
-            accounts_consider_compaction(m->all, l->append.journal, l->append.meta.len + l->append.body.len, l->append.journal_bytes,
-                                         l->append.journal_records);
+        accounts_consider_compaction(m->all, &l->append);
     }
     return waiting;
 }

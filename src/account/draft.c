@@ -36,7 +36,7 @@ struct draft *draft_new(struct accounts *all, struct id message, uint64_t limit_
     check(d);
     d->all = all;
     d->message = message;
-    d->limit_bytes = limit_bytes;
+    d->limit_bytes = limit_bytes < UINT32_MAX ? limit_bytes : UINT32_MAX;      /* what a row can tell */
     return d;
 }
 

@@ -216,6 +216,7 @@ void account_close(struct account *a)
         free_account(a);
         return;
     }
+    account_consider_upkeep(a);
     a->idle_bytes = sizeof *a + state_memory_bytes(a->state);
     h->idle_bytes += a->idle_bytes;
     list_append(&h->idle, &a->idle_node);

@@ -63,7 +63,7 @@ struct account {
     struct journal_position position;    /* the state has every record up to here */
     struct head head;                    /* that the state descends from; directory is not kept */
     uint64_t skip;                       /* so many records after the position were applied before the head was replaced */
-    uint64_t journal_bytes, journal_records;   /* since the head, as far as known */
+    uint64_t journal_bytes;              /* since the head, about */
     bool is_corrupt;                     /* and was reported */
 
     struct mutex replay;
@@ -155,16 +155,22 @@ view account_object_name(struct id account, view name, char text[static OBJECT_N
 view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX]);
 
 /* ---- upkeep.c ---- */
-/* After an append to an account that brought its journal to so many bytes and records: asks its home to compact it. Any loop. */
-void accounts_consider_compaction(struct accounts *all, struct id account, size_t added_bytes, uint64_t journal_bytes, uint64_t journal_records);
+/* After an append that was stored: asks the account's home to compact it if its journal is long now. Any loop. */
+void accounts_consider_compaction(struct accounts *all, const struct journal_append *append);
 /* The same for an account in memory. On its home. */
 void account_consider_compaction(struct account *a);
+/* Also when old expunged messages or objects out of use ask for it: looks at more, so when the last session has closed. */
+void account_consider_upkeep(struct account *a);
+/* What fell out of use has been kept for the grace period and some time more. */
+bool account_has_old_retired(const struct account *a);
 /* Begins what a home does at times by itself. */
 void home_start_upkeep(struct home *h);
 /* Waits for compactions under way and begins no more. */
 MAY_YIELD void home_stop_upkeep(struct home *h);
 
 /* ---- compact.c ---- */
+/* What was expunged before then is to be purged now; 0: nothing. */
+unix_ms account_purge_before(const struct account *a);
 /* A new head was read. True if it is the one of the compaction under way here, which then is committed. */
 bool compaction_is_head(struct account *a, const struct head *head);
 void compaction_abort(struct account *a);

@@ -231,6 +231,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
         code = open_snapshot(t, &h, &s, fault);
         if (code != OK) return account_report_corrupt(a, code, fault);
     }
+    a->journal_bytes = 0;
     if (a->state) {
         t->fresh = s;
         t->fresh_position = page->head_at;
@@ -282,6 +283,7 @@ MAY_YIELD static result take_record(struct tail *t, const struct journal_record 
     if (code != OK) return code;
     if (!t->fresh) {
         a->position = jr->at;
+        a->journal_bytes += jr->meta.len + jr->body_bytes;
         return OK;
     }
     t->fresh_position = jr->at;

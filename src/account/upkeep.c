@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
+#include "runtime/random.h"
 
 enum {
     COMPACTORS_MAX = 2,                      /* in a loop: one waits for the disk while the other packs */
@@ -16,6 +17,7 @@ enum {
     ASK_AGAIN_PARTS = 4,                     /* of the limit: an account that has passed it is asked for again after as much more */
     COMPACT_MS = 10 * 60000,
     FAILED_PAUSE_MS = 30000,
+    RETIRED_KEPT_MS = 24 * 3600 * 1000,      /* beyond the grace period, when there is nothing else to compact for */
     FIRST_SWEEP_MS = 60000, SWEEP_EVERY_MS = 6 * 3600 * 1000,
 };
 
@@ -65,25 +67,54 @@ static struct wish *wish_new(struct accounts *all, struct id account)
     return w;
 }
 
-void accounts_consider_compaction(struct accounts *all, struct id account, size_t added_bytes, uint64_t journal_bytes, uint64_t journal_records)
+/* By a store that does not tell how long the journal is: about as often as by the others. The home will see whether it is due. */
+static bool asks_at_random(const struct accounts_options *o, uint64_t bytes)
+{
+    return random_below(o->compact_journal_bytes / ASK_AGAIN_PARTS + 1) < bytes || random_below(o->compact_journal_records / ASK_AGAIN_PARTS + 1) == 0;
+}
+
+void accounts_consider_compaction(struct accounts *all, const struct journal_append *append)
 {
     const struct accounts_options *o = &all->options;
-    if (!crosses(journal_bytes - added_bytes, journal_bytes, o->compact_journal_bytes) &&
-        !crosses(journal_records - 1, journal_records, o->compact_journal_records))
-        return;
-    loop_post(accounts_home(all, account), &wish_new(all, account)->task);
+    uint64_t bytes = append->meta.len + append->body.len, before = append->journal_bytes - bytes;
+    bool asks = append->before_known ? crosses(before, append->journal_bytes, o->compact_journal_bytes) ||
+                                           crosses(append->journal_records - 1, append->journal_records, o->compact_journal_records)
+                                     : asks_at_random(o, bytes);
+    if (asks) loop_post(accounts_home(all, append->journal), &wish_new(all, append->journal)->task);
+}
+
+bool account_has_old_retired(const struct account *a)
+{
+    int64_t before_ms = clock_wall().ms - a->home->all->options.grace_ms - RETIRED_KEPT_MS;
+    for (size_t i = 0; i < a->head.retired_count; i++)
+        if (a->head.retired[i].since.ms < before_ms) return true;
+    return false;
+}
+
+static bool is_long(const struct account *a)
+{
+    const struct accounts_options *o = &a->home->all->options;
+    return a->journal_bytes >= o->compact_journal_bytes || state_sequence(a->state) - a->head.sequence >= o->compact_journal_records;
 }
 
 static bool is_due(const struct account *a)
 {
-    const struct accounts_options *o = &a->home->all->options;
-    if (!a->state || millis_before(clock_now(), a->compact_after)) return false;
-    return a->journal_bytes >= o->compact_journal_bytes || state_sequence(a->state) - a->head.sequence >= o->compact_journal_records;
+    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a);
+}
+
+static bool may_be_compacted(const struct account *a)
+{
+    return a->state && !a->compacting.is_locked && !millis_before(clock_now(), a->compact_after);
 }
 
 void account_consider_compaction(struct account *a)
 {
-    if (is_due(a) && !a->compacting.is_locked) take_wish(a->home, wish_new(a->home->all, a->id));
+    if (may_be_compacted(a) && is_long(a)) take_wish(a->home, wish_new(a->home->all, a->id));
+}
+
+void account_consider_upkeep(struct account *a)
+{
+    if (may_be_compacted(a) && is_due(a)) take_wish(a->home, wish_new(a->home->all, a->id));
 }
 
 /* ---- compacting ----------------------------------------------------------------------------------------- */
@@ -95,7 +126,7 @@ MAY_YIELD static void compact_one(struct home *h, struct id id)
     millis deadline = clock_in(COMPACT_MS);
     result code = account_open(h->all, id, deadline, &a, &fault);
     if (code == OK) {
-        if (is_due(a)) code = account_compact(a, deadline, &fault);
+        if (may_be_compacted(a) && is_due(a)) code = account_compact(a, deadline, &fault);
         if (code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
         account_close(a);
     }

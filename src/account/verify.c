@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "runtime/clock.h"
 
-enum { LIST_NAMES = 1000, FOUND_TEXT_MAX = 400 };
+enum { LIST_NAMES = 1000, FOUND_TEXT_MAX = 400, PIECE_BYTES = 1 << 20 };
 
 result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault)
 {
@@ -123,19 +123,26 @@ static int by_place(const void *left, const void *right)
     return id_compare(l->message, r->message);
 }
 
+/* message_read() sees when an object is too short, not when it is too long. */
+MAY_YIELD static result check_length(struct account *a, const struct row *row, millis deadline, struct fault *fault)
+{
+    char name[OBJECT_NAME_MAX];
+    uint64_t bytes;
+    result code = object_size(a->home->all->engine, account_alone_name(a->id, row->message, row->entry, name), deadline, &bytes, fault);
+    return code == OK && bytes != row->size_bytes ? fail(fault, CORRUPT, "%s has %" PRIu64 " bytes instead of %u", name, bytes, row->size_bytes) : code;
+}
+
 MAY_YIELD static result check_bytes(struct checking *k, const struct found_row *f, struct fault *fault)
 {
     struct account *a = k->account;
-    if (f->row.pack == ROW_ALONE) {
-        char name[OBJECT_NAME_MAX];
-        uint64_t bytes;
-        result code = object_size(a->home->all->engine, account_alone_name(a->id, f->row.message, f->row.entry, name), k->deadline, &bytes, fault);
-        if (code == OK && bytes != f->row.size_bytes) code = fail(fault, CORRUPT, "%s has %" PRIu64 " bytes instead of %u", name, bytes, f->row.size_bytes);
-        return code;
-    }
     struct message *m;
+    view piece;
     result code = message_open(a, f->mailbox, &f->row, k->deadline, &m, fault);
-    if (code == OK) message_close(m);
+    if (code != OK) return code;
+    for (uint64_t at = 0; code == OK && at < f->row.size_bytes; at += piece.len)
+        code = message_read(m, at, PIECE_BYTES, k->deadline, &piece, fault);
+    if (code == OK && f->row.pack == ROW_ALONE) code = check_length(a, &f->row, k->deadline, fault);
+    message_close(m);
     return code;
 }
 
