@@ -29,6 +29,7 @@ result account_append(struct account *a, struct draft *d, const struct append_op
     if (code == OK && r.append.is_alone) code = draft_place(d, a->id, (uint32_t)(r.written.ms / 1000), deadline, fault);
     /* The bytes came to nothing that a row names: certainly not done. */
     if (code == UNKNOWN_OUTCOME) code = fail(fault, UNAVAILABLE, "placing the message: outcome unknown");
+    if (code == OK && r.append.is_alone && !millis_before(clock_now(), deadline)) code = fail(fault, UNAVAILABLE, "placing the message took too long");
     if (code != OK) return code;
     return account_append_record(a, &r, r.append.is_alone ? VIEW_EMPTY : draft_body(d), arena, ret_outcome, deadline, fault);
 }

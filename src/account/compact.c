@@ -31,6 +31,7 @@ enum {
     WRITE_PIECE_BYTES = 1 << 20,
     PURGE_EIGHTHS = 1,                                   /* of the retention period: how late a purge may be, so that it is done for many */
     WORKER_BUSY_MS = 5,
+    AGE_MAX_MS = 45 * 60000,
     ABANDON_MS = 5000,                                   /* for removing own objects after a failure */
 };
 
@@ -295,6 +296,8 @@ MAY_YIELD static result replace_head(struct compaction *c, struct fault *fault)
 {
     struct account *a = c->account;
     struct journal_position at;
+    /* Our objects are as old as the compaction: long before others take them for garbage, they must be in the head. */
+    if (clock_wall().ms - id_time(c->snapshot).ms > AGE_MAX_MS) return fail(fault, TIMEOUT, "the compaction took too long");
     head_encode(&c->head_bytes, &c->head);
     POINT("account.compact.before_head");
     c->may_be_head = true;

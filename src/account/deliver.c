@@ -133,9 +133,18 @@ static size_t read_codes(struct mailing *m, bool is_last)
     return waiting;
 }
 
+/* A record must follow its object soon: an object that no row names for hours is taken for garbage. */
+static void drop_the_late(struct mailing *m)
+{
+    if (draft_is_inline(m->draft) || millis_before(clock_now(), m->deadline)) return;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->letters[i].waits) end_letter(&m->letters[i], fail(&m->letters[i].delivery->fault, UNAVAILABLE, "placing the message took too long"));
+}
+
 MAY_YIELD static void append_all(struct mailing *m)
 {
     size_t waiting = 1;
+    drop_the_late(m);
     for (unsigned tries = 1; waiting > 0; tries++) {
         size_t count = 0;
         for (size_t i = 0; i < m->count; i++)

@@ -8,6 +8,7 @@
 #include "base/test.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
+#include "runtime/point.h"
 #include "runtime/random.h"
 
 enum { SOON_MS = 60000, DAY_MS = 24 * 3600 * 1000 };
@@ -341,6 +342,47 @@ TEST(collection_rewrites_packs_that_are_mostly_dead)
     world_run(w, 1, reads_the_last, w);
     world_close(w);
 }
+
+#ifdef TAYORI_POINTS
+static void crash_here(const char *name)
+{
+    sim_node_crash(sim_node_of_caller());
+}
+
+/* Whatever of it came to its end: what is referred to is there. */
+static void reads_what_is_left(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    struct account *a = open_account(w);
+    EXPECT(count_of(a, INBOX) >= 10);
+    EXPECT(account_refresh(a, clock_in(SOON_MS), NULL) == OK);
+    verify_is_clean(a);
+    EXPECT(deliver(w, 1, 10) == OK);
+    compact(a);
+    verify_is_clean(a);
+    account_close(a);
+}
+
+TEST_SLOW(collection_may_die_at_every_step, 120)
+{
+    static const char *const points[] = {"account.collect.pack_rewritten", "account.collect.removed", "account.compact.pack_committed", "account.compact.before_head",
+                                         "account.compact.head_replaced"};
+    for (unsigned i = 0; i < array_size(points); i++) {
+        for (unsigned nth = 1; nth <= 3; nth++) {
+            struct world *w = world_with(6 + i, 2, (struct accounts_options){.grace_ms = 100000, .retention_ms = 100000});
+            point_on_crash(crash_here);
+            point_arm(points[i], POINT_CRASH, OK, nth);
+            bool survived = world_run(w, 0, expunges_most, w);
+            point_arm(NULL, POINT_NOTHING, OK, 0);
+            world_run(w, 1, reads_what_is_left, w);
+            if (!survived) world_kill(w, 0);
+            world_run(w, 0, reads_what_is_left, w);
+            world_close(w);
+        }
+    }
+}
+#endif
 
 /* ---- damage ---- */
 
