@@ -37,7 +37,7 @@ struct contract {
     CASE(journal_reader_of_a_former_epoch_gets_the_head)         \
     CASE(journal_appends_during_a_replacement_are_kept)          \
     CASE(journal_is_removed_with_all_it_had)                     \
-    CASE(journal_list_is_in_order_and_in_parts)                  \
+    CASE(journal_list_is_whole_and_in_parts)                  \
     CASE(journal_sizes_are_limited)                              \
     CASE(journal_takes_appends_from_several_loops)               \
     CASE(journal_appends_are_told_on_the_loop_that_started_them) \

@@ -543,7 +543,7 @@ void contract_journal_is_removed_with_all_it_had(struct contract *c)
     EXPECT_NUMBER(page.head.len, 0);
 }
 
-void contract_journal_list_is_in_order_and_in_parts(struct contract *c)
+void contract_journal_list_is_whole_and_in_parts(struct contract *c)
 {
     enum { JOURNALS = 25 };
     struct id made[JOURNALS], listed[JOURNALS + 5], after = ID_NONE;
@@ -560,7 +560,6 @@ void contract_journal_list_is_in_order_and_in_parts(struct contract *c)
         if (count) after = listed[total - 1];
     } while (count > 0);
     EXPECT_NUMBER(total, JOURNALS);
-    for (size_t i = 1; i < total; i++) EXPECT(id_compare(listed[i - 1], listed[i]) < 0);
     for (size_t i = 0; i < JOURNALS; i++) {
         size_t found = 0;
         for (size_t j = 0; j < total; j++) found += id_equal(made[i], listed[j]);

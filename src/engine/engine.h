@@ -119,7 +119,10 @@ MAY_YIELD NODISCARD result engine_replace_head(struct engine *e, struct id journ
                                                view head, millis deadline, struct journal_position *ret_head_at, struct fault *fault);
 /* The journal with all its records. OK also when there was none. */
 MAY_YIELD NODISCARD result engine_remove_journal(struct engine *e, struct id journal, millis deadline, struct fault *fault);
-/* Journals in order of id after `after` (NULL: from the first), at most `max`. END in ret_count 0. */
+/*
+ * Journals in an order of the engine's own, which does not change, after `after` (NULL: from the first), at most `max`. The end: ret_count 0.
+ * `after` need not exist any more. One that comes into being meanwhile may be told or not.
+ */
 MAY_YIELD NODISCARD result engine_list_journals(struct engine *e, const struct id *after, size_t max, millis deadline, struct id *journals,
                                                 size_t *ret_count, struct fault *fault);
 
