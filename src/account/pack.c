@@ -133,7 +133,8 @@ static bool take_entry(struct cursor *c, uint64_t data_end, struct pack_entry *e
         return false;
     e->method = (enum pack_method)method;
     if (method == PACK_ABSENT) return true;
-    return method <= PACK_ZSTD && e->bytes <= PACK_ENTRY_BYTES_MAX && e->stored_bytes <= e->bytes &&
+    bool fits = method == PACK_STORED ? e->stored_bytes == e->bytes : e->stored_bytes <= e->bytes;
+    return method <= PACK_ZSTD && e->bytes <= PACK_ENTRY_BYTES_MAX && fits &&
            e->offset >= PACK_HEADER_BYTES + PACK_ENTRY_HEADER_BYTES && (uint64_t)e->offset + e->stored_bytes <= data_end;
 }
 
