@@ -6,8 +6,9 @@
  * the loop through its inbox.
  *
  * What librados says becomes a result in one place, client_result(): -ENOENT NOT_FOUND, -EEXIST EXISTS, -ECANCELED CONFLICT (a guard),
- * -ENOSPC and -EDQUOT UNAVAILABLE (full), -EBLOCKLISTED (-ESHUTDOWN) UNAVAILABLE and the connection is replaced, -EPERM and -EACCES DENIED,
- * -ETIMEDOUT: TIMEOUT of a read, UNKNOWN_OUTCOME of a write.
+ * -ENOSPC and -EDQUOT UNAVAILABLE (full), -EPERM and -EACCES DENIED, -ETIMEDOUT TIMEOUT of a read and UNKNOWN_OUTCOME of a write.
+ * -EBLOCKLISTED (-ESHUTDOWN): this client was fenced; the connection is replaced by a new one in the background. Until then everything
+ * is UNAVAILABLE; a write that was on its way is of UNKNOWN_OUTCOME, because it may have been done before its answer was lost.
  */
 #pragma once
 
@@ -43,17 +44,16 @@ uint64_t client_alignment(const struct client *c, enum client_space space);
 uint64_t client_generation(const struct client *c);
 /* An I/O context of the connection of now, for the few calls that exist only as blocking ones (on a thread of their own) and for watches. Done with by client_io_done(). */
 rados_ioctx_t client_io(struct client *c, enum client_space space, uint64_t *ret_generation);
-void client_io_done(rados_ioctx_t io);
+void client_io_done(struct client *c, rados_ioctx_t io);
 
 struct client_op {
     /* The caller sets up steps on one of them, which is owned by the operation from then on: */
     rados_write_op_t write;
     rados_read_op_t read;
     uint64_t bytes;                      /* about how much it carries, for the limit of what is under way; the caller adds to it */
-    int returned;                        /* by librados, when it has ended */
-    void *private_data;                  /* the client's */
+    int returned;                        /* by librados, when it has ended; one of client.c's own when it was not begun or not awaited */
 };
-/* A read or a write of the object `name` (at most 512 bytes). */
+/* A read or a write of the object `name`. */
 struct client_op *client_read_new(struct client *c, enum client_space space, view name);
 struct client_op *client_write_new(struct client *c, enum client_space space, view name);
 /* Zeroed memory that lives as long as the operation: what steps write their results into (prval, bytes read, iterators). */
