@@ -28,6 +28,8 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
 MAY_YIELD void accounts_free(struct accounts *all);
 struct loop *accounts_home(struct accounts *all, struct id account);
 struct engine *accounts_engine(struct accounts *all);
+/* Other nodes may serve the same accounts at the same time. */
+bool accounts_are_shared(const struct accounts *all);
 
 /* Loads what is needed (head, snapshot's summaries, tail). An account without a journal is an empty INBOX. */
 MAY_YIELD NODISCARD result account_open(struct accounts *all, struct id id, millis deadline, struct account **ret_account, struct fault *fault);

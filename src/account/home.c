@@ -26,6 +26,7 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
     a->engine = e;
     a->family = all;
     a->loops = loops;
+    a->are_shared = strcmp(engine_kind(e), "local") != 0;
     if (options) a->options = *options;
     if (a->options.memory_bytes == 0) a->options.memory_bytes = MEMORY_BYTES_DEFAULT;
     if (a->options.compact_journal_bytes == 0) a->options.compact_journal_bytes = COMPACT_JOURNAL_BYTES_DEFAULT;
@@ -66,6 +67,11 @@ struct loop *accounts_home(struct accounts *all, struct id account)
 struct engine *accounts_engine(struct accounts *all)
 {
     return all->engine;
+}
+
+bool accounts_are_shared(const struct accounts *all)
+{
+    return all->are_shared;
 }
 
 /* ---- accounts in memory -------------------------------------------------------------------------------- */

@@ -47,6 +47,7 @@ struct accounts {
     struct engine *engine;
     struct loops *family;
     struct accounts_options options;
+    bool are_shared;                     /* the store has several nodes */
     unsigned loops;
     struct home homes[];
 };

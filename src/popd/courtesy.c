@@ -55,6 +55,8 @@ void pop_quit(struct pop_session *s, const struct pop3_command *command)
 {
     struct fault fault = {0};
     result code = s->state == POP_TRANSACTION ? maildrop_update(s, &fault) : OK;
+    /* Who has read the answer may log in again at once, at any node. */
+    maildrop_leave(s);
     if (code == OK) {
         pop_session_ok(s, VIEW("Bye"));
     } else {

@@ -23,6 +23,11 @@ MAY_YIELD static void run_rule(struct pop_session *s, const struct pop3_command 
 void pop_session_command(struct pop_session *s, view line)
 {
     struct pop3_command command;
+    if (s->lock.is_lost) {
+        pop_session_error(s, POP3_SYS_TEMP, "Another session has this mailbox now");
+        pop_session_break(s, "maildrop lost");
+        return;
+    }
     result code = pop3_command_parse(line, &command);
     if (code == NOT_FOUND) pop_session_error(s, POP3_NO_CODE, "Unknown command");
     else if (!(rules[command.verb].states & 1u << s->state)) pop_session_error(s, POP3_NO_CODE, s->state == POP_TRANSACTION ? "Already logged in" : "Log in first");

@@ -1,4 +1,4 @@
-/* The account's INBOX as a maildrop: its lock, its messages, what was marked, and the update at the end. */
+/* The account's INBOX as a maildrop: its messages, what was marked, and the update at the end. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -12,15 +12,6 @@ enum {
 
 /* ---- entering and leaving ---- */
 
-/* One POP3 session to an account (RFC 1939 §8). Its home loop has all of them. */
-static bool lock(struct pop_session *s)
-{
-    if (map_get(&s->home->maildrops, id_view(&s->account))) return false;
-    map_put(&s->home->maildrops, id_view(&s->account), s);
-    s->holds_maildrop = true;
-    return true;
-}
-
 void maildrop_leave(struct pop_session *s)
 {
     struct maildrop *m = &s->maildrop;
@@ -28,8 +19,7 @@ void maildrop_leave(struct pop_session *s)
     if (m->account) account_close(m->account);
     free(m->deleted);
     *m = (struct maildrop){0};
-    if (s->holds_maildrop) map_remove(&s->home->maildrops, id_view(&s->account));
-    s->holds_maildrop = false;
+    maildrop_unlock(s);
 }
 
 MAY_YIELD static result open_inbox(struct pop_session *s, struct fault *fault)
@@ -37,7 +27,6 @@ MAY_YIELD static result open_inbox(struct pop_session *s, struct fault *fault)
     struct maildrop *m = &s->maildrop;
     millis deadline = pop_session_store_deadline(s);
     result code = account_open(s->popd->accounts, s->account, deadline, &m->account, fault);
-    if (code == OK) code = account_refresh(m->account, deadline, fault);
     if (code != OK) return code;
     struct mailbox_info info;
     const struct mailbox *inbox = state_find(account_state(m->account), VIEW("INBOX"));
@@ -55,11 +44,12 @@ void maildrop_enter(struct pop_session *s)
 {
     struct fault fault = {0};
     s->is_entering = false;
-    if (!lock(s)) {
+    result code = maildrop_lock(s, &fault);
+    if (code == BUSY) {
         pop_session_error(s, POP3_IN_USE, "Another POP3 session has this mailbox");
         return;
     }
-    result code = open_inbox(s, &fault);
+    if (code == OK) code = open_inbox(s, &fault);
     if (code != OK) {
         maildrop_leave(s);
         pop_session_fail(s, code == NOT_FOUND ? UNAVAILABLE : code, &fault);
@@ -243,8 +233,10 @@ MAY_YIELD static result expunge_marked(struct pop_session *s, struct imap_set_bu
 result maildrop_update(struct pop_session *s, struct fault *fault)
 {
     if (s->maildrop.deleted_count == 0) return OK;
+    result code = maildrop_lock_check(s, fault);
+    if (code != OK) return code;
     struct imap_set_builder builder = IMAP_SET_BUILDER_INIT;
-    result code = expunge_marked(s, &builder, fault);
+    code = expunge_marked(s, &builder, fault);
     imap_set_builder_done(&builder);
     if (code == OK) s->removed_count = s->maildrop.deleted_count;
     return code;

@@ -28,6 +28,16 @@ MAY_YIELD static void add_account(struct pop_world *w, const char *address, enum
         test_fail(__FILE__, __LINE__, "%s: %s", address, fault.detail);
 }
 
+MAY_YIELD static void fill_directory(struct pop_world *w)
+{
+    struct fault fault = {0};
+    EXPECT(directory_prepare(w->identity, clock_in(PATIENCE_MS), &fault) == OK);
+    EXPECT(directory_add_domain(w->identity, VIEW("example.test"), VIEW("default"), clock_in(PATIENCE_MS), &fault) == OK);
+    add_account(w, "joe@example.test", STANDING_ACTIVE);
+    add_account(w, "ann@example.test", STANDING_ACTIVE);
+    add_account(w, "suspended@example.test", STANDING_SUSPENDED);
+}
+
 static void open_inside(void *argument)
 {
     colour_pretend_coroutine();
@@ -35,17 +45,12 @@ static void open_inside(void *argument)
     struct pop_world *w = opening->world;
     struct loops *all = loop_family(loop_self());
     struct popd_options options = opening->options ? *opening->options : popd_default_options();
-    struct fault fault = {0};
     w->engine = engine_open_memory(w->store);
     w->accounts = accounts_new(w->engine, all, &(struct accounts_options){0});
     w->identity = identity_new(w->engine, all);
     colour_pretend_worker();
     EXPECT(tls_context_new_server(&(struct tls_certificate){"certificate", "key"}, 1, &w->tls, NULL) == OK);
-    EXPECT(directory_prepare(w->identity, clock_in(PATIENCE_MS), &fault) == OK);
-    EXPECT(directory_add_domain(w->identity, VIEW("example.test"), VIEW("default"), clock_in(PATIENCE_MS), &fault) == OK);
-    add_account(w, "joe@example.test", STANDING_ACTIVE);
-    add_account(w, "ann@example.test", STANDING_ACTIVE);
-    add_account(w, "suspended@example.test", STANDING_SUSPENDED);
+    if (!w->joined) fill_directory(w);
     if (!opening->options) {
         options.tls = w->tls;
         options.allows_plain_login = true;
@@ -64,6 +69,24 @@ struct pop_world *pop_world_open(uint64_t seed, const struct popd_options *optio
     return w;
 }
 
+struct pop_world *pop_world_join(struct pop_world *first, const struct popd_options *options)
+{
+    struct pop_world *w = calloc(1, sizeof *w);
+    check(w);
+    w->joined = first;
+    w->sim = first->sim;
+    w->store = first->store;
+    w->node = sim_node_new(w->sim, "pop again", POP_WORLD_LOOPS);
+    sim_call(w->node, 0, open_inside, &(struct opening){w, options});
+    return w;
+}
+
+void pop_world_kill(struct pop_world *w)
+{
+    sim_node_crash(w->node);
+    engine_abandon_memory(w->engine);
+}
+
 static void close_inside(void *argument)
 {
     colour_pretend_coroutine();
@@ -80,9 +103,11 @@ static void close_inside(void *argument)
 
 void pop_world_close(struct pop_world *w)
 {
-    sim_call(w->node, 0, close_inside, w);
-    memory_store_free(w->store);
-    sim_close(w->sim);
+    if (sim_node_is_up(w->node)) sim_call(w->node, 0, close_inside, w);
+    if (!w->joined) {
+        memory_store_free(w->store);
+        sim_close(w->sim);
+    }
     free(w);
 }
 

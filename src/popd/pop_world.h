@@ -11,6 +11,7 @@
 #include "runtime/sim/transcript.h"
 
 struct pop_world {
+    struct pop_world *joined;            /* of a further node: the world that it joined */
     struct sim *sim;
     struct sim_node *node;
     struct memory_store *store;
@@ -25,6 +26,10 @@ enum { POP_WORLD_LOOPS = 3 };
 
 /* `options` NULL: popd_default_options() with TLS and plain log-in. */
 struct pop_world *pop_world_open(uint64_t seed, const struct popd_options *options);
+/* Another node on the same store. Closed before the world that it joined. */
+struct pop_world *pop_world_join(struct pop_world *w, const struct popd_options *options);
+/* It loses all that it has in memory, for good. Its sessions hang. Then only pop_world_close(). */
+void pop_world_kill(struct pop_world *w);
 /* Stops the service, waits for its sessions, and frees everything. */
 void pop_world_close(struct pop_world *w);
 

@@ -6,6 +6,7 @@
 #include "base/test.h"
 #include "popd/pop_world.h"
 #include "runtime/coroutine.h"
+#include "runtime/event.h"
 
 enum { SEEDS = 8 };
 
@@ -109,6 +110,91 @@ TEST(popd_gives_a_maildrop_to_one_session)
     }
 }
 
+/* ---- several nodes ---- */
+
+#define LOGIN_AGAIN "C: USER joe@example.test\nC: PASS secret\nS: +OK *\n"
+
+TEST(popd_gives_a_maildrop_to_one_session_of_all_nodes)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *a = pop_world_open(seed, NULL), *b = pop_world_join(a, NULL);
+        pop_world_deliver(a, "joe@example.test", view_of(first_message));
+        struct transcript *here = pop_world_connect(a, POPD_PLAIN), *there = pop_world_connect(b, POPD_PLAIN);
+        TRANSCRIPT(here, LOGIN "S: +OK 1 *\n");
+        TRANSCRIPT(there, LOGIN "S: -ERR [IN-USE] *\nC: STAT\nS: -ERR Log in first\n");
+        /* It is kept for as long as the session lasts. */
+        for (int i = 0; i < 3; i++) {
+            sim_run(a->sim, 90000);
+            TRANSCRIPT(here, "C: NOOP\nS: +OK\n");
+            TRANSCRIPT(there, LOGIN_AGAIN "S: -ERR [IN-USE] *\n");
+        }
+        TRANSCRIPT(here, "C: DELE 1\nS: +OK *\n" QUIT);
+        TRANSCRIPT(there, LOGIN_AGAIN "S: +OK 0 *\n" QUIT);
+        transcript_close(here);
+        transcript_close(there);
+        pop_world_close(b);
+        pop_world_close(a);
+    }
+}
+
+TEST(popd_gives_the_maildrop_of_a_dead_node_away_a_minute_later)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *a = pop_world_open(seed, NULL), *b = pop_world_join(a, NULL);
+        struct transcript *there = pop_world_connect(b, POPD_PLAIN), *here = pop_world_connect(a, POPD_PLAIN);
+        TRANSCRIPT(there, LOGIN "S: +OK 0 *\n");
+        pop_world_kill(b);
+        TRANSCRIPT(here, LOGIN "S: -ERR [IN-USE] *\n");
+        sim_run(a->sim, 61000);
+        TRANSCRIPT(here, LOGIN_AGAIN "S: +OK 0 *\n" QUIT);
+        transcript_close(here);
+        transcript_close(there);
+        pop_world_close(b);
+        pop_world_close(a);
+    }
+}
+
+/* Under its feet: the one who has it now is not disturbed, and nothing is removed behind its back. */
+TEST(popd_session_that_lost_its_maildrop_ends_without_removing)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *a = pop_world_open(seed, NULL), *b = pop_world_join(a, NULL);
+        for (int i = 0; i < 3; i++) pop_world_deliver(a, "joe@example.test", view_of(first_message));
+        struct transcript *here = pop_world_connect(a, POPD_PLAIN), *there = pop_world_connect(b, POPD_PLAIN);
+        TRANSCRIPT(here, LOGIN "S: +OK 3 *\nC: DELE 1\nS: +OK *\n");
+        memory_store_expire_leases(a->store);
+        TRANSCRIPT(there, LOGIN "S: +OK 3 *\nC: DELE 2\nS: +OK *\n");
+        sim_run(a->sim, 61000);
+        TRANSCRIPT(here, "C: QUIT\nS: -ERR [SYS/TEMP] *\nE:\n");
+        EXPECT_NUMBER(pop_world_count(a, "joe@example.test"), 3);
+        TRANSCRIPT(there, "C: LIST\nS: +OK *\nS: 1 44\nS: 3 44\nS: .\n" QUIT);
+        EXPECT_NUMBER(pop_world_count(a, "joe@example.test"), 2);
+        EXPECT(sim_event_count(a->sim, EVENT_POP3_MAILDROP_LOST) == 1);
+        transcript_close(here);
+        transcript_close(there);
+        pop_world_close(b);
+        pop_world_close(a);
+    }
+}
+
+/* One that nobody has taken meanwhile is taken again. */
+TEST(popd_session_goes_on_when_its_lease_ended_and_nobody_took_it)
+{
+    struct pop_world *a = pop_world_open(1, NULL), *b = pop_world_join(a, NULL);
+    pop_world_deliver(a, "joe@example.test", view_of(first_message));
+    struct transcript *here = pop_world_connect(a, POPD_PLAIN), *there = pop_world_connect(b, POPD_PLAIN);
+    TRANSCRIPT(here, LOGIN "S: +OK 1 *\nC: DELE 1\nS: +OK *\n");
+    memory_store_expire_leases(a->store);
+    sim_run(a->sim, 30000);
+    TRANSCRIPT(there, LOGIN "S: -ERR [IN-USE] *\n" "C: QUIT\nS: +OK Bye\nE:\n");
+    TRANSCRIPT(here, QUIT);
+    EXPECT_NUMBER(pop_world_count(a, "joe@example.test"), 0);
+    transcript_close(here);
+    transcript_close(there);
+    pop_world_close(b);
+    pop_world_close(a);
+}
+
 TEST(popd_authenticates)
 {
     try("S: +OK *\nC: AUTH\nS: +OK *\nS: PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC: AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nS: +OK 2 *\n" QUIT);
@@ -129,7 +215,7 @@ TEST(popd_holds_to_the_order_of_commands)
 
 TEST(popd_speaks_tls)
 {
-    struct pop_world *w = pop_world_open(3, NULL);
+    struct pop_world *w = pop_world_open(1, NULL);
     pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: STLS\nS: +OK *\nT:\nC: PASS secret\nS: -ERR USER first\nC: STLS\nS: -ERR *\n"
                    "C: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK *\n" QUIT);
     /* what was sent behind STLS in the clear is not obeyed */

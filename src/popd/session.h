@@ -6,8 +6,8 @@
  *
  * 1. A session that waits for a command has no coroutine (is_resting); else exactly one runs, or it is on its
  *    way to another loop.
- * 2. After log-in it lives on its account's home loop. It holds the account's place in popd_loop.maildrops
- *    from then on until it ends: one session to an account.
+ * 2. After log-in it lives on its account's home loop. It holds the maildrop's lock from then on until QUIT or its
+ *    end: one session to an account, among all nodes.
  * 3. Message numbers are those of its view of INBOX, which is never synchronised: they stay as they were.
  * 4. Answers gather in the wire's output and are sent when no further command is waiting.
  */
@@ -39,6 +39,17 @@ struct maildrop {
     uint64_t deleted_bytes;
 };
 
+/* That the account's one POP3 session is this one (lock.c). */
+struct maildrop_lock {
+    bool is_held;                        /* in home->maildrops */
+    bool has_lease;                      /* among nodes, or perhaps: the outcome was unknown */
+    bool is_lost;                        /* another session has it: this one ends at its next command */
+    bool is_renewing;                    /* a coroutine does */
+    struct waitlist renewed;
+    struct timer timer;
+    millis sure_until;                   /* no other can have it before then */
+};
+
 struct pop_session {
     struct popd_loop *home;
     struct popd *popd;
@@ -52,7 +63,7 @@ struct pop_session {
     buf user;                            /* of USER, until PASS */
     struct id account;                   /* who has logged in */
     struct maildrop maildrop;
-    bool holds_maildrop;                 /* in home->maildrops */
+    struct maildrop_lock lock;
     bool is_entering;                    /* logged in: to be continued on the account's home loop */
     bool is_resting, is_closing;
     const char *close_reason;            /* static */
@@ -106,7 +117,8 @@ MAY_YIELD void pop_rset(struct pop_session *s, const struct pop3_command *comman
 /* ---- the maildrop (maildrop.c) ---- */
 /* Logged in, on the account's home loop: locks and opens the maildrop, answers, and enters TRANSACTION or stays in AUTHORIZATION. */
 MAY_YIELD void maildrop_enter(struct pop_session *s);
-void maildrop_leave(struct pop_session *s);
+/* Closes and unlocks it. Nothing when there is none. */
+MAY_YIELD void maildrop_leave(struct pop_session *s);
 /* The row of a message. An answer was written if false: no such number, deleted, or gone. */
 MAY_YIELD bool maildrop_row(struct pop_session *s, uint32_t number, struct row *ret_row);
 bool maildrop_is_deleted(const struct maildrop *m, uint32_t number);
@@ -114,3 +126,11 @@ void maildrop_delete(struct maildrop *m, uint32_t number, uint64_t bytes);
 void maildrop_reset(struct maildrop *m);
 /* Expunges what DELE marked. */
 MAY_YIELD NODISCARD result maildrop_update(struct pop_session *s, struct fault *fault);
+
+/* ---- its lock (lock.c) ---- */
+/* BUSY: another session has it. */
+MAY_YIELD NODISCARD result maildrop_lock(struct pop_session *s, struct fault *fault);
+/* Also for one that is not held. */
+MAY_YIELD void maildrop_unlock(struct pop_session *s);
+/* OK: no other session has it. BUSY: one has, as this one was away from the store for too long. */
+MAY_YIELD NODISCARD result maildrop_lock_check(struct pop_session *s, struct fault *fault);
