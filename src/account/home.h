@@ -137,6 +137,8 @@ MAY_YIELD NODISCARD result account_append_record(struct account *a, const struct
                                                  millis deadline, struct fault *fault);
 /* The own append that waits for this record, or NULL. */
 struct own_append *own_append_find(struct account *a, struct id record);
+/* The state has taken it in; if that was not its first try there, what came of the first is its outcome. */
+void own_append_applied(struct own_append *o);
 /* Applies what follows on the position; asks for a tail read when something does not. Nothing while the replay lock is held. */
 void own_appends_pump(struct account *a);
 /* The tail could not be read: gives up own appends that are stored, if their time is over or waiting is no use. True if some still wait. */

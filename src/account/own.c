@@ -88,6 +88,39 @@ struct own_append *own_append_find(struct account *a, struct id record)
     return NULL;
 }
 
+/* What came of a record whose effect others have put into the state: folded into a head before its outcome was seen, or an earlier try. */
+static void settle_from_state(struct own_append *o)
+{
+    struct account *a = o->account;
+    const struct record *r = o->record;
+    struct mailbox *m = NULL;
+    struct outcome outcome = {0};
+    bool is_known = state_record_code(a->state, r->id, &outcome.modseq, &outcome.code);
+    if (outcome.code == CONFLICT) is_known = false;          /* the try that had the effect is long past */
+    /* Which rows a conditional change left alone nobody can tell any more. */
+    if (r->kind == RECORD_FLAGS && r->flags.unchanged_since != UINT64_MAX) is_known = false;
+    if (!is_known) {
+        o->code = fail(o->fault, UNKNOWN_OUTCOME, "durable, but folded before its effect was read");
+        return;
+    }
+    o->is_applied = true;
+    if (!o->outcome) return;
+    *o->outcome = outcome;
+    if (r->kind == RECORD_CREATE) m = state_find(a->state, r->create.name);
+    else if (r->kind == RECORD_APPEND) m = r->append.mailbox ? state_mailbox(a->state, r->append.mailbox) : state_find(a->state, r->append.name);
+    if (!m) return;
+    struct mailbox_info info;
+    mailbox_read_info(m, o->arena, &info);
+    o->outcome->mailbox = info.number;
+    o->outcome->uid_validity = info.uid_validity;
+}
+
+void own_append_applied(struct own_append *o)
+{
+    if (o->outcome && o->outcome->code == CONFLICT) settle_from_state(o);
+    else o->is_applied = true;
+}
+
 static bool is_next(const struct account *a, const struct own_append *o)
 {
     return o->append.before_known && a->skip == 0 && journal_position_equal(&o->append.before, &a->position);
@@ -101,7 +134,7 @@ static bool apply_next(struct account *a, struct own_append *o)
     state_apply(a->state, o->record, (struct record_place){.at = o->append.at, .body_offset = o->append.body_offset, .body_bytes = (uint32_t)o->append.body.len},
                 o->arena, o->outcome);
     a->position = o->append.at;
-    o->is_applied = true;
+    own_append_applied(o);
     return true;
 }
 
@@ -116,7 +149,7 @@ void own_appends_pump(struct account *a)
     list_each (node, &a->own) {
         struct own_append *o = container_of(node, struct own_append, node);
         if (o->in_flight) waits_for_older = true;
-        if (!o->is_stored || o->is_applied) continue;
+        if (!o->is_stored || o->is_applied || o->code != OK) continue;
         if (is_next(a, o) && apply_next(a, o)) continue;
         if (!waits_for_older) account_follow(a);
         break;
@@ -139,32 +172,6 @@ bool own_appends_give_up(struct account *a, result code, const struct fault *fau
     }
     account_tell(a);
     return waits;
-}
-
-/* What came of a record that was folded into a head before its outcome was seen. */
-static void settle_from_state(struct own_append *o)
-{
-    struct account *a = o->account;
-    const struct record *r = o->record;
-    struct mailbox *m = NULL;
-    struct outcome outcome = {0};
-    bool is_known = state_record_code(a->state, r->id, &outcome.modseq, &outcome.code);
-    /* Which rows a conditional change left alone nobody can tell any more. */
-    if (r->kind == RECORD_FLAGS && r->flags.unchanged_since != UINT64_MAX) is_known = false;
-    if (!is_known) {
-        o->code = fail(o->fault, UNKNOWN_OUTCOME, "durable, but folded before its effect was read");
-        return;
-    }
-    o->is_applied = true;
-    if (!o->outcome) return;
-    *o->outcome = outcome;
-    if (r->kind == RECORD_CREATE) m = state_find(a->state, r->create.name);
-    else if (r->kind == RECORD_APPEND) m = r->append.mailbox ? state_mailbox(a->state, r->append.mailbox) : state_find(a->state, r->append.name);
-    if (!m) return;
-    struct mailbox_info info;
-    mailbox_read_info(m, o->arena, &info);
-    o->outcome->mailbox = info.number;
-    o->outcome->uid_validity = info.uid_validity;
 }
 
 /* Replay counts a record id once: one that the tail does not have, or not yet, can be sent again without being done twice. */

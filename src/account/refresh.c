@@ -145,7 +145,7 @@ MAY_YIELD static result apply_one(struct tail *t, const struct journal_record *j
     if (code != OK) return code;
     struct own_append *own = t->fresh ? NULL : own_append_find(a, r.id);
     state_apply(*where, &r, place_of(jr), own ? own->arena : t->record_arena, own ? own->outcome : NULL);
-    if (own) own->is_applied = true;
+    if (own) own_append_applied(own);
     return OK;
 }
 
