@@ -12,7 +12,7 @@
 
 enum {
     ARENA_BYTES = 4 << 20, ROWS_AT_ONCE = 64, LARGE_BYTES_MAX = 200000, SMALL_BYTES_MAX = 3000, MIRROR_MAX = 200000,
-    QUIET_LIMIT_MS = 3600 * 1000, IDLER_PATIENCE_MS = 30000, PIPELINED = 6,
+    QUIET_LIMIT_MS = 3600 * 1000, IDLER_PATIENCE_MS = 30000, PIPELINED = 6, PATTERN_ROWS = 26, PATTERN_BYTES = 1009,
 };
 
 struct mirror_row {
@@ -154,7 +154,15 @@ static bool may_fail(const struct session *s, result code, const struct fault *f
 
 /* ---- messages ------------------------------------------------------------------------------------------ */
 
-char workload_byte(uint64_t number, size_t at) { return (char)('a' + (number * 7 + at * 31 + at / 97) % 26); }
+/* Bytes of a message: a row of the pattern, again and again. */
+static view bytes_of(uint64_t number, size_t at, size_t max)
+{
+    static char pattern[PATTERN_ROWS][PATTERN_BYTES];
+    if (!pattern[0][0])
+        for (size_t i = 0; i < sizeof pattern; i++) pattern[i / PATTERN_BYTES][i % PATTERN_BYTES] = (char)('a' + (i / PATTERN_BYTES * 7 + i * 31 + i / 97) % 26);
+    size_t from = at % PATTERN_BYTES, count = PATTERN_BYTES - from;
+    return view_make(&pattern[number % PATTERN_ROWS][from], count < max ? count : max);
+}
 
 const struct made *workload_made(const struct workload *w, struct id message)
 {
@@ -183,11 +191,10 @@ MAY_YIELD static struct draft *write_draft(struct session *s, const struct made 
 {
     struct fault fault = {0};
     struct draft *d = draft_new(s->workload->cluster.nodes[s->node].accounts, m->message, LARGE_BYTES_MAX);
-    char piece[1000];
     for (size_t at = 0; at < m->bytes;) {
-        size_t count = 0;
-        while (count < sizeof piece && at < m->bytes) piece[count++] = workload_byte(m->number, at++);
-        result code = draft_write(d, view_make(piece, count), some_deadline(s), &fault);
+        view piece = bytes_of(m->number, at, m->bytes - at);
+        result code = draft_write(d, piece, some_deadline(s), &fault);
+        at += piece.len;
         if (code == OK) continue;
         draft_free(d);
         (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->workload->cluster.is_calm ? UNAVAILABLE : code, &fault);
@@ -211,8 +218,10 @@ result workload_check_message(struct workload *w, struct account *a, uint32_t ma
         view got;
         code = message_read(message, at, 70000, clock_in(60000), &got, &fault);
         if (code == OK && got.len == 0) FAIL("message %" PRIu64 " ends at %zu of %zu bytes", m->number, at, m->bytes);
-        for (size_t i = 0; code == OK && i < got.len; i++, at++)
-            if (got.at[i] != workload_byte(m->number, at)) FAIL("message %" PRIu64 ": byte %zu is another", m->number, at);
+        for (view piece; code == OK && got.len > 0; at += piece.len, got = view_from(got, piece.len)) {
+            piece = bytes_of(m->number, at, got.len);
+            if (memcmp(piece.at, got.at, piece.len) != 0) FAIL("message %" PRIu64 ": bytes after %zu are others", m->number, at);
+        }
     }
     message_close(message);
     return code;

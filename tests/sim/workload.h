@@ -72,7 +72,6 @@ MAY_YIELD void workload_play(struct workload *w);
 MAY_YIELD void workload_end(struct workload *w);
 
 const struct made *workload_made(const struct workload *w, struct id message);
-char workload_byte(uint64_t number, size_t at);
 /* Reads the whole message and compares. */
 MAY_YIELD result workload_check_message(struct workload *w, struct account *a, uint32_t mailbox, const struct row *row);
 
