@@ -15,6 +15,7 @@ enum { SLOW_MS = 1000, SLOW_TOLD_EVERY_MS = 10000 };
 
 struct memory {
     struct memory *next;
+    void (*end)(void *memory);
     max_align_t at[];
 };
 
@@ -80,6 +81,11 @@ void *client_op_alloc(struct client_op *op, size_t bytes)
     return m->at;
 }
 
+void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memory))
+{
+    container_of(memory, struct memory, at)->end = end;
+}
+
 static void free_if_unused(struct operation *o)
 {
     if (o->caller_has_share || o->library_has_share) return;
@@ -87,6 +93,7 @@ static void free_if_unused(struct operation *o)
     if (o->op.read) rados_release_read_op(o->op.read);
     for (struct memory *m = o->memory, *next; m; m = next) {
         next = m->next;
+        if (m->end) m->end(m->at);
         free(m);
     }
     free(o);

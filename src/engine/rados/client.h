@@ -58,6 +58,8 @@ struct client_op *client_read_new(struct client *c, enum client_space space, vie
 struct client_op *client_write_new(struct client *c, enum client_space space, view name);
 /* Zeroed memory that lives as long as the operation: what steps write their results into (prval, bytes read, iterators). */
 void *client_op_alloc(struct client_op *op, size_t bytes);
+/* end(memory) is called when both shares are gone: for iterators. `memory` is of client_op_alloc(). */
+void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memory));
 /*
  * Runs it and waits until it has ended or the deadline is over: then TIMEOUT of a read, UNKNOWN_OUTCOME of a write, and results of steps
  * must not be looked at. Otherwise client_result() of what librados returned. BUSY never: too much under way is UNAVAILABLE, not begun.

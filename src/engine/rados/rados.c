@@ -4,15 +4,21 @@
 
 #include "base/check.h"
 #include "engine/rados/rados_private.h"
+#include "runtime/clock.h"
+
+enum { OPEN_MS = 15000 };                /* to read how the store is laid out, once connected */
 
 static const struct engine_methods methods;
 
+/* The first to open a store makes it. */
 result engine_open_rados(const struct engine_rados_options *options, struct engine **ret_engine, struct fault *fault)
 {
     struct rados *e = calloc(1, sizeof *e);
     check(e);
     result code = client_open(options, &e->client, fault);
+    if (code == OK) code = rados_layout_take(e->client, &e->layout, clock_in(OPEN_MS), fault);
     if (code != OK) {
+        if (e->client) client_close(e->client);
         free(e);
         return code;
     }
@@ -32,4 +38,8 @@ MAY_YIELD static void rados_close(struct engine *base)
 static const struct engine_methods methods = {
     .kind = "rados",
     .close = rados_close,
+    .table_shards = cluster_table_shards,
+    .table_get = cluster_table_get,
+    .table_scan = cluster_table_scan,
+    .table_batch = cluster_table_batch,
 };

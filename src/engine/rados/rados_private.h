@@ -4,10 +4,12 @@
 #include "engine/private.h"
 #include "engine/rados.h"
 #include "engine/rados/client.h"
+#include "engine/rados/layout.h"
 
 struct rados {
     struct engine base;                  /* first */
     struct client *client;
+    struct rados_layout layout;
     /* Each part adds what is its own. */
 };
 

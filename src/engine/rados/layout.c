@@ -1,0 +1,87 @@
+#include "engine/rados/layout.h"
+
+#include "base/buf.h"
+#include "base/check.h"
+
+static const view first_line = VIEW_INIT("tayori rados engine 1"), object_name = VIEW_INIT("layout");
+
+static uint32_t or_default(uint32_t shards, uint32_t otherwise) { return shards ? shards : otherwise; }
+
+void rados_layout_print(const struct rados_layout *layout, buf *into)
+{
+    buf_appendf(into, VIEW_FMT "\ntable-shards %u\nindex-shards %u\n", VIEW_ARG(first_line),
+                or_default(layout->table_shards, RADOS_DEFAULT_TABLE_SHARDS), or_default(layout->index_shards, RADOS_DEFAULT_INDEX_SHARDS));
+}
+
+static bool are_shards(uint32_t shards) { return shards >= RADOS_SHARDS_MIN && shards <= RADOS_SHARDS_MAX; }
+
+static result parse_line(view line, struct rados_layout *layout, struct fault *fault)
+{
+    view name, value = line;
+    if (!view_cut(&value, ' ', &name)) return OK;
+    uint32_t *number = view_equal(name, VIEW("table-shards"))   ? &layout->table_shards
+                       : view_equal(name, VIEW("index-shards")) ? &layout->index_shards
+                                                                : NULL;
+    if (!number) return OK;
+    if (view_to_u32(value, number) && are_shards(*number)) return OK;
+    return fail(fault, INVALID, "the layout of the store says \"" VIEW_FMT "\"", VIEW_ARG(line));
+}
+
+result rados_layout_parse(view text, struct rados_layout *ret_layout, struct fault *fault)
+{
+    struct rados_layout layout = {0};
+    view line;
+    if (!view_cut(&text, '\n', &line) || !view_equal(line, first_line))
+        return fail(fault, INVALID, "the layout of the store says \"" VIEW_FMT "\": not a store that this version can read",
+                    VIEW_ARG(view_slice(line, 0, 100)));
+    while (view_cut(&text, '\n', &line)) {
+        result code = parse_line(line, &layout, fault);
+        if (code != OK) return code;
+    }
+    if (!layout.table_shards || !layout.index_shards) return fail(fault, INVALID, "the layout of the store lacks its numbers of shards");
+    *ret_layout = layout;
+    return OK;
+}
+
+struct text_read {
+    size_t got;
+    int returned;
+    char bytes[RADOS_LAYOUT_MAX_BYTES];
+};
+
+result rados_layout_read(struct client *c, struct rados_layout *ret_layout, millis deadline, struct fault *fault)
+{
+    struct client_op *op = client_read_new(c, SPACE_TABLES, object_name);
+    struct text_read *text = client_op_alloc(op, sizeof *text);
+    rados_read_op_read(op->read, 0, sizeof text->bytes, text->bytes, &text->got, &text->returned);
+    result code = client_run(op, deadline, fault);
+    if (code == OK) code = rados_layout_parse(view_make(text->bytes, text->got), ret_layout, fault);
+    else if (code == NOT_FOUND) code = fail(fault, NOT_FOUND, "the cluster has no store there: nothing has been made in these pools under this name");
+    client_op_free(op);
+    return code;
+}
+
+result rados_layout_write(struct client *c, const struct rados_layout *layout, millis deadline, struct fault *fault)
+{
+    CLEANUP(buf_done) buf text = BUF_INIT;
+    struct rados_layout ignored;
+    rados_layout_print(layout, &text);
+    result code = rados_layout_parse(buf_view(&text), &ignored, fault);
+    if (code != OK) return code;
+    struct client_op *op = client_write_new(c, SPACE_TABLES, object_name);
+    rados_write_op_create(op->write, LIBRADOS_CREATE_EXCLUSIVE, NULL);
+    rados_write_op_write_full(op->write, text.at, text.len);
+    code = client_run(op, deadline, fault);
+    if (code == EXISTS) code = fail(fault, EXISTS, "the cluster has a store there already");
+    client_op_free(op);
+    return code;
+}
+
+/* Nodes that start at the same time: one makes it, all read what that one made. */
+result rados_layout_take(struct client *c, struct rados_layout *ret_layout, millis deadline, struct fault *fault)
+{
+    result code = rados_layout_read(c, ret_layout, deadline, fault);
+    if (code != NOT_FOUND) return code;
+    code = rados_layout_write(c, &(struct rados_layout){0}, deadline, fault);
+    return code == OK || code == EXISTS ? rados_layout_read(c, ret_layout, deadline, fault) : code;
+}
