@@ -71,14 +71,32 @@ struct client_op *client_write_new(struct client *c, enum client_space space, vi
     return &o->op;
 }
 
-void *client_op_alloc(struct client_op *op, size_t bytes)
+static struct memory *add_memory(struct client_op *op, struct memory *m)
 {
     struct operation *o = operation_of(op);
-    struct memory *m = calloc(1, sizeof *m + bytes);
     check(m);
     m->next = o->memory;
     o->memory = m;
-    return m->at;
+    return m;
+}
+
+void *client_op_alloc(struct client_op *op, size_t bytes)
+{
+    return add_memory(op, calloc(1, sizeof(struct memory) + bytes))->at;
+}
+
+char *client_op_buffer(struct client_op *op, size_t bytes)
+{
+    struct memory *m = add_memory(op, malloc(sizeof *m + bytes));
+    m->release = NULL;
+    return (char *)m->at;
+}
+
+void client_op_keep(struct client_op *op, void (*release)(void *thing), void *thing)
+{
+    struct memory *m = add_memory(op, calloc(1, sizeof *m));
+    m->release = release;
+    m->thing = thing;
 }
 
 void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memory))
