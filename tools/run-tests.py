@@ -5,9 +5,11 @@ Unit tests and fuzz replays speak TAP, tools exit 0 or not, system tests are pyt
 full where it happens; the last line is "N passed, N failed, N skipped".
 """
 import argparse
+import contextlib
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -48,7 +50,7 @@ def heading(text, started):
 def run_tap(count, name, command, timeout):
     """Shows what went wrong, or was skipped, with its comments; counts the rest."""
     environment = dict(os.environ)
-    if name == "unit-uv":
+    if name != "unit-sim":
         # The sanitizer's fake stacks hide how much of a coroutine's own stack is used, which these tests measure.
         environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "").replace("detect_stack_use_after_return=1", "detect_stack_use_after_return=0")
     status, output = run(command, timeout, environment)
@@ -67,6 +69,47 @@ def run_tap(count, name, command, timeout):
         comments = []
     if status != 0 and count.failed == failed_before:
         count.one(name, False, output[-4000:])
+
+
+def cluster_folder():
+    """In memory where the kernel allows direct I/O there (Linux 6.6), else on disk."""
+    path = f"/dev/shm/tayori-check-{os.getpid()}"
+    try:
+        os.close(os.open(path + ".probe", os.O_CREAT | os.O_RDWR | os.O_DIRECT, 0o600))
+        return path
+    except OSError:
+        return f"/tmp/tayori-check-{os.getpid()}"
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path + ".probe")
+
+
+def stop_clusters_left_behind():
+    """Of runs that were killed."""
+    for folder in glob.glob("/dev/shm/tayori-check-*") + glob.glob("/tmp/tayori-check-*"):
+        pid = folder.rsplit("-", 1)[1]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            run(["tools/test-cluster", "stop", folder], 60)
+
+
+@contextlib.contextmanager
+def test_cluster():
+    """One Ceph for all tests, named by TAYORI_TEST_CEPH; without it those that need it say that they are skipped."""
+    if "TAYORI_TEST_CEPH" in os.environ:
+        yield
+        return
+    stop_clusters_left_behind()
+    folder = cluster_folder()
+    status, output = run(["tools/test-cluster", "start", folder], 120)
+    if status == 0:
+        os.environ["TAYORI_TEST_CEPH"] = output.splitlines()[-1]
+    else:
+        print(f"no cluster: {output.strip()}", flush=True)
+    try:
+        yield
+    finally:
+        os.environ.pop("TAYORI_TEST_CEPH", None)
+        run(["tools/test-cluster", "stop", folder], 60)
 
 
 def run_pytest(count, names, long):
@@ -98,6 +141,12 @@ def main():
     parser.add_argument("--long", action="store_true")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))      # an orderly end also then: a cluster runs
+    with test_cluster():
+        return run_all(options)
+
+
+def run_all(options):
     count, started = Count(), time.monotonic()
 
     if not options.names:
@@ -106,7 +155,7 @@ def main():
             status, output = run([tool], 600)
             count.one(tool, status == 0, output)
     heading("unit tests", started)
-    for program in ("unit-sim", "unit-uv"):
+    for program in ("unit-sim", "unit-uv", "unit-rados"):
         path = os.path.join(BUILD, program)
         if os.path.exists(path):
             run_tap(count, program, [path, *options.names], 1500)

@@ -42,4 +42,7 @@ static const struct engine_methods methods = {
     .table_get = cluster_table_get,
     .table_scan = cluster_table_scan,
     .table_batch = cluster_table_batch,
+    .lease_acquire = cluster_lease_acquire,
+    .lease_renew = cluster_lease_renew,
+    .lease_release = cluster_lease_release,
 };
