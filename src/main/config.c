@@ -16,7 +16,7 @@
 
 #include "base/check.h"
 
-enum kind { KIND_TEXT, KIND_PATH, KIND_SIZE, KIND_NUMBER, KIND_DURATION, KIND_BOOL, KIND_CHOICE_ENGINE, KIND_CHOICE_FORMAT, KIND_CHOICE_LEVEL, KIND_CHOICE_PLAINTEXT };
+enum kind { KIND_TEXT, KIND_PATH, KIND_SIZE, KIND_NUMBER, KIND_DURATION, KIND_BOOL, KIND_ROLES, KIND_CHOICE_ENGINE, KIND_CHOICE_FORMAT, KIND_CHOICE_LEVEL, KIND_CHOICE_PLAINTEXT };
 
 struct key {
     const char *section, *name;
@@ -35,11 +35,12 @@ static const struct key keys[] = {
 #undef CONFIG
 };
 
-static const char *const choices_engine[] = {"local", NULL};
+static const char *const choices_engine[] = {"local", "rados", NULL};
 static const char *const choices_format[] = {"text", "json", NULL};
 static const char *const choices_level[] = {"debug", "info", "notice", "warning", "error", NULL};
 static const char *const choices_plaintext[] = {"loopback", "always", NULL};
 static const char *const choices_protocol[] = {"smtp", "lmtp", "imap", "pop3", "http", NULL};
+static const char *const choices_role[] = {"smtp", "imap", "pop", "queue", "http", "maintenance", NULL};
 static const char *const choices_tls[] = {"none", "starttls", "implicit", NULL};
 static const char *const choices_bool[] = {"false", "true", NULL};
 
@@ -48,12 +49,26 @@ const char *config_protocol_name(enum config_protocol protocol)
     return choices_protocol[protocol];
 }
 
+enum config_role config_protocol_role(enum config_protocol protocol)
+{
+    static const enum config_role roles[CONFIG_PROTOCOLS] = {
+        [CONFIG_SMTP] = ROLE_SMTP, [CONFIG_LMTP] = ROLE_SMTP, [CONFIG_IMAP] = ROLE_IMAP, [CONFIG_POP3] = ROLE_POP, [CONFIG_HTTP] = ROLE_HTTP,
+    };
+    return roles[protocol];
+}
+
+const char *config_role_name(unsigned index)
+{
+    return choices_role[index];
+}
+
 struct reading {
     struct arena *arena;
     FILE *errors;
     const char *file;
     struct config *config;
     unsigned error_count;
+    int lines[array_size(keys)];          /* where the file has this key; 0: it does not */
 };
 
 __attribute__((format(printf, 3, 4))) static void report(struct reading *r, int line, const char *format, ...)
@@ -110,6 +125,19 @@ static bool parse_duration(const char *value, uint64_t *ret_ms)
     return false;
 }
 
+static void set_roles(struct reading *r, int line, const struct key *k, const char *value)
+{
+    view rest = view_of(value), word;
+    uint64_t roles = 0, number;
+    while (rest.len && view_cut(&rest, ',', &word)) {
+        const char *name = arena_cstr(r->arena, view_trim(word));
+        if (find_choice(choices_role, name, &number)) roles |= 1ull << number;
+        else report(r, line, "%s.%s: \"%s\": expected %s, with commas between", k->section, k->name, name, join_choices(choices_role, r->arena));
+    }
+    if (roles == 0) report(r, line, "%s.%s = \"%s\": expected at least one role", k->section, k->name, value);
+    *(uint64_t *)(void *)((char *)r->config + k->offset) = roles;
+}
+
 static const char *absolute_path(struct reading *r, const char *value)
 {
     if (!*value || *value == '/') return arena_cstr(r->arena, view_of(value));
@@ -142,6 +170,7 @@ static void set_key(struct reading *r, int line, const struct key *k, const char
         if (strlen(value) > k->max) report(r, line, "%s.%s: expected at most %llu characters", k->section, k->name, (unsigned long long)k->max);
         else *(const char **)field = k->kind == KIND_PATH ? absolute_path(r, value) : arena_cstr(r->arena, view_of(value));
         break;
+    case KIND_ROLES: set_roles(r, line, k, value); break;
     case KIND_SIZE:
         parsed = view_to_size(view_of(value), &number);
         set_number(r, line, k, parsed, number, value, "a size such as 64M (suffixes K, M, G, T)");
@@ -171,9 +200,11 @@ static void on_parse_error(cfg_t *cfg, const char *format, va_list arguments)
 /* Called as each option is read, while cfg->line is its line. */
 static int on_value(cfg_t *cfg, cfg_opt_t *opt)
 {
-    for (size_t i = 0; i < array_size(keys); i++)
-        if (strcmp(keys[i].section, cfg_name(cfg)) == 0 && strcmp(keys[i].name, cfg_opt_name(opt)) == 0)
-            set_key(reading_of_parser, cfg->line, &keys[i], cfg_opt_getnstr(opt, 0));
+    for (size_t i = 0; i < array_size(keys); i++) {
+        if (strcmp(keys[i].section, cfg_name(cfg)) != 0 || strcmp(keys[i].name, cfg_opt_name(opt)) != 0) continue;
+        reading_of_parser->lines[i] = cfg->line;
+        set_key(reading_of_parser, cfg->line, &keys[i], cfg_opt_getnstr(opt, 0));
+    }
     return 0;
 }
 
@@ -282,30 +313,72 @@ static void add_default_listeners(struct config *c, unsigned base)
     }
 }
 
+static const char *machine_name(struct reading *r)
+{
+    char name[256] = "localhost";
+    gethostname(name, sizeof name - 1);
+    return arena_cstr(r->arena, view_of(name));
+}
+
+/* The keys of section store that only one engine knows; the others are of both. */
+static bool find_engine(const struct key *k, enum config_engine *ret_engine)
+{
+    if (strcmp(k->section, "store") != 0 || strcmp(k->name, "engine") == 0) return false;
+    *ret_engine = strcmp(k->name, "folder") == 0 || strcmp(k->name, "cache") == 0 ? CONFIG_ENGINE_LOCAL : CONFIG_ENGINE_RADOS;
+    return true;
+}
+
+static void check_engine(struct reading *r)
+{
+    const struct config *c = r->config;
+    int line = 0;
+    for (size_t i = 0; i < array_size(keys); i++) {
+        enum config_engine engine;
+        if (strcmp(keys[i].name, "engine") == 0) line = r->lines[i];
+        if (r->lines[i] && find_engine(&keys[i], &engine) && engine != c->engine)
+            report(r, r->lines[i], "store.%s is for engine = \"%s\", and the engine is \"%s\"", keys[i].name, choices_engine[engine], choices_engine[c->engine]);
+    }
+    if (c->engine != CONFIG_ENGINE_RADOS) return;
+    if (!*c->pool) report(r, line, "store.pool: expected the name of the replicated pool");
+    if (!*c->object_pool) report(r, line, "store.object_pool: expected the name of the pool of message packs");
+    if (strncmp(c->ceph_user, "client.", 7) == 0) report(r, line, "store.ceph_user = \"%s\": expected the name without client.", c->ceph_user);
+}
+
+/* Node names become names of leases and words of commands. */
+static void check_node_name(struct reading *r)
+{
+    const char *name = r->config->node_name;
+    for (const char *at = name; *at; at++)
+        if (!ascii_is_alpha(*at) && !ascii_is_digit(*at) && ((*at != '-' && *at != '.' && *at != '_') || at == name))
+            return report(r, 0, "server.node = \"%s\": expected letters, digits and - . _", name);
+}
+
 static void complete(struct reading *r, const struct config_options *options)
 {
     struct config *c = r->config;
-    if (!*c->server_name) {
-        char name[256] = "localhost";
-        gethostname(name, sizeof name - 1);
-        c->server_name = arena_cstr(r->arena, view_of(name));
-    }
+    if (!*c->server_name) c->server_name = machine_name(r);
+    if (!*c->node_name) c->node_name = machine_name(r);
+    check_node_name(r);
+    check_engine(r);
+    for (size_t i = 0; options->roles && i < array_size(keys); i++)
+        if (keys[i].kind == KIND_ROLES) set_roles(r, 0, &keys[i], options->roles);
     if (options->loops) c->loops = options->loops;
     if (!*c->tls_certificate != !*c->tls_key) report(r, 0, "tls: expected both certificate and key, or neither");
 }
 
 result config_load(const struct config_options *options, struct arena *arena, FILE *errors, struct config *ret_config)
 {
-    struct config c = {.file = options->file, .state_folder = options->folder};
-    struct reading r = {arena, errors, options->file, &c, 0};
-    if (!c.state_folder) c.state_folder = "./var";
+    struct config *c = arena_new_struct(arena, struct config);
+    struct reading r = {.arena = arena, .errors = errors, .file = options->file, .config = c};
+    c->file = options->file;
+    c->state_folder = options->folder ? options->folder : "./var";
     for (size_t i = 0; i < array_size(keys); i++) set_key(&r, 0, &keys[i], keys[i].fallback);
     if (options->file) read_file(&r);
     else if (options->port_base > 65535 - 95) report(&r, 0, "--port-base %u: expected 0 to %d", options->port_base, 65535 - 95);
-    else add_default_listeners(&c, options->port_base);
+    else add_default_listeners(c, options->port_base);
     complete(&r, options);
     if (r.error_count) return INVALID;
-    *ret_config = c;
+    *ret_config = *c;
     return OK;
 }
 
@@ -315,7 +388,16 @@ static void show_value(const struct config *c, const struct key *k, FILE *out)
 {
     const void *field = (const char *)c + k->offset;
     const char *const *choices = choices_of(k->kind);
-    if (k->kind == KIND_TEXT || k->kind == KIND_PATH) fprintf(out, "\"%s\"", *(const char *const *)field);
+    if (k->kind == KIND_ROLES) {
+        const char *comma = "";
+        fputc('"', out);
+        for (unsigned i = 0; i < ROLES_COUNT; i++) {
+            if (!(*(const uint64_t *)field & 1ull << i)) continue;
+            fprintf(out, "%s%s", comma, choices_role[i]);
+            comma = ",";
+        }
+        fputc('"', out);
+    } else if (k->kind == KIND_TEXT || k->kind == KIND_PATH) fprintf(out, "\"%s\"", *(const char *const *)field);
     else if (choices) fprintf(out, "\"%s\"", choices[*(const uint64_t *)field]);
     else fprintf(out, "\"%llu%s\"", (unsigned long long)*(const uint64_t *)field, k->kind == KIND_DURATION ? "ms" : "");
 }
@@ -325,10 +407,14 @@ void config_show(const struct config *c, FILE *out)
     for (size_t i = 0; i < array_size(keys); i++) {
         bool begins = i == 0 || strcmp(keys[i].section, keys[i - 1].section) != 0;
         bool ends = i + 1 == array_size(keys) || strcmp(keys[i].section, keys[i + 1].section) != 0;
+        enum config_engine engine;
         if (begins) fprintf(out, "%s {\n", keys[i].section);
-        fprintf(out, "    %s = ", keys[i].name);
-        show_value(c, &keys[i], out);
-        fprintf(out, "\n%s", ends ? "}\n" : "");
+        if (!find_engine(&keys[i], &engine) || engine == c->engine) {
+            fprintf(out, "    %s = ", keys[i].name);
+            show_value(c, &keys[i], out);
+            fputc('\n', out);
+        }
+        if (ends) fprintf(out, "}\n");
     }
     for (size_t i = 0; i < c->listener_count; i++) {
         const struct config_listener *l = &c->listeners[i];

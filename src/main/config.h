@@ -14,6 +14,9 @@
 #include "runtime/stream.h"
 
 enum config_protocol { CONFIG_SMTP, CONFIG_LMTP, CONFIG_IMAP, CONFIG_POP3, CONFIG_HTTP, CONFIG_PROTOCOLS };
+enum config_engine { CONFIG_ENGINE_LOCAL, CONFIG_ENGINE_RADOS };
+/* What a node does: bits of config.roles, in the order of their names. */
+enum config_role { ROLE_SMTP = 1, ROLE_IMAP = 2, ROLE_POP = 4, ROLE_QUEUE = 8, ROLE_HTTP = 16, ROLE_MAINTENANCE = 32, ROLES_COUNT = 6 };
 enum config_tls { CONFIG_TLS_NONE, CONFIG_TLS_STARTTLS, CONFIG_TLS_IMPLICIT };
 enum config_plaintext { CONFIG_PLAINTEXT_LOOPBACK, CONFIG_PLAINTEXT_ALWAYS };
 
@@ -31,6 +34,9 @@ struct config {
     const char *file;                     /* NULL: made from options */
     const char *state_folder;             /* control socket, self-made certificate; --dir */
     const char *server_name, *store_folder, *tls_certificate, *tls_key, *log_file;
+    const char *ceph_config, *ceph_user, *pool, *object_pool, *name_space, *node_name;
+    uint64_t connect_timeout_ms, flight_operations_max, flight_bytes_max;
+    uint64_t roles, drain_ms;             /* roles: bits of enum config_role */
     uint64_t loops, engine, store_cache_bytes, log_format, log_level;
     uint64_t mailbox_memory_bytes, mailbox_retention_ms, mailbox_grace_ms;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
@@ -45,6 +51,7 @@ struct config_options {
     const char *folder;                   /* --dir */
     unsigned port_base;
     unsigned loops;                       /* 0: the file's, or one per core */
+    const char *roles;                    /* NULL: the file's */
 };
 /* Texts live in the arena. INVALID after every error was written to `errors`, one a line. */
 NODISCARD result config_load(const struct config_options *options, struct arena *arena, FILE *errors, struct config *ret_config);
@@ -53,3 +60,7 @@ void config_show(const struct config *c, FILE *out);
 /* The rows of the table, for the manual page. */
 void config_describe(FILE *out);
 const char *config_protocol_name(enum config_protocol protocol);
+/* The role that a listener of this protocol belongs to. */
+enum config_role config_protocol_role(enum config_protocol protocol);
+/* The name of role number `index`, 0 to ROLES_COUNT - 1; its bit is 1 << index. */
+const char *config_role_name(unsigned index);

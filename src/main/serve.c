@@ -133,6 +133,7 @@ BLOCKS static void open_listeners(void *argument)
     struct server *s = argument;
     for (size_t i = 0; i < s->config.listener_count; i++) {
         const struct config_listener *l = &s->config.listeners[i];
+        if (!(s->config.roles & config_protocol_role(l->protocol))) continue;
         struct listener_options o = {.name = l->name, .address = l->address, .proxy_protocol = l->proxy_protocol};
         choose_protocol(s, l, &o);
         s->code = listener_open(s->service.loops, &o, &s->listeners[s->listener_count], &s->fault);

@@ -26,6 +26,7 @@ static struct config_options options_of(const struct invocation *call)
         .folder = call->folder,
         .port_base = base ? (unsigned)json_integer_value(base) : PORT_BASE_DEFAULT,
         .loops = (unsigned)json_integer_value(json_object_get(call->request, "loops")),
+        .roles = json_string_value(json_object_get(call->request, "roles")),
     };
 }
 
@@ -136,6 +137,10 @@ int verb_store_restore(const struct invocation *call)
     struct config *config = arena_new_struct(arena, struct config);
     struct fault fault = {0};
     if (config_load(&options, arena, stderr, config) != OK) return EXIT_USAGE;
+    if (config->engine != CONFIG_ENGINE_LOCAL) {
+        fprintf(stderr, "tayori: store restore makes a store of the local engine; from there tayori store copy takes it to a cluster\n");
+        return 1;
+    }
     if (service_make_folder(config->state_folder, &fault) == OK) {
         colour_pretend_worker();
         const char *backup = json_string_value(json_object_get(call->request, "folder"));

@@ -14,7 +14,8 @@ const struct verb verbs[] = {
      "N+10 (POP3), N+95 (POP3S) and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
      "configuration, the certificates and the log file anew; SIGUSR2 hands over to a new\nprogram at the same path without refusing a connection.",
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "where the ports begin without a configuration file; default 2000"},
-      {"--loops", "loops", ARGUMENT_NUMBER, "N", false, false, "event loops; default: one per core"}}},
+      {"--loops", "loops", ARGUMENT_NUMBER, "N", false, false, "event loops; default: one per core"},
+      {"--roles", "roles", ARGUMENT_TEXT, "ROLES", false, false, "of smtp, imap, pop, queue, http and maintenance, with commas; default: the configuration's, or all"}}},
     {"config", "check", NULL, verb_config_check, NULL, "check a configuration file: every error with file, line and what was expected", NULL, {{0}}},
     {"config", "show", NULL, verb_config_show, NULL, "show the settings in force, defaults included", NULL,
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},

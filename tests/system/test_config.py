@@ -87,3 +87,47 @@ def test_message_limit_of_the_file_is_announced(new_server, tmp_path):
         s.recv(1000)
         s.sendall(b"EHLO a\r\n")
         assert b"SIZE 1048576" in s.recv(4000)
+
+
+def check_text(tmp_path, text):
+    path = tmp_path / "tayori.conf"
+    path.write_text(text + '\nlistener "smtp" { protocol = "smtp" address = "127.0.0.1" port = 2525 }\n')
+    return check(path), path
+
+
+def test_keys_of_the_other_engine_are_refused(tmp_path):
+    done, path = check_text(tmp_path, 'store {\n  pool = "journals"\n}')
+    assert done.returncode == 1 and f"{path}:2: store.pool is for engine = \"rados\"" in done.stderr, done.stderr
+    done, path = check_text(tmp_path, 'store {\n  engine = "rados"\n  cache = "1G"\n  pool = "a"\n  object_pool = "b"\n}')
+    assert done.returncode == 1 and f"{path}:3: store.cache is for engine = \"local\"" in done.stderr, done.stderr
+
+
+def test_a_cluster_needs_its_pools(tmp_path):
+    done, path = check_text(tmp_path, 'store {\n  engine = "rados"\n  ceph_user = "client.tayori"\n}')
+    assert done.returncode == 1
+    for text in ("store.pool: expected", "store.object_pool: expected", "without client."):
+        assert text in done.stderr, done.stderr
+    done, _ = check_text(tmp_path, 'store {\n  engine = "rados"\n  pool = "tayori"\n  object_pool = "tayori-objects"\n  namespace = "a"\n}')
+    assert done.returncode == 0, done.stderr
+
+
+def test_roles_are_named(tmp_path):
+    done, path = check_text(tmp_path, 'server {\n  roles = "smtp, cook"\n}')
+    assert done.returncode == 1 and f"{path}:2:" in done.stderr and "\"cook\"" in done.stderr and "maintenance" in done.stderr, done.stderr
+    done, _ = check_text(tmp_path, 'server {\n  roles = ""\n}')
+    assert done.returncode == 1 and "at least one role" in done.stderr
+
+
+def test_a_start_without_ceph_says_what_is_missing(tmp_path):
+    path = tmp_path / "tayori.conf"
+    path.write_text(f'store {{ engine = "rados" pool = "a" object_pool = "b" ceph_config = "{tmp_path}/ceph.conf" }}\n'
+                    'listener "smtp" { protocol = "smtp" address = "127.0.0.1" port = 2525 }\n')
+    done = subprocess.run([str(PROGRAM), "serve", "--config", str(path), "--dir", str(tmp_path / "var")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and f"{tmp_path}/ceph.conf: No such file" in done.stderr, done.stderr
+
+
+def test_listeners_of_roles_that_a_node_does_not_hold_do_not_listen(new_server):
+    server = new_server(options=["--roles", "http,smtp"]).start()
+    for name, listens in (("smtp", True), ("lmtp", True), ("http", True), ("imap", False), ("pop3s", False)):
+        with socket.socket() as s:
+            assert (s.connect_ex(("127.0.0.1", server.port(name))) == 0) == listens, name
