@@ -1,0 +1,20 @@
+/*
+ * feature: what the nodes of a cluster may write, by level.
+ *
+ * A format's new version has a level of its own here. A program reads every version up to its own FEATURE_LEVEL_MAX; it writes a new
+ * version only when the cluster's level (src/cluster/) has reached it, that is, when every node understands it. Levels only rise;
+ * doc/operations/cluster.md has them with what they bring. -Dfeature_level=N makes a program that knows only the first N.
+ */
+#pragma once
+
+enum feature_level {
+    FEATURE_LEVEL_FIRST = 1,
+    FEATURE_HEAD_ORIGIN = 2,       /* heads of journals say when they were written, and by which node: version 2 of account-head.md */
+    FEATURE_LEVEL_KNOWN = 2,       /* the last of them */
+#ifdef TAYORI_FEATURE_LEVEL
+    FEATURE_LEVEL_MAX = TAYORI_FEATURE_LEVEL,
+#else
+    FEATURE_LEVEL_MAX = FEATURE_LEVEL_KNOWN,
+#endif
+};
+_Static_assert(FEATURE_LEVEL_MAX >= FEATURE_LEVEL_FIRST && FEATURE_LEVEL_MAX <= FEATURE_LEVEL_KNOWN, "-Dfeature_level out of range");
