@@ -88,15 +88,8 @@ void *client_op_alloc(struct client_op *op, size_t bytes)
 char *client_op_buffer(struct client_op *op, size_t bytes)
 {
     struct memory *m = add_memory(op, malloc(sizeof *m + bytes));
-    m->release = NULL;
+    m->end = NULL;
     return (char *)m->at;
-}
-
-void client_op_keep(struct client_op *op, void (*release)(void *thing), void *thing)
-{
-    struct memory *m = add_memory(op, calloc(1, sizeof *m));
-    m->release = release;
-    m->thing = thing;
 }
 
 void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memory))

@@ -60,8 +60,6 @@ struct client_op *client_write_new(struct client *c, enum client_space space, vi
 void *client_op_alloc(struct client_op *op, size_t bytes);
 /* The same, not zeroed: for what is large and read into. */
 char *client_op_buffer(struct client_op *op, size_t bytes);
-/* release(thing) is called when the operation is freed and librados has done with it: rados_getxattrs_end, rados_omap_get_end. */
-void client_op_keep(struct client_op *op, void (*release)(void *thing), void *thing);
 /* end(memory) is called when both shares are gone: for iterators. `memory` is of client_op_alloc(). */
 void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memory));
 /*
