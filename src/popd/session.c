@@ -81,7 +81,7 @@ void pop_session_start(struct popd_loop *home, enum popd_kind kind, struct strea
     session_spawn(s, session_begin);
 }
 
-static void session_end(struct pop_session *s)
+MAY_YIELD static void session_end(struct pop_session *s)
 {
     maildrop_leave(s);
     EVENT_EMIT(POP3_CLOSED, EVENT_ID("session", s->id), EVENT_TEXT("reason", view_of(s->close_reason ? s->close_reason : "quit")),
