@@ -38,6 +38,7 @@ struct home {
     struct scope compactions;
     unsigned compactors;
     bool is_stopping;
+    bool blind_tells_nothing;            /* the engine does not say where a blind append was put */
     struct timer upkeep;
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;
@@ -69,6 +70,8 @@ struct account {
 
     struct mutex replay;
     uint64_t reads_begun, reads_done;    /* tail reads: a refresh is served by any that began after it came */
+    millis current_at;                   /* when the position was last known to be the journal's end */
+    millis foreign_until;                /* others have appended lately: guarded appends would lose */
     struct list own;                     /* own appends in the order of their start (own.c) */
     bool is_following;                   /* a coroutine reads the tail for them or for watches */
     bool follow_again;
@@ -121,7 +124,10 @@ struct own_append {
     struct outcome *outcome;             /* may be NULL */
     struct fault *fault;
     millis deadline;
+    struct journal_position guard;       /* what append.only_if_at points to, if it is set */
     bool in_flight, is_stored, is_applied;
+    bool is_waiting;                     /* in flight as others see it, but sent when the guarded one before it is told */
+    bool is_uncertain;                   /* the outcome of some try is unknown */
     bool is_unknown;                     /* the outcome of the last try: looked for in the tail before the next one */
     unsigned tries;
     uint64_t told_at_read;               /* account.reads_begun when the append was told */
@@ -135,6 +141,8 @@ void own_append_refuse(struct own_append *o, result code);
 /* In a coroutine (change.c): a record whose id and time are set. */
 MAY_YIELD NODISCARD result account_append_record(struct account *a, const struct record *r, view body, struct arena *arena, struct outcome *ret_outcome,
                                                  millis deadline, struct fault *fault);
+/* The tail has a record of somebody else. */
+void account_saw_others(struct account *a);
 /* The own append that waits for this record, or NULL. */
 struct own_append *own_append_find(struct account *a, struct id record);
 /* The state has taken it in; if that was not its first try there, what came of the first is its outcome. */

@@ -4,9 +4,40 @@
 #include "runtime/clock.h"
 #include "runtime/point.h"
 
-enum { TRIES_MAX = 8 };        /* of an append whose outcome is unknown; each is made with the same record id */
+enum {
+    TRIES_MAX = 8,             /* of an append whose outcome is unknown; each is made with the same record id */
+    QUIET_MS = 10000,          /* others have appended nothing for so long */
+    FRESH_MS = 5000,           /* the position was the journal's end not longer ago */
+};
 
 static void send(struct own_append *o);
+
+/*
+ * A blind append to a cluster does not tell its place, so the tail must be read after it. One that is guarded by the position
+ * tells, if the position is still the journal's end; else it costs a write in vain. So it is tried where nobody else seems to be at
+ * it. What is started meanwhile waits, so that records keep the order of their start even if it loses.
+ */
+static bool expects_nobody_else(const struct own_append *o)
+{
+    const struct account *a = o->account;
+    return a->home->blind_tells_nothing && o->tries == 0 && a->state && a->skip == 0 && !a->replay.is_locked && a->own.next == &o->node &&
+           millis_before(a->foreign_until, clock_now()) && (a->watch_count > 0 || millis_before(clock_now(), millis_add(a->current_at, FRESH_MS)));
+}
+
+void account_saw_others(struct account *a)
+{
+    a->foreign_until = clock_in(QUIET_MS);
+}
+
+static void send_waiting(struct account *a)
+{
+    list_each (node, &a->own) {
+        struct own_append *o = container_of(node, struct own_append, node);
+        if (!o->is_waiting) continue;
+        o->is_waiting = false;
+        send(o);
+    }
+}
 
 /* ---- into the journal ---------------------------------------------------------------------------------- */
 
@@ -19,20 +50,26 @@ static void append_told(struct journal_append *append, void *argument)
 {
     struct own_append *o = argument;
     struct account *a = o->account;
+    bool was_guarded = append->only_if_at != NULL;
     o->in_flight = false;
     o->told_at_read = a->reads_begun;
-    if (append->code == OK) {
+    if (append->code == OK && !was_guarded) a->home->blind_tells_nothing = !append->before_known;
+    if (was_guarded && append->code == CONFLICT) {
+        account_saw_others(a);
+        send(o);
+    } else if (append->code == OK) {
         POINT("account.append.stored");
         o->is_stored = true;
         a->journal_bytes = append->before_known ? append->journal_bytes : a->journal_bytes + append->meta.len + append->body.len;
     } else if (may_try_again(o)) {
-        o->is_unknown = true;
+        o->is_unknown = o->is_uncertain = true;
         account_follow(a);
     } else if (!o->is_applied) {
         o->code = append->code;
         /* An earlier try may be stored yet. */
-        if (o->tries > 1) o->code = fail(o->fault, UNKNOWN_OUTCOME, "the outcome of a try is unknown, another gave %s", result_name(append->code));
+        if (o->is_uncertain) o->code = fail(o->fault, UNKNOWN_OUTCOME, "the outcome of a try is unknown, another gave %s", result_name(append->code));
     }
+    if (was_guarded) send_waiting(a);
     account_tell(a);
 }
 
@@ -46,6 +83,8 @@ static millis time_of_try(const struct own_append *o)
 
 static void send(struct own_append *o)
 {
+    o->guard = o->account->position;
+    o->append.only_if_at = expects_nobody_else(o) ? &o->guard : NULL;
     o->tries++;
     o->in_flight = true;
     engine_append_start(o->account->home->all->engine, &o->append, time_of_try(o), append_told, o);
@@ -66,7 +105,10 @@ void own_append_start(struct own_append *o)
     account_hold(a);
     list_append(&a->own, &o->node);
     POINT("account.append.before");
-    send(o);
+    struct own_append *first = container_of(a->own.next, struct own_append, node);
+    o->is_waiting = first->in_flight && first->append.only_if_at;
+    o->in_flight = true;
+    if (!o->is_waiting) send(o);
 }
 
 void own_append_refuse(struct own_append *o, result code)
@@ -134,6 +176,7 @@ static bool apply_next(struct account *a, struct own_append *o)
     state_apply(a->state, o->record, (struct record_place){.at = o->append.at, .body_offset = o->append.body_offset, .body_bytes = (uint32_t)o->append.body.len},
                 o->arena, o->outcome);
     a->position = o->append.at;
+    a->current_at = clock_now();
     own_append_applied(o);
     return true;
 }

@@ -26,6 +26,7 @@ struct tail {
     struct state *fresh;                   /* built anew from a head that another node wrote; not yet in its place */
     struct journal_position fresh_position;
     struct head fresh_head;
+    bool is_first;                         /* the account was not in memory: what stands in the tail is history */
     millis deadline;
 };
 
@@ -146,6 +147,7 @@ MAY_YIELD static result apply_one(struct tail *t, const struct journal_record *j
     struct own_append *own = t->fresh ? NULL : own_append_find(a, r.id);
     state_apply(*where, &r, place_of(jr), own ? own->arena : t->record_arena, own ? own->outcome : NULL);
     if (own) own_append_applied(own);
+    else if (!t->is_first) account_saw_others(a);
     return OK;
 }
 
@@ -337,7 +339,8 @@ MAY_YIELD static result read_pages(struct tail *t, struct fault *fault)
 
 result account_read_tail(struct account *a, millis deadline, struct fault *fault)
 {
-    struct tail t = {.account = a, .deadline = deadline};
+    struct tail t = {.account = a, .deadline = deadline, .is_first = !a->state};
+    millis began = clock_now();
     uint64_t number = ++a->reads_begun;
     t.arena = arena_new(NULL, TAIL_ARENA_BYTES);
     t.record_arena = arena_new(NULL, TAIL_ARENA_BYTES);
@@ -349,6 +352,7 @@ result account_read_tail(struct account *a, millis deadline, struct fault *fault
     arena_free(t.arena);
     if (code == OK) {
         a->reads_done = number;
+        a->current_at = began;
         own_appends_after_read(a, number);
     }
     return code;
