@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "engine/rados/rados_private.h"
+#include "engine/rados/objects_private.h"
 #include "runtime/clock.h"
 
 enum { OPEN_MS = 15000 };                /* to read how the store is laid out, once connected */
@@ -22,6 +22,7 @@ result engine_open_rados(const struct engine_rados_options *options, struct engi
         free(e);
         return code;
     }
+    e->object_cache = object_cache_new();
     engine_init(&e->base, &methods);
     *ret_engine = &e->base;
     return OK;
@@ -32,12 +33,22 @@ MAY_YIELD static void rados_close(struct engine *base)
     struct rados *e = rados_of(base);
     client_close(e->client);
     engine_done(&e->base);
+    object_cache_free(e->object_cache);
     free(e);
 }
 
 static const struct engine_methods methods = {
     .kind = "rados",
     .close = rados_close,
+    .object_create = cluster_object_create,
+    .object_write = cluster_object_write,
+    .object_commit = cluster_object_commit,
+    .object_abort = cluster_object_abort,
+    .object_copy = cluster_object_copy,
+    .object_read = cluster_object_read,
+    .object_size = cluster_object_size,
+    .object_remove = cluster_object_remove,
+    .object_list = cluster_object_list,
     .table_shards = cluster_table_shards,
     .table_get = cluster_table_get,
     .table_scan = cluster_table_scan,

@@ -6,10 +6,13 @@
 #include "engine/rados/client.h"
 #include "engine/rados/layout.h"
 
+struct object_cache;
+
 struct rados {
     struct engine base;                  /* first */
     struct client *client;
     struct rados_layout layout;
+    struct object_cache *object_cache;   /* objects_private.h */
     /* Each part adds what is its own. */
 };
 
@@ -31,13 +34,12 @@ MAY_YIELD result cluster_remove_journal(struct engine *base, struct id journal, 
 MAY_YIELD result cluster_list_journals(struct engine *base, const struct id *after, size_t max, millis deadline, struct id *journals,
                                      size_t *ret_count, struct fault *fault);
 
-/* ---- objects.c, index.c ----------------------------------------------------------------------------------- */
+/* ---- objects.c, object_*.c ---------------------------------------------------------------------------------- */
 
 MAY_YIELD result cluster_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault);
 MAY_YIELD result cluster_object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault);
 MAY_YIELD result cluster_object_commit(struct object_writer *w, millis deadline, struct fault *fault);
 MAY_YIELD void cluster_object_abort(struct object_writer *w);
-MAY_YIELD result cluster_object_put(struct engine *base, view name, view bytes, millis deadline, struct fault *fault);
 MAY_YIELD result cluster_object_copy(struct engine *base, view from, view to, millis deadline, struct fault *fault);
 MAY_YIELD result cluster_object_read(struct engine *base, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault);
 MAY_YIELD result cluster_object_size(struct engine *base, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault);
