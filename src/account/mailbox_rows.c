@@ -292,6 +292,7 @@ void mailbox_remove_rows(struct mailbox *m, const struct removal *removal, struc
     if (vanished->count == 0) return;
     mailbox_tidy(m);
     m->highest_modseq = m->state->sequence;
+    vanish_log_add(m, vanished->at, vanished->count);
     m->state->usage.messages -= exists - m->exists;
     m->state->usage.bytes -= bytes - m->size_bytes;
     list_each(node, &m->numberings) numbering_vanish(container_of(node, struct numbering, node), vanished->at, vanished->count);

@@ -61,6 +61,7 @@ struct mailbox *mailbox_new(struct state *s, uint32_t number, view name)
     m->name = state_keep_text(name);
     m->uid_next = 1;
     m->recent_from_uid = 1;
+    m->log.complete_after = s->sequence;
     list_init(&m->numberings);
     s->mailboxes = state_grow(s->mailboxes, s->mailbox_count, &s->mailbox_capacity, sizeof *s->mailboxes);
     s->mailboxes[s->mailbox_count++] = m;
@@ -74,6 +75,7 @@ void mailbox_free(struct mailbox *m)
     for (uint32_t i = 0; i < m->grave_count; i++) grave_free(m->state, m->graves[i]);
     for (uint32_t i = 0; i < m->keyword_count; i++) free((char *)m->keywords[i].at);
     free(m->keywords);
+    vanish_log_done(&m->log);
     free((char *)m->name.at);
     free(m->blocks);
     free(m->graves);

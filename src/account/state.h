@@ -97,6 +97,11 @@ view mailbox_keyword(const struct mailbox *m, unsigned bit);
 uint64_t mailbox_keyword_flag(const struct mailbox *m, view keyword);
 /* For a read-write session that begins: recent_from_uid as it was; from now on only later arrivals are recent. */
 uint32_t mailbox_claim_recent(struct mailbox *m);
+/*
+ * Of the resolved `uids` below UIDNEXT, in rising order: those expunged by records after `since`, and true; or when that is no longer known,
+ * all that no message has, and false. Costs what it tells, and the number of blocks. Needs no rows.
+ */
+bool mailbox_vanished(const struct mailbox *m, const struct imap_set *uids, uint64_t since, struct arena *arena, struct imap_set_builder *into);
 size_t mailbox_keywords(const struct mailbox *m, struct arena *arena, view **ret_keywords);
 /* POP3's unique id: the row's own when it carries one, else made of UIDVALIDITY and UID. Written to `text` (71 bytes). */
 view mailbox_uidl(const struct mailbox *m, const struct row *row, char text[static RECORD_UIDL_BYTES_MAX + 1]);

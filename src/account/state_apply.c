@@ -192,6 +192,7 @@ static void apply_flags(struct state *s, const struct record *r, struct arena *a
 struct copying {
     struct mailbox *from, *to;
     struct keyword_map map;
+    unix_ms when;
     struct imap_set_builder source, result;
 };
 
@@ -203,6 +204,7 @@ static bool copy_rows(struct copying *c, struct block *b, uint32_t from, uint32_
         imap_set_builder_add(&c->source, row.uid);
         row.uid = c->to->uid_next;
         row.modseq = c->to->state->sequence;
+        row.save_date = c->when;             /* RFC 8514 §3: of this mailbox */
         row.flags = keyword_map_flags(&c->map, row.flags);
         imap_set_builder_add(&c->result, row.uid);
         mailbox_push(c->to, &row, VIEW_EMPTY);
@@ -236,7 +238,7 @@ static void apply_copy(struct state *s, const struct record *r, struct arena *ar
         o->code = NOT_FOUND;
         return;
     }
-    struct copying c = {from, to, {.from = from, .to = to}, IMAP_SET_BUILDER_INIT, IMAP_SET_BUILDER_INIT};
+    struct copying c = {from, to, {.from = from, .to = to}, r->written, IMAP_SET_BUILDER_INIT, IMAP_SET_BUILDER_INIT};
     if (!copy_all(&c, &r->copy.uids)) o->code = TOO_BIG;
     if (r->copy.moves) {
         struct imap_set moved = imap_set_builder_set(&c.source);

@@ -272,6 +272,7 @@ static void empty_inbox_into(struct mailbox *inbox, struct mailbox *to)
     inbox->block_count = 0;
     mailbox_tidy(inbox);
     inbox->highest_modseq = to->highest_modseq = inbox->state->sequence;
+    vanish_log_add(inbox, vanished.at, vanished.count);
     list_each(node, &inbox->numberings) numbering_vanish(container_of(node, struct numbering, node), vanished.at, vanished.count);
     free(vanished.at);
 }

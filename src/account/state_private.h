@@ -36,6 +36,14 @@ struct grave {
     uint64_t live_bytes;
 };
 
+/* Expunges since the state was loaded, in the order of records (vanished.c). All after complete_after are there. */
+struct vanish_range { uint64_t modseq; uint32_t first, last; };
+struct vanish_log {
+    struct vanish_range *at;
+    size_t count, capacity;
+    uint64_t complete_after;
+};
+
 struct mailbox {
     struct state *state;
     uint32_t number;
@@ -56,6 +64,7 @@ struct mailbox {
     uint32_t keyword_count;
     uint32_t recent_from_uid;
     struct list numberings;              /* struct numbering */
+    struct vanish_log log;
 };
 
 struct body {
@@ -141,6 +150,9 @@ bool set_covers_block(const struct imap_set *set, const struct block *b);
 
 struct vanished_list { struct vanished *at; size_t count, capacity; };
 void vanished_add(struct vanished_list *v, uint32_t first, uint32_t last, uint32_t rank);
+
+void vanish_log_add(struct mailbox *m, const struct vanished *vanished, size_t count);
+void vanish_log_done(struct vanish_log *l);
 
 /* Which rows go, and what of them. */
 struct removal {

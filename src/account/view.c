@@ -89,6 +89,20 @@ result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence
 
 /* ---- what is new ---- */
 
+struct imap_set mailbox_view_touched(const struct mailbox_view *v, uint64_t since, struct arena *arena)
+{
+    const struct mailbox *m = v->numbering.mailbox;
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    for (uint32_t i = 0; m && i < m->block_count; i++) {
+        const struct block *b = m->blocks[i];
+        if (b->highest_modseq > since) imap_set_builder_add_range(&uids, b->first_uid, b->last_uid);
+    }
+    struct imap_set set = outcome_set(&uids, arena);
+    imap_set_builder_done(&uids);
+    return set;
+}
+
+
 result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes, millis deadline,
                          struct fault *fault)
 {

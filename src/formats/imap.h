@@ -56,6 +56,7 @@ enum imap_verb {
     IMAP_ENABLE, IMAP_SELECT, IMAP_EXAMINE, IMAP_CREATE, IMAP_DELETE, IMAP_RENAME, IMAP_SUBSCRIBE, IMAP_UNSUBSCRIBE,
     IMAP_LIST, IMAP_LSUB, IMAP_NAMESPACE, IMAP_STATUS, IMAP_APPEND, IMAP_IDLE,
     IMAP_CHECK, IMAP_CLOSE, IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE,
+    IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
     IMAP_VERB_COUNT
 };
 
@@ -95,6 +96,24 @@ struct imap_enable {
 struct imap_select {
     view mailbox;                       /* as on the wire: see imap_name.h */
     bool wants_condstore;               /* RFC 7162 §3.1.8 */
+    bool wants_qresync;                 /* RFC 7162 §3.2.5: what follows is what the client has in its cache */
+    uint32_t uid_validity;
+    uint64_t modseq;
+    bool has_known;
+    struct imap_set known;              /* UIDs */
+    bool has_match;
+    struct imap_set match_numbers, match_uids;      /* as many of the one as of the other */
+};
+
+/* UIDBATCHES (RFC 10022 §3.1): batches from the newest message on; 0: all of them. */
+struct imap_uidbatches {
+    uint32_t size, first, last;
+};
+
+/* A part of a list of results (RFC 9394 §3.1), as written: the first may be larger than the last. */
+struct imap_partial {
+    uint32_t first, last;
+    bool from_end;                      /* both were negative: counted from the last result */
 };
 
 struct imap_create {
@@ -116,6 +135,8 @@ enum imap_status_item {
     IMAP_STATUS_SIZE = 64,
     IMAP_STATUS_HIGHESTMODSEQ = 128,
     IMAP_STATUS_APPENDLIMIT = 256,      /* RFC 7889 */
+    IMAP_STATUS_MAILBOXID = 512,        /* RFC 8474 */
+    IMAP_STATUS_DELETED_STORAGE = 1024, /* RFC 9208 §4.1.4 */
 };
 
 struct imap_status {
@@ -175,7 +196,9 @@ struct imap_section {
 };
 
 enum imap_fetch_kind {
-    IMAP_FETCH_FLAGS, IMAP_FETCH_UID, IMAP_FETCH_INTERNALDATE, IMAP_FETCH_RFC822_SIZE, IMAP_FETCH_MODSEQ,
+    IMAP_FETCH_FLAGS, IMAP_FETCH_UID, IMAP_FETCH_INTERNALDATE, IMAP_FETCH_RFC822_SIZE,
+    IMAP_FETCH_SAVEDATE, IMAP_FETCH_EMAILID, IMAP_FETCH_THREADID,    /* RFC 8514, RFC 8474 */
+    IMAP_FETCH_MODSEQ,
     IMAP_FETCH_ENVELOPE, IMAP_FETCH_BODY, IMAP_FETCH_BODYSTRUCTURE,
     IMAP_FETCH_RFC822, IMAP_FETCH_RFC822_HEADER, IMAP_FETCH_RFC822_TEXT,
     IMAP_FETCH_SECTION, IMAP_FETCH_BINARY, IMAP_FETCH_BINARY_SIZE,
@@ -195,6 +218,9 @@ struct imap_fetch {
     size_t item_count;
     bool has_changed_since;             /* RFC 7162 §3.1.4 */
     uint64_t changed_since;
+    bool wants_vanished;                /* RFC 7162 §3.2.6 */
+    bool has_partial;                   /* RFC 9394 §3.3 */
+    struct imap_partial partial;
 };
 
 enum imap_store_kind { IMAP_STORE_REPLACE, IMAP_STORE_ADD, IMAP_STORE_REMOVE };
@@ -227,6 +253,9 @@ enum imap_search_kind {
     IMAP_SEARCH_HEADER,         /* field, text (which may be empty: the field is there) */
     IMAP_SEARCH_BODY, IMAP_SEARCH_TEXT,                 /* text */
     IMAP_SEARCH_MODSEQ,         /* number; RFC 7162 §3.1.5 */
+    IMAP_SEARCH_SAVEDBEFORE, IMAP_SEARCH_SAVEDON, IMAP_SEARCH_SAVEDSINCE,    /* day; RFC 8514 */
+    IMAP_SEARCH_SAVEDATE_SUPPORTED,
+    IMAP_SEARCH_EMAILID, IMAP_SEARCH_THREADID,          /* text; RFC 8474 */
 };
 
 struct imap_search_key {
@@ -248,11 +277,13 @@ enum imap_search_return {
     IMAP_RETURN_ALL = 4,
     IMAP_RETURN_COUNT = 8,
     IMAP_RETURN_SAVE = 16,      /* RFC 5182 */
+    IMAP_RETURN_PARTIAL = 32,   /* RFC 9394; not together with ALL */
 };
 
 struct imap_search {
     bool has_return;            /* RETURN (...) was written, RFC 9051 §6.4.4 */
     unsigned want;              /* enum imap_search_return; RETURN () is ALL */
+    struct imap_partial partial; /* with IMAP_RETURN_PARTIAL */
     view charset;               /* empty: none named */
     struct imap_search_key *root; /* an AND */
 };
@@ -278,6 +309,9 @@ struct imap_command {
         struct imap_fetch fetch;
         struct imap_store store;
         struct imap_copy copy;          /* COPY, MOVE */
+        view quota_root;                /* GETQUOTA */
+        view compression;               /* COMPRESS */
+        struct imap_uidbatches uidbatches;
     };
 };
 

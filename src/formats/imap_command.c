@@ -75,18 +75,6 @@ static bool take_enable(struct imap_grammar *g, struct imap_command *c)
     return true;
 }
 
-/* select = "SELECT" SP mailbox [SP "(" select-param *(SP select-param) ")"] */
-static bool take_select(struct imap_grammar *g, struct imap_command *c)
-{
-    if (!imap_take_astring(g, &c->select.mailbox)) return imap_miss(g, "a mailbox name");
-    if (!take_view(&g->at, VIEW(" ("))) return true;
-    do {
-        if (!imap_take_word(g, VIEW("CONDSTORE"))) return imap_miss(g, "a SELECT parameter");
-        c->select.wants_condstore = true;
-    } while (take_byte(&g->at, ' '));
-    return imap_take_close(g);
-}
-
 /* create = "CREATE" SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"] (RFC 6154 §6) */
 static bool take_create(struct imap_grammar *g, struct imap_command *c)
 {
@@ -134,6 +122,20 @@ static bool take_append(struct imap_grammar *g, struct imap_command *c) { return
 static bool take_search(struct imap_grammar *g, struct imap_command *c) { return imap_take_search(g, &c->search); }
 static bool take_fetch(struct imap_grammar *g, struct imap_command *c) { return imap_take_fetch(g, &c->fetch); }
 static bool take_store(struct imap_grammar *g, struct imap_command *c) { return imap_take_store(g, &c->store); }
+static bool take_select(struct imap_grammar *g, struct imap_command *c) { return imap_take_select(g, &c->select); }
+static bool take_uidbatches(struct imap_grammar *g, struct imap_command *c) { return imap_take_uidbatches(g, &c->uidbatches); }
+
+/* getquota = "GETQUOTA" SP quota-root-name; quota-root-name = astring (RFC 9208 §7) */
+static bool take_getquota(struct imap_grammar *g, struct imap_command *c)
+{
+    return imap_take_astring(g, &c->quota_root) || imap_miss(g, "a quota root");
+}
+
+/* compress = "COMPRESS" SP algorithm (RFC 4978 §4) */
+static bool take_compress(struct imap_grammar *g, struct imap_command *c)
+{
+    return imap_take_atom(g, &c->compression) || imap_miss(g, "an algorithm");
+}
 
 enum { PLAIN = 1, WITH_UID = 2 };
 
@@ -172,6 +174,11 @@ static const struct verb {
     [IMAP_STORE] = {VIEW_INIT("STORE"), PLAIN | WITH_UID, take_store},
     [IMAP_COPY] = {VIEW_INIT("COPY"), PLAIN | WITH_UID, take_copy},
     [IMAP_MOVE] = {VIEW_INIT("MOVE"), PLAIN | WITH_UID, take_copy},
+    [IMAP_GETQUOTA] = {VIEW_INIT("GETQUOTA"), PLAIN, take_getquota},
+    [IMAP_GETQUOTAROOT] = {VIEW_INIT("GETQUOTAROOT"), PLAIN, take_mailbox},
+    [IMAP_UIDBATCHES] = {VIEW_INIT("UIDBATCHES"), PLAIN, take_uidbatches},
+    [IMAP_UNAUTHENTICATE] = {VIEW_INIT("UNAUTHENTICATE"), PLAIN, take_nothing},
+    [IMAP_COMPRESS] = {VIEW_INIT("COMPRESS"), PLAIN, take_compress},
 };
 
 const char *imap_verb_name(enum imap_verb verb)
@@ -332,10 +339,7 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
     case IMAP_ID: write_id(w, &c->id); break;
     case IMAP_ENABLE: write_enable(w, &c->enable); break;
     case IMAP_SELECT:
-    case IMAP_EXAMINE:
-        imap_command_astring(w, c->select.mailbox);
-        if (c->select.wants_condstore) buf_append_cstr(w->out, " (CONDSTORE)");
-        break;
+    case IMAP_EXAMINE: imap_write_select(w, &c->select); break;
     case IMAP_CREATE:
         imap_command_astring(w, c->create.mailbox);
         if (c->create.use) {
@@ -363,6 +367,9 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
         buf_append_byte(w->out, ' ');
         imap_command_astring(w, c->copy.mailbox);
         break;
+    case IMAP_GETQUOTA: imap_command_astring(w, c->quota_root); break;
+    case IMAP_COMPRESS: buf_append(w->out, c->compression); break;
+    case IMAP_UIDBATCHES: imap_write_uidbatches(w, &c->uidbatches); break;
     default: imap_command_astring(w, c->mailbox);
     }
 }

@@ -13,6 +13,9 @@ static const struct imap_word fetch_words[] = {
     {VIEW_INIT("UID"), IMAP_FETCH_UID + 1},
     {VIEW_INIT("INTERNALDATE"), IMAP_FETCH_INTERNALDATE + 1},
     {VIEW_INIT("RFC822.SIZE"), IMAP_FETCH_RFC822_SIZE + 1},
+    {VIEW_INIT("SAVEDATE"), IMAP_FETCH_SAVEDATE + 1},
+    {VIEW_INIT("EMAILID"), IMAP_FETCH_EMAILID + 1},
+    {VIEW_INIT("THREADID"), IMAP_FETCH_THREADID + 1},
     {VIEW_INIT("MODSEQ"), IMAP_FETCH_MODSEQ + 1},
     {VIEW_INIT("ENVELOPE"), IMAP_FETCH_ENVELOPE + 1},
     {VIEW_INIT("BODYSTRUCTURE"), IMAP_FETCH_BODYSTRUCTURE + 1},
@@ -153,16 +156,31 @@ static bool take_items(struct imap_grammar *g, struct imap_fetch *fetch)
     return imap_take_close(g);
 }
 
-/* fetch-modifiers = SP "(" "CHANGEDSINCE" SP mod-sequence-value ")" (RFC 7162 §7) */
+/* fetch-modifier = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range (RFC 7162 §7, RFC 9394 §4) */
+static bool take_fetch_modifier(struct imap_grammar *g, struct imap_fetch *fetch)
+{
+    if (imap_take_word(g, VIEW("VANISHED"))) {
+        fetch->wants_vanished = true;
+        return true;
+    }
+    if (imap_take_word(g, VIEW("PARTIAL"))) {
+        fetch->has_partial = true;
+        return imap_take_space(g) && imap_take_partial(g, &fetch->partial);
+    }
+    if (!imap_take_word(g, VIEW("CHANGEDSINCE"))) return imap_miss(g, "a FETCH modifier");
+    if (!imap_take_space(g)) return false;
+    fetch->has_changed_since = true;
+    return imap_take_number64(g, &fetch->changed_since) || imap_miss(g, "a modification sequence");
+}
+
+/* fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")" (RFC 4466 §2.4) */
 static bool take_fetch_modifiers(struct imap_grammar *g, struct imap_fetch *fetch)
 {
     if (!take_view(&g->at, VIEW(" ("))) return true;
     do {
-        if (!imap_take_word(g, VIEW("CHANGEDSINCE"))) return imap_miss(g, "a FETCH modifier");
-        if (!imap_take_space(g)) return false;
-        if (!imap_take_number64(g, &fetch->changed_since)) return imap_miss(g, "a modification sequence");
-        fetch->has_changed_since = true;
+        if (!take_fetch_modifier(g, fetch)) return false;
     } while (take_byte(&g->at, ' '));
+    if (fetch->wants_vanished && !fetch->has_changed_since) return imap_miss(g, "CHANGEDSINCE beside VANISHED");
     return imap_take_close(g);
 }
 
@@ -176,6 +194,22 @@ bool imap_take_fetch(struct imap_grammar *g, struct imap_fetch *ret_fetch)
     return true;
 }
 
+static void write_modifiers(struct imap_command_writer *w, const struct imap_fetch *fetch)
+{
+    const char *before = " (";
+    if (fetch->has_changed_since) {
+        buf_appendf(w->out, "%sCHANGEDSINCE ", before);
+        buf_append_u64(w->out, fetch->changed_since);
+        before = " ";
+    }
+    if (fetch->wants_vanished) buf_append_cstr(w->out, " VANISHED");
+    if (fetch->has_partial) {
+        buf_appendf(w->out, "%sPARTIAL ", before);
+        imap_write_partial(w->out, &fetch->partial);
+    }
+    if (fetch->has_changed_since || fetch->has_partial) buf_append_byte(w->out, ')');
+}
+
 void imap_write_fetch(struct imap_command_writer *w, const struct imap_fetch *fetch)
 {
     imap_set_write(w->out, &fetch->set);
@@ -184,11 +218,7 @@ void imap_write_fetch(struct imap_command_writer *w, const struct imap_fetch *fe
         imap_write_fetch_item(w->out, &fetch->items[i]);
     }
     buf_append_byte(w->out, ')');
-    if (fetch->has_changed_since) {
-        buf_append_cstr(w->out, " (CHANGEDSINCE ");
-        buf_append_u64(w->out, fetch->changed_since);
-        buf_append_byte(w->out, ')');
-    }
+    write_modifiers(w, fetch);
 }
 
 /* store-modifier = "UNCHANGEDSINCE" SP mod-sequence-valzer */

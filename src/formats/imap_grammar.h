@@ -40,6 +40,7 @@ bool imap_take_literal_header(struct cursor *c, struct imap_literal *ret_literal
 
 bool imap_take_flag(struct imap_grammar *g, struct imap_flags *flags);
 bool imap_take_flag_list(struct imap_grammar *g, struct imap_flags *ret_flags);
+bool imap_take_partial(struct imap_grammar *g, struct imap_partial *ret_partial);
 bool imap_take_date(struct imap_grammar *g, int32_t *ret_day);          /* "1-Feb-1994", quoted or not */
 bool imap_take_date_time(struct imap_grammar *g, struct date *ret_date);
 bool imap_take_status_items(struct imap_grammar *g, unsigned *ret_items);
@@ -66,6 +67,8 @@ bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message
 bool imap_take_fetch(struct imap_grammar *g, struct imap_fetch *ret_fetch);
 bool imap_take_search(struct imap_grammar *g, struct imap_search *ret_search);
 bool imap_take_store(struct imap_grammar *g, struct imap_store *ret_store);
+bool imap_take_select(struct imap_grammar *g, struct imap_select *ret_select);
+bool imap_take_uidbatches(struct imap_grammar *g, struct imap_uidbatches *ret_uidbatches);
 
 /* What the writers share. */
 struct imap_command_writer {
@@ -83,3 +86,5 @@ void imap_write_append(struct imap_command_writer *w, const struct imap_append *
 void imap_write_fetch(struct imap_command_writer *w, const struct imap_fetch *fetch);
 void imap_write_search(struct imap_command_writer *w, const struct imap_search *search);
 void imap_write_store(struct imap_command_writer *w, const struct imap_store *store);
+void imap_write_select(struct imap_command_writer *w, const struct imap_select *select);
+void imap_write_uidbatches(struct imap_command_writer *w, const struct imap_uidbatches *u);

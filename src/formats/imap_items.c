@@ -21,6 +21,8 @@ static const struct imap_word status_items[] = {
     {VIEW_INIT("SIZE"), IMAP_STATUS_SIZE},
     {VIEW_INIT("HIGHESTMODSEQ"), IMAP_STATUS_HIGHESTMODSEQ},
     {VIEW_INIT("APPENDLIMIT"), IMAP_STATUS_APPENDLIMIT},
+    {VIEW_INIT("MAILBOXID"), IMAP_STATUS_MAILBOXID},
+    {VIEW_INIT("DELETED-STORAGE"), IMAP_STATUS_DELETED_STORAGE},
 };
 
 static const struct imap_word special_uses[] = {

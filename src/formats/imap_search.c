@@ -16,7 +16,7 @@ enum argument {
     ARGUMENT_NEW, ARGUMENT_OLD,           /* RFC 3501: RECENT and UNSEEN; not RECENT */
     ARGUMENT_KEYWORD, ARGUMENT_NOT_KEYWORD,
     ARGUMENT_TEXT, ARGUMENT_HEADER, ARGUMENT_SHORTHAND,
-    ARGUMENT_DATE, ARGUMENT_NUMBER, ARGUMENT_SECONDS, ARGUMENT_SET, ARGUMENT_MODSEQ,
+    ARGUMENT_DATE, ARGUMENT_NUMBER, ARGUMENT_SECONDS, ARGUMENT_SET, ARGUMENT_MODSEQ, ARGUMENT_OBJECTID,
     ARGUMENT_KEY, ARGUMENT_TWO_KEYS,
 };
 
@@ -33,6 +33,7 @@ static const struct search_word {
     {VIEW_INIT("CC"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("DELETED"), ARGUMENT_FLAG, IMAP_FLAG_DELETED},
     {VIEW_INIT("DRAFT"), ARGUMENT_FLAG, IMAP_FLAG_DRAFT},
+    {VIEW_INIT("EMAILID"), ARGUMENT_OBJECTID, IMAP_SEARCH_EMAILID},
     {VIEW_INIT("FLAGGED"), ARGUMENT_FLAG, IMAP_FLAG_FLAGGED},
     {VIEW_INIT("FROM"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("HEADER"), ARGUMENT_HEADER, IMAP_SEARCH_HEADER},
@@ -46,6 +47,10 @@ static const struct search_word {
     {VIEW_INIT("ON"), ARGUMENT_DATE, IMAP_SEARCH_ON},
     {VIEW_INIT("OR"), ARGUMENT_TWO_KEYS, IMAP_SEARCH_OR},
     {VIEW_INIT("RECENT"), ARGUMENT_FLAG, IMAP_FLAG_RECENT},
+    {VIEW_INIT("SAVEDATESUPPORTED"), ARGUMENT_NONE, IMAP_SEARCH_SAVEDATE_SUPPORTED},
+    {VIEW_INIT("SAVEDBEFORE"), ARGUMENT_DATE, IMAP_SEARCH_SAVEDBEFORE},
+    {VIEW_INIT("SAVEDON"), ARGUMENT_DATE, IMAP_SEARCH_SAVEDON},
+    {VIEW_INIT("SAVEDSINCE"), ARGUMENT_DATE, IMAP_SEARCH_SAVEDSINCE},
     {VIEW_INIT("SEEN"), ARGUMENT_FLAG, IMAP_FLAG_SEEN},
     {VIEW_INIT("SENTBEFORE"), ARGUMENT_DATE, IMAP_SEARCH_SENTBEFORE},
     {VIEW_INIT("SENTON"), ARGUMENT_DATE, IMAP_SEARCH_SENTON},
@@ -54,6 +59,7 @@ static const struct search_word {
     {VIEW_INIT("SMALLER"), ARGUMENT_NUMBER, IMAP_SEARCH_SMALLER},
     {VIEW_INIT("SUBJECT"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("TEXT"), ARGUMENT_TEXT, IMAP_SEARCH_TEXT},
+    {VIEW_INIT("THREADID"), ARGUMENT_OBJECTID, IMAP_SEARCH_THREADID},
     {VIEW_INIT("TO"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("UID"), ARGUMENT_SET, IMAP_SEARCH_UID},
     {VIEW_INIT("UNANSWERED"), ARGUMENT_NOT_FLAG, IMAP_FLAG_ANSWERED},
@@ -67,7 +73,7 @@ static const struct search_word {
 
 static const struct imap_word return_words[] = {
     {VIEW_INIT("MIN"), IMAP_RETURN_MIN},     {VIEW_INIT("MAX"), IMAP_RETURN_MAX},   {VIEW_INIT("ALL"), IMAP_RETURN_ALL},
-    {VIEW_INIT("COUNT"), IMAP_RETURN_COUNT}, {VIEW_INIT("SAVE"), IMAP_RETURN_SAVE},
+    {VIEW_INIT("COUNT"), IMAP_RETURN_COUNT}, {VIEW_INIT("SAVE"), IMAP_RETURN_SAVE}, {VIEW_INIT("PARTIAL"), IMAP_RETURN_PARTIAL},
 };
 
 /* A key that takes operands, while they are read. */
@@ -174,6 +180,7 @@ static bool take_argument(struct imap_grammar *g, const struct search_word *word
     case ARGUMENT_TEXT: return imap_take_astring(g, &key->text) || imap_miss(g, "a string");
     case ARGUMENT_KEYWORD:
     case ARGUMENT_NOT_KEYWORD: return imap_take_atom(g, &key->text) || imap_miss(g, "a keyword");
+    case ARGUMENT_OBJECTID: return imap_take_astring(g, &key->text) || imap_miss(g, "an object id");
     case ARGUMENT_DATE: return imap_take_date(g, &key->day);
     case ARGUMENT_NUMBER: return imap_take_number64(g, &key->number) || imap_miss(g, "a number");
     case ARGUMENT_SECONDS:
@@ -294,7 +301,9 @@ static bool take_return(struct imap_grammar *g, struct imap_search *search)
             unsigned option = imap_take_word_of(g, return_words, array_size(return_words));
             if (option == 0) return imap_miss(g, "a return option");
             search->want |= option;
+            if (option == IMAP_RETURN_PARTIAL && (!imap_take_space(g) || !imap_take_partial(g, &search->partial))) return false;
         } while (take_byte(&g->at, ' '));
+        if ((search->want & IMAP_RETURN_ALL) && (search->want & IMAP_RETURN_PARTIAL)) return imap_miss(g, "either ALL or PARTIAL");
         if (!imap_take_close(g)) return false;
     }
     if (search->want == 0) search->want = IMAP_RETURN_ALL;
@@ -365,6 +374,7 @@ static void write_leaf(struct imap_command_writer *w, const struct imap_search_k
         break;
     case ARGUMENT_TEXT: imap_command_string(w, key->text); break;
     case ARGUMENT_KEYWORD: buf_append(w->out, key->text); break;
+    case ARGUMENT_OBJECTID: imap_command_astring(w, key->text); break;
     case ARGUMENT_DATE: imap_command_date(w, key->day); break;
     case ARGUMENT_SET: imap_set_write(w->out, &key->set); break;
     default: buf_append_u64(w->out, key->number);
@@ -399,6 +409,10 @@ void imap_write_search(struct imap_command_writer *w, const struct imap_search *
             if (!(search->want & return_words[i].value)) continue;
             buf_append_cstr(w->out, space);
             buf_append(w->out, return_words[i].text);
+            if (return_words[i].value == IMAP_RETURN_PARTIAL) {
+                buf_append_byte(w->out, ' ');
+                imap_write_partial(w->out, &search->partial);
+            }
             space = " ";
         }
         buf_append_cstr(w->out, ") ");

@@ -91,6 +91,20 @@ void imap_set_builder_add(struct imap_set_builder *builder, uint32_t number)
     imap_set_builder_add_range(builder, number, number);
 }
 
+void imap_set_builder_add_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b)
+{
+    for (size_t i = 0, k = 0; i < a->count && k < b->count;) {
+        struct imap_range x = a->ranges[i], y = b->ranges[k];
+        uint32_t first = x.first > y.first ? x.first : y.first, last = x.last < y.last ? x.last : y.last;
+        if (first <= last) imap_set_builder_add_range(builder, first, last);
+        if (x.last < y.last) {
+            i++;
+        } else {
+            k++;
+        }
+    }
+}
+
 struct imap_set imap_set_builder_set(const struct imap_set_builder *builder)
 {
     return (struct imap_set){.ranges = (struct imap_range *)(void *)builder->ranges.at,

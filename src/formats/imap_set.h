@@ -45,5 +45,8 @@ void imap_set_builder_add_range(struct imap_set_builder *builder, uint32_t first
 /* A view of what was added: good until the next call on the builder. */
 struct imap_set imap_set_builder_set(const struct imap_set_builder *builder);
 
+/* What two resolved sets have in common is added. */
+void imap_set_builder_add_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b);
+
 /* Writes either kind; an empty set writes nothing (the grammar has no empty set). */
 void imap_set_write(buf *out, const struct imap_set *set);

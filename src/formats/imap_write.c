@@ -130,6 +130,9 @@ static const char *fetch_word(enum imap_fetch_kind kind)
     case IMAP_FETCH_UID: return "UID";
     case IMAP_FETCH_INTERNALDATE: return "INTERNALDATE";
     case IMAP_FETCH_RFC822_SIZE: return "RFC822.SIZE";
+    case IMAP_FETCH_SAVEDATE: return "SAVEDATE";
+    case IMAP_FETCH_EMAILID: return "EMAILID";
+    case IMAP_FETCH_THREADID: return "THREADID";
     case IMAP_FETCH_MODSEQ: return "MODSEQ";
     case IMAP_FETCH_ENVELOPE: return "ENVELOPE";
     case IMAP_FETCH_BODY: return "BODY";

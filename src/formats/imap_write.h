@@ -27,6 +27,9 @@ void imap_write_system_flags(buf *out, unsigned system);
 /* "\Sent \Archive" without parentheses; IMAP_USE_UNKNOWN is not written. */
 void imap_write_special_use(buf *out, unsigned use);
 
+/* "-1:-100" */
+void imap_write_partial(buf *out, const struct imap_partial *partial);
+
 /* The section of a FETCH item as the answer repeats it: "BODY[1.HEADER.FIELDS (Subject)]<0>". */
 void imap_write_section_label(buf *out, const struct imap_fetch_item *item);
 /* The item as a client writes it: "BODY.PEEK[1]<0.100>". */

@@ -21,6 +21,7 @@ static void answer(struct session *s, const struct imap_command *c, const struct
     buf_append(out, VIEW("* OK ["));
     write_copyuid(out, outcome);
     buf_append(out, VIEW("] Moved\r\n"));
+    reply_highest_modseq(s, r, outcome->modseq);
 }
 
 MAY_YIELD static result add_sizes(void *argument, uint32_t number, const struct row *rows, size_t count)

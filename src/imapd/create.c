@@ -23,5 +23,7 @@ void imapd_create(struct session *s, const struct imap_command *c, struct reply 
     }
     struct record record = {.kind = RECORD_CREATE, .create = {.name = name, .special_use = c->create.use}};
     result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
-    reply_result(s, r, code != OK ? code : outcome.code, &fault);
+    if (code == OK) code = outcome.code;
+    reply_result(s, r, code, &fault);
+    if (code == OK) buf_appendf(&r->code, "MAILBOXID (F%u)", outcome.mailbox);       /* RFC 8474 §4.1 */
 }

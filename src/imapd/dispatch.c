@@ -40,7 +40,24 @@ static const struct command_rule rules[IMAP_VERB_COUNT] = {
     [IMAP_STORE] = {SESSION_SELECTED, COMMAND_USES_NUMBERS | COMMAND_WRITES, imapd_store},
     [IMAP_COPY] = {SESSION_SELECTED, 0, imapd_copy},
     [IMAP_MOVE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_copy},
+    [IMAP_GETQUOTA] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
+    [IMAP_GETQUOTAROOT] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
+    [IMAP_UIDBATCHES] = {SESSION_SELECTED, 0, imapd_uidbatches},
+    [IMAP_UNAUTHENTICATE] = {LOGGED_IN, COMMAND_IS_QUIET, imapd_unauthenticate},
 };
+
+/* RFC 9586 §3: the commands that have a form with UID; sets in SEARCH are looked at where they are resolved (resolve.c). */
+static bool uses_numbers(const struct imap_command *c)
+{
+    switch (c->verb) {
+    case IMAP_FETCH:
+    case IMAP_STORE:
+    case IMAP_SEARCH:
+    case IMAP_COPY:
+    case IMAP_MOVE: return !c->is_uid;
+    default: return false;
+    }
+}
 
 /* False with a reply when the command cannot be run now. */
 MAY_YIELD static bool may_run(struct session *s, const struct imap_command *c, struct reply *r)
@@ -52,6 +69,10 @@ MAY_YIELD static bool may_run(struct session *s, const struct imap_command *c, s
                            : rule->states & SESSION_NOT_AUTHENTICATED ? "You are logged in already"
                                                                       : "Select a mailbox first";
         reply_set(r, REPLY_BAD, "CLIENTBUG", text);
+        return false;
+    }
+    if (s->is_uid_only && uses_numbers(c)) {
+        reply_set(r, REPLY_BAD, "UIDREQUIRED", "Only UIDs are used in this session");
         return false;
     }
     if ((rule->flags & COMMAND_WRITES) && s->is_read_only) {

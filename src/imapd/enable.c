@@ -1,4 +1,4 @@
-/* ENABLE: RFC 9051 §6.3.1, RFC 5161. */
+/* ENABLE: RFC 9051 §6.3.1, RFC 5161, RFC 7162 §3.2.3, RFC 9586. */
 #include "imapd/session.h"
 
 void imapd_enable(struct session *s, const struct imap_command *c, struct reply *r)
@@ -10,6 +10,8 @@ void imapd_enable(struct session *s, const struct imap_command *c, struct reply 
         bool *flag = view_equal_nocase(name, VIEW("IMAP4REV2"))     ? &s->is_rev2
                      : view_equal_nocase(name, VIEW("CONDSTORE"))   ? &s->has_condstore
                      : view_equal_nocase(name, VIEW("UTF8=ACCEPT")) ? &s->is_utf8
+                     : view_equal_nocase(name, VIEW("QRESYNC"))     ? &s->has_qresync
+                     : view_equal_nocase(name, VIEW("UIDONLY"))     ? &s->is_uid_only
                                                                     : NULL;
         if (!flag) continue;
         if (!*flag) {
@@ -17,6 +19,7 @@ void imapd_enable(struct session *s, const struct imap_command *c, struct reply 
             buf_append(out, name);
         }
         *flag = true;
+        if (flag == &s->has_qresync) s->has_condstore = true;    /* RFC 7162 §3.2.3 */
     }
     buf_append(out, VIEW("\r\n"));
 }

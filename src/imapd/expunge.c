@@ -1,5 +1,5 @@
 /*
- * EXPUNGE and UID EXPUNGE: RFC 9051 §6.4.3, §6.4.9.
+ * EXPUNGE and UID EXPUNGE: RFC 9051 §6.4.3, §6.4.9, RFC 7162 §3.2.7.
  *
  * One small record whatever the number; sync.c tells the client as for everybody else's expunges.
  */
@@ -18,4 +18,5 @@ void imapd_expunge(struct session *s, const struct imap_command *c, struct reply
                             .expunge = {.mailbox = mailbox_view_mailbox(s->view), .uids = uids, .only_deleted = true}};
     result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
     reply_result(s, r, code != OK ? code : outcome.code, &fault);
+    if (code == OK && outcome.source_uids.count) reply_highest_modseq(s, r, outcome.modseq);
 }

@@ -1,5 +1,5 @@
 /*
- * FETCH and UID FETCH: RFC 9051 §6.4.5, §7.5.2, RFC 7162 §3.1.4.
+ * FETCH and UID FETCH: RFC 9051 §6.4.5, §7.5.2, RFC 7162 §3.1.4, §3.2.6, RFC 8474 §5, RFC 8514 §4.2, RFC 9394 §3.3.
  *
  * Flags, UIDs, dates, sizes and mod-sequences come from the rows; the rest is fetch_message.c's. \Seen is set for all
  * messages of the command in one record before the first answer.
@@ -15,7 +15,7 @@ bool fetch_is_row_item(enum imap_fetch_kind kind)
     return kind <= IMAP_FETCH_MODSEQ;
 }
 
-_Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 4, "the kinds that a row answers come first");
+_Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 7, "the kinds that a row answers come first");
 
 /* Reading it marks it as seen (RFC 9051 §6.4.5). */
 static bool marks_seen(const struct imap_fetch_item *item)
@@ -94,6 +94,21 @@ static void write_number_item(buf *out, const char *name, uint64_t number)
     buf_append_u64(out, number);
 }
 
+static void write_date_item(buf *out, const char *name, unix_ms at)
+{
+    buf_append_cstr(out, name);
+    date_imap_append(out, (struct date){.at = at});
+    buf_append_byte(out, '"');
+}
+
+/* RFC 8474 §5.1: the message's id, which copies share. */
+static void write_emailid(buf *out, const struct row *row)
+{
+    char text[ID_TEXT_LEN + 1];
+    id_text(row->message, text);
+    buf_appendf(out, "EMAILID (M%s)", text);
+}
+
 void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const struct row *row)
 {
     buf *out = session_out(f->s);
@@ -109,11 +124,10 @@ void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const stru
         write_number_item(out, "MODSEQ (", row->modseq);
         buf_append_byte(out, ')');
         break;
-    case IMAP_FETCH_INTERNALDATE:
-        buf_append(out, VIEW("INTERNALDATE \""));
-        date_imap_append(out, (struct date){.at = row->internal_date});
-        buf_append_byte(out, '"');
-        break;
+    case IMAP_FETCH_INTERNALDATE: write_date_item(out, "INTERNALDATE \"", row->internal_date); break;
+    case IMAP_FETCH_SAVEDATE: write_date_item(out, "SAVEDATE \"", row->save_date); break;
+    case IMAP_FETCH_EMAILID: write_emailid(out, row); break;
+    case IMAP_FETCH_THREADID: buf_append(out, VIEW("THREADID NIL")); break;
     default: unreachable();
     }
 }
@@ -121,12 +135,9 @@ void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const stru
 void fetch_begin_line(struct fetch *f, uint32_t number, const struct row *row)
 {
     buf *out = session_out(f->s);
-    buf_reserve(out, 256);
-    buf_append(out, VIEW("* "));
-    buf_append_u64(out, number);
-    buf_append(out, VIEW(" FETCH ("));
-    if (f->by_uid && !f->tells_uid) write_number_item(out, "UID ", row->uid);
-    bool space = f->by_uid && !f->tells_uid;
+    session_begin_fetch(f->s, number, row);
+    bool space = f->by_uid && !f->tells_uid && !f->s->is_uid_only;
+    if (space) write_number_item(out, "UID ", row->uid);
     if (f->has_changed_since && !f->tells_modseq) {
         if (space) buf_append_byte(out, ' ');
         fetch_write_row_item(f, IMAP_FETCH_MODSEQ, row);
@@ -183,6 +194,18 @@ static void answer(struct fetch *f, struct reply *r)
     }
 }
 
+/* RFC 7162 §3.2.6, RFC 9394 §3.3: of UID FETCH alone. */
+static bool check_modifiers(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    bool is_bad = c->fetch.wants_vanished && (!c->is_uid || !s->has_qresync);
+    if (is_bad) reply_set(r, REPLY_BAD, "", "VANISHED is for UID FETCH after ENABLE QRESYNC");
+    if (!is_bad && c->fetch.has_partial && !c->is_uid) {
+        is_bad = true;
+        reply_set(r, REPLY_BAD, "", "PARTIAL is for UID FETCH");
+    }
+    return !is_bad;
+}
+
 void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct fetch *f = arena_new_struct(s->arena, struct fetch);
@@ -191,8 +214,12 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     *f = (struct fetch){.s = s, .items = c->fetch.items, .item_count = c->fetch.item_count, .by_uid = c->is_uid,
                         .has_changed_since = c->fetch.has_changed_since, .changed_since = c->fetch.changed_since};
     bool sets_seen = plan(f);
-    if (session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
-    result code = sets_seen ? mark_seen(f, &set, &unseen) : OK;
+    if (!check_modifiers(s, c, r) || session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
+    if (c->fetch.wants_vanished) session_tell_vanished(s, &set, c->fetch.changed_since);
+    if (c->fetch.has_partial && session_cut_partial(s, &set, &c->fetch.partial, &set) != OK) return;
+    result code = OK;
+    if (f->has_changed_since) code = session_cut_unchanged(s, &set, c->is_uid, f->changed_since, &set);
+    if (code == OK && sets_seen) code =  mark_seen(f, &set, &unseen);
     if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
     reply_result(s, r, code, NULL);
     answer(f, r);

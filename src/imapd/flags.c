@@ -48,14 +48,20 @@ void session_write_flags(struct session *s, const struct mailbox *m, const struc
     }
 }
 
+void session_begin_fetch(struct session *s, uint32_t number, const struct row *row)
+{
+    buf *out = session_out(s);
+    buf_reserve(out, 256);
+    buf_append(out, VIEW("* "));
+    buf_append_u64(out, s->is_uid_only ? row->uid : number);
+    buf_append(out, s->is_uid_only ? VIEW(" UIDFETCH (") : VIEW(" FETCH ("));
+}
+
 void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t number, const struct row *row, bool with_uid)
 {
     buf *out = session_out(s);
-    buf_reserve(out, 128);
-    buf_append(out, VIEW("* "));
-    buf_append_u64(out, number);
-    buf_append(out, VIEW(" FETCH ("));
-    if (with_uid) {
+    session_begin_fetch(s, number, row);
+    if (with_uid && !s->is_uid_only) {
         buf_append(out, VIEW("UID "));
         buf_append_u64(out, row->uid);
         buf_append_byte(out, ' ');

@@ -81,7 +81,7 @@ TEST(imapd_selects_what_there_is)
     TRANSCRIPT(c, "C: a SELECT inbox\n"
                   "S: * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\n"
                   "S: * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] *\n"
-                  "S: * 0 EXISTS\nS: * 0 RECENT\nS: * OK [UIDVALIDITY *\nS: * OK [UIDNEXT 1] *\nS: * OK [HIGHESTMODSEQ *\n"
+                  "S: * 0 EXISTS\nS: * 0 RECENT\nS: * OK [UIDVALIDITY *\nS: * OK [UIDNEXT 1] *\nS: * OK [HIGHESTMODSEQ *\nS: * OK [MAILBOXID (F1)] *\n"
                   "S: a OK [READ-WRITE] SELECT completed\n"
                   "C: b FETCH 1:* FLAGS\nS: b OK *\nC: c FETCH 1 FLAGS\nS: c BAD *\n"
                   "C: d SELECT nowhere\nS: d NO [NONEXISTENT] *\n"

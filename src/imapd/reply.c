@@ -51,6 +51,11 @@ void reply_result(struct session *s, struct reply *r, result code, const struct 
                    EVENT_TEXT("result", view_of(result_name(code))), EVENT_TEXT("fault", fault ? view_of(fault->detail) : VIEW_EMPTY));
 }
 
+void reply_highest_modseq(struct session *s, struct reply *r, uint64_t modseq)
+{
+    if (s->has_qresync && r->kind == REPLY_OK && r->code.len == 0) buf_appendf(&r->code, "HIGHESTMODSEQ %llu", (unsigned long long)modseq);
+}
+
 void reply_done(struct reply *r)
 {
     buf_done(&r->code);

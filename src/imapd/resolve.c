@@ -72,6 +72,10 @@ result session_resolve(struct session *s, const struct imap_set *written, bool b
         *ret_resolved = resolve_uids(s, written);
         return OK;
     }
+    if (!written->is_saved && s->is_uid_only) {
+        reply_set(reply, REPLY_BAD, "UIDREQUIRED", "Only UIDs are used in this session");
+        return INVALID;
+    }
     if (!written->is_saved) return resolve_numbers(s, written, reply, ret_resolved);
     struct imap_set uids = resolve_uids(s, written);
     result code = numbers_of(s, &uids, ret_resolved);
@@ -124,4 +128,84 @@ result session_walk(struct session *s, const struct imap_set *resolved, bool by_
         if (code != OK) return code;
     }
     return OK;
+}
+
+/* From the last to the first, some hundred at a time. */
+MAY_YIELD static result walk_numbers_back(struct session *s, uint32_t first, uint32_t last, struct row *rows, session_row_fn *each, void *argument)
+{
+    struct fault fault = {0};
+    for (uint32_t end = last; end >= first && end > 0;) {
+        uint32_t begin = end - first >= ROWS_AT_ONCE ? end - ROWS_AT_ONCE + 1 : first;
+        size_t count;
+        result code = mailbox_view_rows(s->view, begin, end - begin + 1, rows, &count, session_store_deadline(s), &fault);
+        if (code == OK && count > 0) code = each(argument, begin, rows, count);
+        if (code == OK) code = session_breathe(s);
+        if (code != OK) return code;
+        end = begin - 1;
+    }
+    return OK;
+}
+
+result session_walk_back(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument)
+{
+    struct fault fault = {0};
+    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    for (size_t i = resolved->count; i > 0; i--) {
+        uint32_t first = resolved->ranges[i - 1].first, last = resolved->ranges[i - 1].last;
+        result code = OK;
+        if (by_uid) code = mailbox_view_range(s->view, first, last, &first, &last, session_store_deadline(s), &fault);
+        if (code == OK && first <= last) code = walk_numbers_back(s, first, last, rows, each, argument);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
+/* ---- parts of results ---- */
+
+result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since, struct imap_set *ret_resolved)
+{
+    struct imap_set_builder common = IMAP_SET_BUILDER_INIT;
+    struct imap_set touched = mailbox_view_touched(s->view, since, s->arena);
+    result code = by_uid ? OK : numbers_of(s, &touched, &touched);
+    if (code == OK) {
+        imap_set_builder_add_common(&common, resolved, &touched);
+        struct imap_set set = imap_set_builder_set(&common);
+        *ret_resolved = imap_set_resolve(&set, UINT32_MAX, s->arena);
+    }
+    imap_set_builder_done(&common);
+    return code;
+}
+
+
+/* Which of `total` results are meant: [*ret_first, *ret_last] from 1, or nothing. */
+static bool partial_bounds(const struct imap_partial *p, uint64_t total, uint64_t *ret_first, uint64_t *ret_last)
+{
+    uint64_t low = p->first < p->last ? p->first : p->last, high = p->first < p->last ? p->last : p->first;
+    if (low > total) return false;
+    if (high > total) high = total;
+    *ret_first = p->from_end ? total - high + 1 : low;
+    *ret_last = p->from_end ? total - low + 1 : high;
+    return true;
+}
+
+result session_cut_partial(struct session *s, const struct imap_set *uids, const struct imap_partial *partial, struct imap_set *ret_uids)
+{
+    struct imap_set numbers, cut = {0};
+    uint64_t first, last, before = 0;
+    result code = numbers_of(s, uids, &numbers);
+    if (code != OK) return code;
+    if (partial_bounds(partial, imap_set_size(&numbers), &first, &last)) {
+        cut.ranges = arena_array(s->arena, struct imap_range, numbers.count);
+        for (size_t i = 0; i < numbers.count; i++) {
+            struct imap_range r = numbers.ranges[i];
+            uint64_t count = r.last - r.first + 1, skip = first > before + 1 ? first - before - 1 : 0;
+            uint64_t take = last > before ? last - before : 0;
+            before += count;
+            if (skip >= count || take == 0) continue;
+            if (take > count) take = count;
+            if (skip < take) cut.ranges[cut.count++] = (struct imap_range){r.first + (uint32_t)skip, r.first + (uint32_t)take - 1};
+        }
+    }
+    struct fault fault = {0};
+    return mailbox_view_uids(s->view, &cut, s->arena, ret_uids, session_store_deadline(s), &fault);
 }

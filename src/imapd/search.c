@@ -1,9 +1,9 @@
 /*
- * SEARCH and UID SEARCH: RFC 9051 §6.4.4, §7.3.4, RFC 3501 §7.2.5, RFC 4731, RFC 5182, RFC 7162 §3.1.5.
+ * What SEARCH, SORT and THREAD look for: from keys to criteria, and the walk over the messages (RFC 9051 §6.4.4, RFC 7162 §3.1.5,
+ * RFC 8474 §6, RFC 8514 §4.3).
  */
 #include "base/check.h"
 #include "formats/charset.h"
-#include "formats/imap_write.h"
 #include "formats/text_fold.h"
 #include "imapd/search_match.h"
 
@@ -61,10 +61,13 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
         c->search->has_modseq = s->has_condstore = true;
         k->number = key->number;
         break;
+    case IMAP_SEARCH_EMAILID:
+    case IMAP_SEARCH_THREADID: k->needle = key->text; break;
     case IMAP_SEARCH_LARGER:
     case IMAP_SEARCH_SMALLER:
     case IMAP_SEARCH_OLDER:
     case IMAP_SEARCH_YOUNGER: k->number = key->number; break;
+    case IMAP_SEARCH_SAVEDATE_SUPPORTED:
     case IMAP_SEARCH_ALL: break;
     default: k->day = key->day;
     }
@@ -86,131 +89,6 @@ MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_searc
     return OK;
 }
 
-/* ---- running ---- */
-
-struct run {
-    struct search *search;
-    const struct imap_search *asked;
-    bool by_uid;
-    struct imap_set_builder numbers;         /* sequence numbers or UIDs */
-    struct imap_set_builder uids;            /* for SAVE */
-    uint32_t lowest, highest;
-    uint64_t count, modseq;
-};
-
-static void note_match(struct run *run, uint32_t number, const struct row *row)
-{
-    uint32_t told = run->by_uid ? row->uid : number;
-    if (run->count++ == 0) run->lowest = told;
-    run->highest = told;
-    if (row->modseq > run->modseq) run->modseq = row->modseq;
-    imap_set_builder_add(&run->numbers, told);
-    if (run->asked->want & IMAP_RETURN_SAVE) imap_set_builder_add(&run->uids, row->uid);
-}
-
-MAY_YIELD static result search_rows(void *argument, uint32_t number, const struct row *rows, size_t count)
-{
-    struct run *run = argument;
-    for (size_t i = 0; i < count; i++) {
-        bool matches;
-        if (row_is_gone(&rows[i])) continue;
-        result code = search_matches(run->search, number + (uint32_t)i, &rows[i], &matches);
-        if (code != OK) return code;
-        if (!matches) continue;
-        note_match(run, number + (uint32_t)i, &rows[i]);
-        if (run->asked->has_return && run->asked->want == IMAP_RETURN_MIN) return END;
-    }
-    return OK;
-}
-
-/* A set among the keys that must all be met bounds the walk. */
-MAY_YIELD static result walk(struct run *run)
-{
-    struct session *s = run->search->s;
-    struct imap_range all = {1, mailbox_view_count(s->view)};
-    struct imap_set set = {.ranges = &all, .count = all.last ? 1 : 0};
-    bool is_uids = false;
-    for (const struct criterion *k = run->search->root->children; k; k = k->next) {
-        if (k->kind != IMAP_SEARCH_SET && k->kind != IMAP_SEARCH_UID) continue;
-        set = k->set;
-        is_uids = k->kind == IMAP_SEARCH_UID;
-        break;
-    }
-    result code = session_walk(s, &set, is_uids, search_rows, run);
-    return code == END ? OK : code;
-}
-
-/* ---- answers ---- */
-
-/* esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data) */
-static void tell_esearch(struct run *run, view tag)
-{
-    struct session *s = run->search->s;
-    buf *out = session_out(s);
-    unsigned want = run->asked->has_return ? run->asked->want : IMAP_RETURN_ALL;
-    buf_append(out, VIEW("* ESEARCH (TAG "));
-    imap_write_string(out, tag, false);
-    buf_append_cstr(out, run->by_uid ? ") UID" : ")");
-    if ((want & IMAP_RETURN_MIN) && run->count) buf_appendf(out, " MIN %u", run->lowest);
-    if ((want & IMAP_RETURN_MAX) && run->count) buf_appendf(out, " MAX %u", run->highest);
-    if (want & IMAP_RETURN_COUNT) buf_appendf(out, " COUNT %llu", (unsigned long long)run->count);
-    if ((want & IMAP_RETURN_ALL) && run->count) {
-        struct imap_set set = imap_set_builder_set(&run->numbers);
-        buf_append(out, VIEW(" ALL "));
-        imap_set_write(out, &set);
-    }
-    if (run->search->has_modseq && run->count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)run->modseq);
-    buf_append(out, VIEW("\r\n"));
-}
-
-static void tell_search(struct run *run)
-{
-    buf *out = session_out(run->search->s);
-    struct imap_set set = imap_set_builder_set(&run->numbers);
-    buf_append(out, VIEW("* SEARCH"));
-    for (size_t i = 0; i < set.count; i++) {
-        for (uint64_t number = set.ranges[i].first; number <= set.ranges[i].last; number++) {
-            buf_append_byte(out, ' ');
-            buf_append_u64(out, number);
-        }
-    }
-    if (run->search->has_modseq && run->count) buf_appendf(out, " (MODSEQ %llu)", (unsigned long long)run->modseq);
-    buf_append(out, VIEW("\r\n"));
-}
-
-/* RFC 5182 §2.1: what MIN and MAX alone returned is all that is saved. */
-static void save(struct run *run)
-{
-    struct session *s = run->search->s;
-    unsigned others = run->asked->want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT);
-    struct imap_set set = imap_set_builder_set(&run->uids);
-    imap_set_builder_done(&s->saved);
-    s->saved = IMAP_SET_BUILDER_INIT;
-    if (set.count == 0) return;
-    uint32_t lowest = set.ranges[0].first, highest = set.ranges[set.count - 1].last;
-    bool ends_only = !others && (run->asked->want & (IMAP_RETURN_MIN | IMAP_RETURN_MAX));
-    if (!ends_only) {
-        s->saved = run->uids;
-        run->uids = IMAP_SET_BUILDER_INIT;
-        return;
-    }
-    if (run->asked->want & IMAP_RETURN_MIN) imap_set_builder_add(&s->saved, lowest);
-    if ((run->asked->want & IMAP_RETURN_MAX) && (highest != lowest || !(run->asked->want & IMAP_RETURN_MIN)))
-        imap_set_builder_add(&s->saved, highest);
-}
-
-static void tell(struct run *run, view tag)
-{
-    bool only_saves = run->asked->want == IMAP_RETURN_SAVE;
-    if (run->asked->want & IMAP_RETURN_SAVE) save(run);
-    if (only_saves) return;
-    if (run->asked->has_return || run->search->s->is_rev2) {
-        tell_esearch(run, tag);
-    } else {
-        tell_search(run);
-    }
-}
-
 static bool check_charset(view charset, struct reply *r)
 {
     if (charset.len == 0 || charset_is_known(charset)) return true;
@@ -218,21 +96,68 @@ static bool check_charset(view charset, struct reply *r)
     return false;
 }
 
-void imapd_search(struct session *s, const struct imap_command *c, struct reply *r)
+result search_prepare(struct search *search, struct session *s, const struct imap_search *asked, struct reply *r)
 {
-    struct search search = {.s = s, .now = clock_wall()};
-    struct run run = {.search = &search, .asked = &c->search, .by_uid = c->is_uid,
-                      .numbers = IMAP_SET_BUILDER_INIT, .uids = IMAP_SET_BUILDER_INIT};
-    struct compiler compiler = {.search = &search, .reply = r, .charset = c->search.charset};
-    if (!check_charset(c->search.charset, r)) return;
-    search.root = arena_new_struct(s->arena, struct criterion);
-    if (compile(&compiler, c->search.root, search.root) == OK) {
-        result code = walk(&run);
-        if (code == OK) tell(&run, c->tag);
-        reply_result(s, r, code != OK ? code : search.code, &search.fault);
+    struct compiler compiler = {.search = search, .reply = r, .charset = asked->charset};
+    *search = (struct search){.s = s, .now = clock_wall()};
+    if (!check_charset(asked->charset, r)) return INVALID;
+    search->root = arena_new_struct(s->arena, struct criterion);
+    return compile(&compiler, asked->root, search->root);
+}
+
+void search_done(struct search *search)
+{
+    buf_done(&search->text);
+    buf_done(&search->folded);
+}
+
+/* ---- the walk ---- */
+
+struct walk {
+    struct search *search;
+    bool is_back;
+    search_match_fn *each;
+    void *argument;
+};
+
+MAY_YIELD static result look_at_rows(void *argument, uint32_t number, const struct row *rows, size_t count)
+{
+    struct walk *w = argument;
+    for (size_t k = 0; k < count; k++) {
+        size_t i = w->is_back ? count - 1 - k : k;
+        bool matches;
+        if (row_is_gone(&rows[i])) continue;
+        result code = search_matches(w->search, number + (uint32_t)i, &rows[i], &matches);
+        if (code == OK && matches) code = w->each(w->argument, number + (uint32_t)i, &rows[i]);
+        if (code != OK) return code;
     }
-    imap_set_builder_done(&run.numbers);
-    imap_set_builder_done(&run.uids);
-    buf_done(&search.text);
-    buf_done(&search.folded);
+    return OK;
+}
+
+/* A set among the keys that must all be met bounds the walk; so does a mod-sequence. */
+MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, bool *is_uids)
+{
+    struct session *s = search->s;
+    const struct criterion *modseq = NULL;
+    bool has_set = false;
+    for (const struct criterion *k = search->root->children; k; k = k->next) {
+        if (k->kind == IMAP_SEARCH_MODSEQ) modseq = k;
+        if (has_set || (k->kind != IMAP_SEARCH_SET && k->kind != IMAP_SEARCH_UID)) continue;
+        *set = k->set;
+        *is_uids = k->kind == IMAP_SEARCH_UID;
+        has_set = true;
+    }
+    return modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
+}
+
+result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument)
+{
+    struct session *s = search->s;
+    struct walk w = {search, is_back, each, argument};
+    struct imap_range all = {1, mailbox_view_count(s->view)};
+    struct imap_set set = {.ranges = &all, .count = all.last ? 1 : 0};
+    bool is_uids = false;
+    result code = bounds_of(search, &set, &is_uids);
+    if (code == OK) code = is_back ? session_walk_back(s, &set, is_uids, look_at_rows, &w) : session_walk(s, &set, is_uids, look_at_rows, &w);
+    return code == END ? OK : code;
 }

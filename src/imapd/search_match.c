@@ -154,6 +154,12 @@ static enum verdict judge_age(struct candidate *c, const struct criterion *k)
     return verdict_of(k->kind == IMAP_SEARCH_YOUNGER ? is_younger : age_s >= (int64_t)k->number);
 }
 
+static bool is_emailid(const struct row *row, view id)
+{
+    char text[ID_TEXT_LEN + 1];
+    return id.len > 1 && id.at[0] == 'M' && view_equal(view_from(id, 1), id_text(row->message, text));
+}
+
 /* Recursion is bounded by IMAP_SEARCH_DEPTH_MAX. */
 static enum verdict judge(struct candidate *c, const struct criterion *k)
 {
@@ -162,7 +168,10 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
     case IMAP_SEARCH_AND: return judge_all(c, k->children);
     case IMAP_SEARCH_OR: return judge_any(c, k->children);
     case IMAP_SEARCH_NOT: return judge_not(c, k);
+    case IMAP_SEARCH_SAVEDATE_SUPPORTED:
     case IMAP_SEARCH_ALL: return MET;
+    case IMAP_SEARCH_EMAILID: return verdict_of(is_emailid(row, k->needle));
+    case IMAP_SEARCH_THREADID: return REFUSED;       /* messages have none: RFC 8474 §5.2 */
     case IMAP_SEARCH_FLAG:
     case IMAP_SEARCH_KEYWORD: return judge_flag(c, k);
     case IMAP_SEARCH_SET: return verdict_of(imap_set_has(&k->set, c->number));
@@ -173,6 +182,9 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
     case IMAP_SEARCH_BEFORE: return verdict_of(date_day((struct date){row->internal_date, 0}) < k->day);
     case IMAP_SEARCH_ON: return verdict_of(date_day((struct date){row->internal_date, 0}) == k->day);
     case IMAP_SEARCH_SINCE: return verdict_of(date_day((struct date){row->internal_date, 0}) >= k->day);
+    case IMAP_SEARCH_SAVEDBEFORE: return verdict_of(date_day((struct date){row->save_date, 0}) < k->day);
+    case IMAP_SEARCH_SAVEDON: return verdict_of(date_day((struct date){row->save_date, 0}) == k->day);
+    case IMAP_SEARCH_SAVEDSINCE: return verdict_of(date_day((struct date){row->save_date, 0}) >= k->day);
     case IMAP_SEARCH_SENTBEFORE:
     case IMAP_SEARCH_SENTON:
     case IMAP_SEARCH_SENTSINCE: return judge_sent(c, k);

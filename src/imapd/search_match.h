@@ -1,5 +1,5 @@
 /*
- * search_match: whether a message meets what SEARCH asks for.
+ * search_match: which messages meet what SEARCH, SORT and THREAD ask for.
  *
  * Criteria are judged in three stages of rising cost: by the row, with the header, with the bodies. Most messages are
  * decided by their row, so their bytes are never read.
@@ -31,6 +31,18 @@ struct search {
     struct fault fault;
     buf text, folded;                        /* scratch of the text that is looked at */
 };
+
+/*
+ * The criteria of what was asked. INVALID or another with a reply. search_done() in any case.
+ */
+MAY_YIELD NODISCARD result search_prepare(struct search *search, struct session *s, const struct imap_search *asked, struct reply *r);
+void search_done(struct search *search);
+/*
+ * Calls each() with the messages that match, in order of UID or from the last to the first, until it says END. What could not be read is in
+ * search->code. Only messages that a set or a mod-sequence among the criteria allows are looked at.
+ */
+typedef result search_match_fn(void *argument, uint32_t number, const struct row *row);
+MAY_YIELD NODISCARD result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument);
 
 /* OK with *ret_matches; else the client is gone. A message that cannot be read does not match and is noted in code. */
 MAY_YIELD NODISCARD result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches);

@@ -1,4 +1,4 @@
-/* SELECT, EXAMINE: RFC 9051 §6.3.2, §6.3.3, RFC 7162 §3.1.2. */
+/* SELECT, EXAMINE: RFC 9051 §6.3.2, §6.3.3, RFC 7162 §3.1.2, §3.2.5, RFC 8474 §4.2. */
 #include "formats/imap_name.h"
 #include "formats/imap_write.h"
 #include "imapd/session.h"
@@ -50,11 +50,12 @@ static void tell_mailbox(struct session *s, const struct mailbox_info *info, uin
     session_tellf(s, "%u EXISTS", exists);
     if (!s->is_rev2) {
         session_tellf(s, "%u RECENT", recent);
-        if (info->first_unseen && info->first_unseen <= exists) session_tellf(s, "OK [UNSEEN %u] First unseen", info->first_unseen);
+        if (!s->is_uid_only && info->first_unseen && info->first_unseen <= exists) session_tellf(s, "OK [UNSEEN %u] First unseen", info->first_unseen);
     }
     session_tellf(s, "OK [UIDVALIDITY %u] UIDs are valid", info->uid_validity);
     session_tellf(s, "OK [UIDNEXT %u] Predicted next UID", info->uid_next);
     session_tellf(s, "OK [HIGHESTMODSEQ %llu] Highest", (unsigned long long)(info->highest_modseq ? info->highest_modseq : 1));
+    session_tellf(s, "OK [MAILBOXID (F%u)] Id", info->number);
     if (!s->is_rev2) return;
     buf_append(out, VIEW("* LIST () \"/\" "));
     imap_write_mailbox(out, info->name, true);
@@ -83,6 +84,10 @@ void imapd_select(struct session *s, const struct imap_command *c, struct reply 
 {
     struct mailbox_info info;
     view name;
+    if (c->select.wants_qresync && !s->has_qresync) {
+        reply_set(r, REPLY_BAD, "", "ENABLE QRESYNC first");
+        return;
+    }
     if (s->view && s->is_rev2 | s->has_condstore) session_tellf(s, "OK [CLOSED] The mailbox before is closed");
     session_unselect(s);
     if (session_mailbox_name(s, c->select.mailbox, r, &name) != OK) return;
@@ -101,5 +106,6 @@ void imapd_select(struct session *s, const struct imap_command *c, struct reply 
     m = session_mailbox(s);
     if (m) tell_flags(s, m);
     tell_mailbox(s, &info, recent);
+    if (c->select.wants_qresync && session_resynchronize(s, &c->select, r) != OK) return;
     reply_set(r, REPLY_OK, s->is_read_only ? "READ-ONLY" : "READ-WRITE", NULL);
 }

@@ -58,6 +58,7 @@ struct session {
     bool is_logging_in;                      /* the password was right; the answer comes on the account's loop */
     bool is_idling, is_poked;                /* IDLE; the account changed since the last look */
     bool is_rev2, is_utf8, has_condstore;    /* ENABLE, and CONDSTORE by use (RFC 7162 §3.1) */
+    bool has_qresync, is_uid_only;           /* ENABLE QRESYNC, UIDONLY: what is gone is told by UID (VANISHED) */
     bool is_read_only, is_watching;
     unsigned error_count, login_failure_count;
     const char *close_reason;                /* static */
@@ -91,6 +92,8 @@ void session_stop(struct session *s);
 static inline const struct imapd_options *session_options(const struct session *s) { return &s->imapd->options; }
 static inline buf *session_out(struct session *s) { return &s->wire.output; }
 static inline millis session_store_deadline(const struct session *s) { return clock_in(session_options(s)->store_timeout_ms); }
+/* Expunges are told as UIDs. */
+static inline bool session_tells_vanished(const struct session *s) { return s->has_qresync || s->is_uid_only; }
 static inline bool session_speaks_utf8(const struct session *s) { return s->is_utf8 || s->is_rev2; }
 bool session_has_tls(const struct session *s);
 /* Passwords may be sent: TLS, or a peer that cannot be listened to, or the operator allows it. */
@@ -115,6 +118,8 @@ void reply_set(struct reply *r, enum reply_kind kind, const char *code, const ch
 /* What a result is called in IMAP: one table. Logs what is not the client's doing. OK leaves the reply as it is. */
 void reply_result(struct session *s, struct reply *r, result code, const struct fault *fault);
 void reply_done(struct reply *r);
+/* "HIGHESTMODSEQ n" into the reply of an expunge (RFC 7162 §3.2.7). */
+void reply_highest_modseq(struct session *s, struct reply *r, uint64_t modseq);
 /* The tagged line. `name`: of the command, for "completed". */
 void reply_write(struct session *s, view tag, const char *name, const struct reply *r);
 
@@ -159,6 +164,23 @@ MAY_YIELD NODISCARD result session_uids_of(struct session *s, const struct imap_
 typedef result session_row_fn(void *argument, uint32_t number, const struct row *rows, size_t count);
 MAY_YIELD NODISCARD result session_walk(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument);
 
+/* What of a resolved set may have changed since a mod-sequence: blocks of rows that have not are left out. In the arena. */
+MAY_YIELD NODISCARD result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since,
+                                                 struct imap_set *ret_resolved);
+/*
+ * Of a set of UIDs (resolved) the part that a range of results names, counted in messages (RFC 9394 §3.3). In the arena.
+ */
+MAY_YIELD NODISCARD result session_cut_partial(struct session *s, const struct imap_set *uids, const struct imap_partial *partial,
+                                               struct imap_set *ret_uids);
+/* The same as session_walk(), from the last row to the first: each() gets rows that rise, of numbers that fall. */
+MAY_YIELD NODISCARD result session_walk_back(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument);
+
+/* ---- who comes back (qresync.c) ---- */
+/* "* VANISHED (EARLIER)" of those UIDs (resolved) that were expunged since (RFC 7162 §3.2.10.1). */
+void session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since);
+/* What SELECT (QRESYNC ...) asks for, of a mailbox that is selected. */
+MAY_YIELD NODISCARD result session_resynchronize(struct session *s, const struct imap_select *select, struct reply *reply);
+
 /* ---- appends under way (append.c) ---- */
 /* Writes the answers of those that are done, in order. */
 MAY_YIELD void session_answer_appends(struct session *s);
@@ -171,6 +193,8 @@ void session_write_flags(struct session *s, const struct mailbox *m, const struc
 /* Of a client's flags; keywords that no record can hold are INVALID. */
 struct record_flags session_record_flags(const struct imap_flags *flags);
 bool session_is_recent(const struct session *s, uint32_t uid);
+/* "* n FETCH (", or "* uid UIDFETCH (" with UIDONLY (RFC 9586 §3.3). */
+void session_begin_fetch(struct session *s, uint32_t number, const struct row *row);
 /* "* n FETCH (FLAGS (...))", with UID and MODSEQ as the session has enabled them. */
 void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t number, const struct row *row, bool with_uid);
 
@@ -204,6 +228,7 @@ MAY_YIELD void imapd_delete(struct session *s, const struct imap_command *c, str
 MAY_YIELD void imapd_enable(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_expunge(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_id(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_idle(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_list(struct session *s, const struct imap_command *c, struct reply *r);
@@ -219,6 +244,8 @@ MAY_YIELD void imapd_starttls(struct session *s, const struct imap_command *c, s
 MAY_YIELD void imapd_status(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_store(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_subscribe(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_uidbatches(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_unauthenticate(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_unselect(struct session *s, const struct imap_command *c, struct reply *r);
 /* The line that ends IDLE (idle.c). */
 MAY_YIELD void imapd_idle_line(struct session *s);

@@ -1,4 +1,4 @@
-/* STATUS: RFC 9051 §6.3.11, RFC 7162 §3.1.7, RFC 8438, RFC 7889. */
+/* STATUS: RFC 9051 §6.3.11, RFC 7162 §3.1.7, RFC 8438, RFC 7889, RFC 8474 §4.3, RFC 9208 §4.1.4. */
 #include "formats/imap_write.h"
 #include "imapd/status.h"
 
@@ -17,8 +17,29 @@ static uint32_t recent_of(const struct mailbox_info *info)
     return recent < info->exists ? recent : info->exists;
 }
 
+/* What an EXPUNGE would free. Only a mailbox that has deleted messages is walked. */
+MAY_YIELD static uint64_t deleted_bytes_of(struct session *s, const struct mailbox_info *info)
+{
+    enum { ROWS_AT_ONCE = 256 };
+    struct fault fault = {0};
+    struct mailbox_view *other;
+    uint64_t bytes = 0;
+    size_t count = 1;
+    if (info->deleted == 0 || mailbox_view_open(s->account, info->number, &other) != OK) return 0;
+    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    for (uint32_t number = 1; count > 0; number += (uint32_t)count) {
+        if (mailbox_view_rows(other, number, ROWS_AT_ONCE, rows, &count, session_store_deadline(s), &fault) != OK) break;
+        for (size_t i = 0; i < count; i++)
+            if (!row_is_gone(&rows[i]) && (rows[i].flags & ROW_DELETED)) bytes += rows[i].size_bytes;
+        if (session_breathe(s) != OK) break;
+    }
+    mailbox_view_close(other);
+    return bytes;
+}
+
 void session_tell_status(struct session *s, const struct mailbox_info *info, unsigned items)
 {
+    uint64_t deleted_bytes = items & IMAP_STATUS_DELETED_STORAGE ? deleted_bytes_of(s, info) : 0;
     buf *out = session_out(s);
     const char *space = "";
     if (items & IMAP_STATUS_HIGHESTMODSEQ) s->has_condstore = true;
@@ -34,6 +55,9 @@ void session_tell_status(struct session *s, const struct mailbox_info *info, uns
     if (items & IMAP_STATUS_SIZE) write_item(out, &space, "SIZE", info->size_bytes);
     if (items & IMAP_STATUS_HIGHESTMODSEQ) write_item(out, &space, "HIGHESTMODSEQ", info->highest_modseq ? info->highest_modseq : 1);
     if (items & IMAP_STATUS_APPENDLIMIT) write_item(out, &space, "APPENDLIMIT", session_options(s)->message_bytes_max);
+    if (items & IMAP_STATUS_MAILBOXID) buf_appendf(out, "%sMAILBOXID (F%u)", space, info->number);
+    if (items & (IMAP_STATUS_MAILBOXID)) space = " ";
+    if (items & IMAP_STATUS_DELETED_STORAGE) write_item(out, &space, "DELETED-STORAGE", deleted_bytes);
     buf_append(out, VIEW(")\r\n"));
 }
 

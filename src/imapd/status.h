@@ -3,4 +3,4 @@
 
 #include "imapd/session.h"
 
-void session_tell_status(struct session *s, const struct mailbox_info *info, unsigned items);
+MAY_YIELD void session_tell_status(struct session *s, const struct mailbox_info *info, unsigned items);

@@ -28,7 +28,9 @@ MAY_YIELD static result tell_modseqs(void *argument, uint32_t number, const stru
     struct telling *t = argument;
     for (size_t i = 0; i < count; i++) {
         if (row_is_gone(&rows[i]) || imap_set_has(t->left_alone, rows[i].uid)) continue;
-        session_tellf(t->s, "%u FETCH (UID %u MODSEQ (%llu))", number + (uint32_t)i, rows[i].uid, (unsigned long long)rows[i].modseq);
+        session_begin_fetch(t->s, number + (uint32_t)i, &rows[i]);
+        if (!t->s->is_uid_only) buf_appendf(session_out(t->s), "UID %u ", rows[i].uid);
+        buf_appendf(session_out(t->s), "MODSEQ (%llu))\r\n", (unsigned long long)rows[i].modseq);
     }
     return OK;
 }

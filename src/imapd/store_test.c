@@ -13,7 +13,7 @@ static struct transcript *select_inbox(struct test_server *t)
 {
     struct transcript *c = test_server_login(t);
     TRANSCRIPT(c, "C: e ENABLE IMAP4rev2\nS: * ENABLED IMAP4rev2\nS: e OK *\n"
-                  "C: s SELECT INBOX\nS~ * OK [HIGHESTMODSEQ *\nS: * LIST () \"/\" INBOX\nS: s OK [READ-WRITE] *\n");
+                  "C: s SELECT INBOX\nS~ * OK [MAILBOXID (F1)] *\nS: * LIST () \"/\" INBOX\nS: s OK [READ-WRITE] *\n");
     return c;
 }
 

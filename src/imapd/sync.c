@@ -53,6 +53,16 @@ MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *c
     return OK;
 }
 
+/* RFC 7162 §3.2.10.2, RFC 9586 §3.5 */
+static void tell_vanished(struct session *s, const struct imap_set *uids)
+{
+    buf *out = session_out(s);
+    if (uids->count == 0) return;
+    buf_append(out, VIEW("* VANISHED "));
+    imap_set_write(out, uids);
+    buf_append(out, VIEW("\r\n"));
+}
+
 /* From the last to the first, so that each number is right when it is told. */
 MAY_YIELD static result tell_expunged(struct session *s, const struct imap_set *expunged)
 {
@@ -89,7 +99,11 @@ void session_sync(struct session *s, bool may_expunge)
     if (!mailbox_view_is_behind(s->view)) return;
     result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
     bool is_taken = code == OK;
-    if (code == OK) code = tell_expunged(s, &changes.expunged);
+    if (code == OK && session_tells_vanished(s)) {
+        tell_vanished(s, &changes.expunged_uids);
+    } else if (code == OK) {
+        code = tell_expunged(s, &changes.expunged);
+    }
     if (code == OK && changes.exists_changed) tell_exists(s, changes.exists);
     if (code == OK) code = tell_changed(s, &changes.changed);
     if (code == OK || code == CANCELLED || s->is_broken) return;

@@ -1,0 +1,45 @@
+/*
+ * GETQUOTA and GETQUOTAROOT: RFC 9208 §4.1. An account is one quota root, whose name is empty; only the operator changes limits.
+ */
+#include "formats/imap_write.h"
+#include "imapd/session.h"
+
+enum { STORAGE_UNIT_BYTES = 1024 };      /* §5.1 */
+
+static uint64_t units_of(uint64_t bytes) { return bytes / STORAGE_UNIT_BYTES + (bytes % STORAGE_UNIT_BYTES != 0); }
+
+static void tell_quota(struct session *s)
+{
+    struct usage usage = state_usage(account_state(s->account));
+    buf *out = session_out(s);
+    buf_append(out, VIEW("* QUOTA \"\" ("));
+    if (s->quota_bytes)
+        buf_appendf(out, "STORAGE %llu %llu", (unsigned long long)units_of(usage.bytes),
+                    (unsigned long long)(s->quota_bytes / STORAGE_UNIT_BYTES));
+    buf_append(out, VIEW(")\r\n"));
+}
+
+static bool find_mailbox(struct session *s, const struct imap_command *c, struct reply *r, view *ret_name)
+{
+    if (session_mailbox_name(s, c->mailbox, r, ret_name) != OK) return false;
+    if (state_find(account_state(s->account), *ret_name)) return true;
+    reply_result(s, r, NOT_FOUND, NULL);
+    return false;
+}
+
+void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    view name;
+    if (c->verb == IMAP_GETQUOTA && c->quota_root.len) {
+        reply_set(r, REPLY_NO, "NONEXISTENT", "There is no such quota root");
+        return;
+    }
+    if (c->verb == IMAP_GETQUOTAROOT) {
+        buf *out = session_out(s);
+        if (!find_mailbox(s, c, r, &name)) return;
+        buf_append(out, VIEW("* QUOTAROOT "));
+        imap_write_mailbox(out, name, session_speaks_utf8(s));
+        buf_append(out, VIEW(" \"\"\r\n"));
+    }
+    tell_quota(s);
+}
