@@ -60,7 +60,7 @@ static void append_told(struct journal_append *append, void *argument)
     } else if (append->code == OK) {
         POINT("account.append.stored");
         o->is_stored = true;
-        a->journal_bytes = append->before_known ? append->journal_bytes : a->journal_bytes + append->meta.len + append->body.len;
+        a->journal_bytes = append->journal_bytes ? append->journal_bytes : a->journal_bytes + append->meta.len + append->body.len;
     } else if (may_try_again(o)) {
         o->is_unknown = o->is_uncertain = true;
         account_follow(a);

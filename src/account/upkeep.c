@@ -77,7 +77,7 @@ void accounts_consider_compaction(struct accounts *all, const struct journal_app
 {
     const struct accounts_options *o = &all->options;
     uint64_t bytes = append->meta.len + append->body.len, before = append->journal_bytes - bytes;
-    bool asks = append->before_known ? crosses(before, append->journal_bytes, o->compact_journal_bytes) ||
+    bool asks = append->journal_bytes ? crosses(before, append->journal_bytes, o->compact_journal_bytes) ||
                                            crosses(append->journal_records - 1, append->journal_records, o->compact_journal_records)
                                      : asks_at_random(o, bytes);
     if (asks) loop_post(accounts_home(all, append->journal), &wish_new(all, append->journal)->task);

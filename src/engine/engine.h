@@ -63,7 +63,7 @@ struct journal_append {
     struct journal_position before;                    /* where the record was put; valid if before_known */
     bool before_known;                                 /* a blind append of rados does not tell */
     uint64_t body_offset;                              /* as in struct journal_record, if before_known: the record need not be read to know its body's place */
-    uint64_t journal_bytes;                            /* meta and body since the head, if before_known: when to compact */
+    uint64_t journal_bytes;                            /* meta and body since the head: when to compact. 0 if not known */
     uint64_t journal_records;
     result code;                                       /* this append's own result */
     struct fault *fault;                               /* may be NULL */

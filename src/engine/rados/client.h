@@ -73,3 +73,5 @@ void client_start(struct client_op *op, millis deadline, void (*done)(struct cli
 void client_op_free(struct client_op *op);
 /* `what` names the step for the fault: "journal append". */
 result client_result(const struct client_op *op, const char *what, struct fault *fault);
+/* The same for what librados returned outside operations. */
+result client_error(int error, bool is_write, const char *what, struct fault *fault);

@@ -63,5 +63,3 @@ BLOCKS void keeper_stop(struct client *c);
 /* errors.c */
 enum { RETURNED_NOT_BEGUN_LATE = -ETIME, RETURNED_NOT_BEGUN_FULL = -ENOBUFS, RETURNED_NOT_CONNECTED = -ENOTCONN };
 const char *client_space_name(enum client_space space);
-/* For calls outside operations. */
-result client_error(int error, bool is_write, const char *what, struct fault *fault);

@@ -1,11 +1,15 @@
 #include "engine/rados.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "engine/rados/journal_private.h"
 #include "engine/rados/objects_private.h"
 #include "runtime/clock.h"
+#include "runtime/coroutine.h"
 
+#define BACKGROUND_CLOSING (1u << 31)
 enum { OPEN_MS = 15000 };                /* to read how the store is laid out, once connected */
 
 static const struct engine_methods methods;
@@ -22,17 +26,30 @@ result engine_open_rados(const struct engine_rados_options *options, struct engi
         free(e);
         return code;
     }
+    e->bases = bases_new();
     e->object_cache = object_cache_new();
     engine_init(&e->base, &methods);
     *ret_engine = &e->base;
     return OK;
 }
 
+bool rados_background_begin(struct rados *e)
+{
+    if (!(atomic_fetch_add(&e->background, 1) & BACKGROUND_CLOSING)) return true;
+    rados_background_ended(e);
+    return false;
+}
+
+void rados_background_ended(struct rados *e) { atomic_fetch_sub(&e->background, 1); }
+
 MAY_YIELD static void rados_close(struct engine *base)
 {
     struct rados *e = rados_of(base);
+    atomic_fetch_or(&e->background, BACKGROUND_CLOSING);
+    while (atomic_load(&e->background) != BACKGROUND_CLOSING) coroutine_pause();
     client_close(e->client);
     engine_done(&e->base);
+    bases_free(e->bases);
     object_cache_free(e->object_cache);
     free(e);
 }
@@ -40,6 +57,13 @@ MAY_YIELD static void rados_close(struct engine *base)
 static const struct engine_methods methods = {
     .kind = "rados",
     .close = rados_close,
+    .append_start = cluster_append_start,
+    .read = cluster_read,
+    .read_body = cluster_read_body,
+    .read_bodies = cluster_read_bodies,
+    .replace_head = cluster_replace_head,
+    .remove_journal = cluster_remove_journal,
+    .list_journals = cluster_list_journals,
     .object_create = cluster_object_create,
     .object_write = cluster_object_write,
     .object_commit = cluster_object_commit,

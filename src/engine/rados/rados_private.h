@@ -12,13 +12,19 @@ struct rados {
     struct engine base;                  /* first */
     struct client *client;
     struct rados_layout layout;
+    struct bases *bases;                 /* journal_private.h */
+    _Atomic unsigned background;         /* coroutines of its own that use it; the highest bit: it closes, none may begin */
     struct object_cache *object_cache;   /* objects_private.h */
     /* Each part adds what is its own. */
 };
 
 static inline struct rados *rados_of(const struct engine *e) { return (struct rados *)(uintptr_t)e; }
 
-/* ---- journals.c, journal_*.c ------------------------------------------------------------------------------ */
+/* Around what a coroutine of the engine's own does, that closing waits for. False: it closes, do not begin. */
+bool rados_background_begin(struct rados *e);
+void rados_background_ended(struct rados *e);
+
+/* ---- journal_*.c ------------------------------------------------------------------------------------------ */
 
 void cluster_append_start(struct engine *base, struct journal_append *a, millis deadline, void (*done)(struct journal_append *a, void *argument),
                         void *argument);
