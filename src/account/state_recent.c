@@ -1,8 +1,9 @@
 /*
  * The records that were applied last, so that none is done twice (state.h, invariant 4).
  *
- * Kept are those that were written within RECENT_MS before the latest one: as long as an append of unknown outcome may be sent again. At
- * least STATE_RECENT_MIN of them, because clocks differ, and at most STATE_RECENT_MAX. Which ones follows from the records alone.
+ * Kept are those that were written within RECENT_MS before all of the last STATE_RECENT_MIN: as long as an append of unknown outcome may be
+ * sent again. All of them, because clocks differ, and one node whose clock is wrong must not make the others' records look old. At most
+ * STATE_RECENT_MAX. Which ones follows from the records alone.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -53,9 +54,13 @@ static void make_room(struct recent *l)
 
 static bool is_too_old(const struct recent *l, unix_ms now)
 {
-    if (l->count < STATE_RECENT_MIN) return false;
-    int64_t then_ms = l->written_ms[l->first];
-    return l->count >= STATE_RECENT_MAX || (then_ms < now.ms && (uint64_t)now.ms - (uint64_t)then_ms > RECENT_MS);
+    if (l->count < STATE_RECENT_MIN || l->count >= STATE_RECENT_MAX) return l->count >= STATE_RECENT_MAX;
+    int64_t then_ms = l->written_ms[l->first], since_ms = now.ms;
+    for (uint32_t i = 1; i < STATE_RECENT_MIN; i++) {
+        int64_t written_ms = l->written_ms[l->first + l->count - i];
+        if (written_ms < since_ms) since_ms = written_ms;
+    }
+    return then_ms < since_ms && (uint64_t)since_ms - (uint64_t)then_ms > RECENT_MS;
 }
 
 void recent_put(struct recent *l, uint64_t half, unix_ms written, result code)

@@ -26,6 +26,21 @@ struct memory_faults {
 struct memory_store *memory_store_new(void);
 void memory_store_free(struct memory_store *s);
 void memory_store_set_faults(struct memory_store *s, const struct memory_faults *faults);
+/*
+ * All that is stored is spread over so many places by its name. A place that hangs answers nothing: who asks waits, and deadlines pass
+ * with outcomes unknown.
+ */
+enum { MEMORY_PLACES = 8 };
+void memory_store_hang(struct memory_store *s, unsigned place, millis until);
+/* The node gets no answers and no notifications until then. */
+void memory_store_cut_off(struct memory_store *s, struct engine *e, millis until);
+/*
+ * The node is fenced: what it had under way and was not done will not be, its leases are gone, and all is refused as UNAVAILABLE until
+ * then. After that it is back as one whom nobody knows.
+ */
+void memory_store_fence(struct memory_store *s, struct engine *e, millis until);
+/* Nothing hangs, nobody is cut off or fenced; everybody is told to look. */
+void memory_store_heal(struct memory_store *s);
 /* The machine loses power: each unsynced write is kept, lost or torn. Acknowledged ones are kept. Engines on it are dead: only engine_close(). */
 void memory_store_crash(struct memory_store *s);
 /* How many operations of each kind were done: for tests that count writes ("append", "read", "head", "object_put", ...). */

@@ -103,6 +103,18 @@ static uint64_t run_names(uint64_t seed)
     return run(seed, &options, &faults, 2000);
 }
 
+/* What befalls a cluster: nodes are killed, cut off, fenced and frozen, parts of the store hang or are full, clocks jump. */
+static uint64_t run_cluster(uint64_t seed)
+{
+    struct workload_options options = {.accounts = 2, .nodes = 3, .sessions = 16, .actions_max = 15, .together = 6, .idlers = 2, .deliveries_percent = 40,
+                                       .large_ppm = 50000, .names_percent = 5, .pause_max_ms = 50, .compact_records_max = 40, .kills = 2, .fills = 1,
+                                       .short_deadlines_percent = seed % 2 ? 3 : 0, .retention_ms = seed % 4 == 0 ? 300 : 0,
+                                       .troubles = {.hangs = 4, .cut_offs = 2, .fences = 2, .freezes = 2, .clock_jumps = seed % 2 ? 3 : 0, .lease_losses = 1}};
+    struct memory_faults faults = {.delay_max_us = 5000, .unknown_ppm = seed % 3 ? 0 : 10000, .blind_appends_tell_nothing = true, .reorders_objects = true,
+                                   .loses_notifications = seed % 2 == 0, .page_records_max = seed % 4 == 0 ? 5 : 0};
+    return run(seed, &options, &faults, 3000);
+}
+
 /* A mailbox of many blocks of rows. */
 static uint64_t run_large(uint64_t seed)
 {
@@ -112,6 +124,7 @@ static uint64_t run_large(uint64_t seed)
     return run(seed, &options, &faults, 5000);
 }
 
+const struct scenario scenario_cluster = {"cluster", "hangs, fences, cuts, freezes, clocks that jump", 5, run_cluster};
 const struct scenario scenario_large = {"large", "a mailbox of many blocks", 1, run_large};
 const struct scenario scenario_accounts = {"accounts", "everything at once", 4, run_accounts};
 const struct scenario scenario_calm = {"calm", "no faults, nobody dies", 2, run_calm};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/point.h"
 #include "scenario.h"
@@ -117,7 +118,9 @@ void cluster_calm(struct cluster *c)
     c->is_calm = true;
     for (unsigned i = 0; i < c->count; i++) sim_node_crash_after(c->nodes[i].sim, 0);
     memory_store_set_faults(c->store, NULL);
+    memory_store_heal(c->store);
     memory_store_settle(c->store);
+    for (unsigned i = 0; i < c->count; i++) sim_node_freeze(c->nodes[i].sim, 0);
     *sim_network(c->sim) = (struct sim_network){.window_bytes = 64 << 10};
 }
 
@@ -190,4 +193,58 @@ int cluster_pick(struct cluster *c)
     for (unsigned i = 0; i < c->count; i++)
         if (c->nodes[(first + i) % c->count].is_ready) return (int)((first + i) % c->count);
     return -1;
+}
+
+/* ---- troubles ------------------------------------------------------------------------------------------ */
+
+static int64_t some_while(struct cluster *c)
+{
+    static const int64_t longest_ms[] = {100, 1000, 5000, 30000};
+    return 1 + (int64_t)sim_choose(c->sim, (uint64_t)longest_ms[sim_choose(c->sim, 4)]);
+}
+
+static bool happens(struct cluster *c, unsigned *left)
+{
+    if (*left == 0 || sim_choose(c->sim, 40) > 0) return false;
+    --*left;
+    return true;
+}
+
+static void jump_clock(struct cluster *c, struct cluster_node *n)
+{
+    static const int64_t farthest_ms[] = {100, 5000, 600000, CLUSTER_CLOCK_JUMP_MAX_MS};
+    int64_t farthest = farthest_ms[sim_choose(c->sim, 4)];
+    int64_t skew_ms = (int64_t)sim_choose(c->sim, 2 * (uint64_t)farthest + 1) - farthest;
+    scenario_say("%" PRIu64 ": the clock of %s is wrong by %" PRId64 " ms", sim_steps(c->sim), sim_node_name(n->sim), skew_ms);
+    sim_node_set_wall_skew(n->sim, skew_ms);
+}
+
+void cluster_trouble(struct cluster *c, struct cluster_troubles *left)
+{
+    struct cluster_node *n = &c->nodes[sim_choose(c->sim, c->count)];
+    const char *name = sim_node_name(n->sim);
+    millis until = clock_in(some_while(c));
+    long long for_ms = (long long)(until.ms - clock_now().ms);
+    if (happens(c, &left->hangs)) {
+        unsigned place = (unsigned)sim_choose(c->sim, MEMORY_PLACES);
+        scenario_say("%" PRIu64 ": place %u of the store hangs for %lld ms", sim_steps(c->sim), place, for_ms);
+        memory_store_hang(c->store, place, until);
+    }
+    if (n->engine && happens(c, &left->cut_offs)) {
+        scenario_say("%" PRIu64 ": node %s is cut off for %lld ms", sim_steps(c->sim), name, for_ms);
+        memory_store_cut_off(c->store, n->engine, until);
+    }
+    if (n->engine && happens(c, &left->fences)) {
+        scenario_say("%" PRIu64 ": node %s is fenced for %lld ms", sim_steps(c->sim), name, for_ms);
+        memory_store_fence(c->store, n->engine, until);
+    }
+    if (happens(c, &left->freezes)) {
+        scenario_say("%" PRIu64 ": node %s is frozen for %lld ms", sim_steps(c->sim), name, for_ms);
+        sim_node_freeze(n->sim, for_ms);
+    }
+    if (happens(c, &left->clock_jumps)) jump_clock(c, n);
+    if (happens(c, &left->lease_losses)) {
+        scenario_say("%" PRIu64 ": all leases end", sim_steps(c->sim));
+        memory_store_expire_leases(c->store);
+    }
 }

@@ -10,7 +10,7 @@
 #include "engine/memory.h"
 #include "runtime/sim/sim.h"
 
-enum { CLUSTER_NODES_MAX = 4, CLUSTER_POINTS_MAX = 64 };
+enum { CLUSTER_NODES_MAX = 4, CLUSTER_POINTS_MAX = 64, CLUSTER_CLOCK_JUMP_MAX_MS = 3600 * 1000 };
 
 struct cluster_node {
     struct sim_node *sim;
@@ -43,6 +43,17 @@ MAY_YIELD void cluster_wait_ready(struct cluster *c);
 /* No faults from now on; what was of unknown outcome is settled. */
 void cluster_calm(struct cluster *c);
 void cluster_kill(struct cluster *c, unsigned node);
+
+/* What befalls clusters: how often, in all. */
+struct cluster_troubles {
+    unsigned hangs;                      /* a place of the store answers nothing for a while */
+    unsigned cut_offs, fences;           /* of nodes */
+    unsigned freezes;                    /* of nodes: they do nothing for a while and know nothing of it */
+    unsigned clock_jumps;                /* of nodes */
+    unsigned lease_losses;               /* all leases end under their owners' feet */
+};
+/* Makes one of those that are left happen, now and then. From the keeper. */
+void cluster_trouble(struct cluster *c, struct cluster_troubles *left);
 /* Restarts what is down. From the keeper. */
 void cluster_raise(struct cluster *c);
 /* Closes accounts and engine of a node, in peace. From the keeper. */

@@ -776,6 +776,7 @@ MAY_YIELD static void trouble(struct workload *w)
     if (happens(w, &o->kills)) sim_node_crash_after(c->nodes[node].sim, 1 + sim_choose(c->sim, 300));
     if (happens(w, &o->power_cuts)) cut_power(w);
     if (happens(w, &o->stops)) stop_in_peace(w, node);
+    cluster_trouble(c, &o->troubles);
     if (happens(w, &o->fills)) {
         fill_store(w, true);
         MUST(coroutine_sleep((int64_t)sim_choose(c->sim, 100)) == OK);

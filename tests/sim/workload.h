@@ -44,6 +44,7 @@ struct workload_options {
     unsigned power_cuts;                 /* the store and all nodes lose power */
     unsigned stops;                      /* of nodes, in peace, with sessions at work */
     unsigned fills;                      /* times that the store is full for a while */
+    struct cluster_troubles troubles;
     unsigned short_deadlines_percent;    /* of deadlines */
     unsigned doublings;                  /* of the first mailbox, before anything else: rows in many blocks */
     int64_t retention_ms;                /* 0: longer than the scenario */

@@ -81,7 +81,7 @@ result memory_read(struct engine *base, struct id journal, const struct journal_
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
     struct journal_page page = {0};
-    result code = memory_read_begin(e, MEMORY_READ, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_READ, id_view(&journal), deadline, fault);
     if (code != OK) return code;
     const struct stored_journal *j = store_journal(e->store, journal);
     if (j) copy_page(e, j, from, arena, &page);
@@ -105,7 +105,7 @@ result memory_read_body(struct engine *base, struct id journal, const struct jou
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_READ_BODY, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_READ_BODY, id_view(&journal), deadline, fault);
     if (code != OK) return code;
     const struct stored_record *found = find_record(e, journal, record);
     if (found) buf_append(into, view_slice(buf_view(&found->body), offset, len));
@@ -118,7 +118,7 @@ result memory_read_bodies(struct engine *base, struct id journal, struct journal
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_READ_BODY, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_READ_BODY, id_view(&journal), deadline, fault);
     if (code != OK) return code;
     for (size_t i = 0; i < count; i++) {
         const struct stored_record *found = find_record(e, journal, &wanted[i].record);
@@ -160,7 +160,7 @@ result memory_list_journals(struct engine *base, const struct id *after, size_t 
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_LIST_JOURNALS, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_LIST_JOURNALS, VIEW_EMPTY, deadline, fault);
     if (code != OK) return code;
     struct map_slot *slot;
     size_t count = 0;

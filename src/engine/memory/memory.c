@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "engine/memory/memory_private.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
@@ -11,14 +12,49 @@ enum {
     LATE_MAX_MS = 8000,                  /* how much later a change of unknown outcome may be done */
     MISSED_TOLD_AFTER_MS = 2000,         /* as a watch that broke is noticed by its time-out */
     LOST_ONE_IN = 8,                     /* notifications */
+    LOOK_AGAIN_MS = 250,                 /* who waits for what hangs */
 };
+
+/* ---- what does not answer ------------------------------------------------------------------------------ */
+
+static bool is_deaf(const struct memory_engine *e)
+{
+    return millis_before(clock_now(), e->cut_off_until) || millis_before(clock_now(), e->fenced_until);
+}
+
+/* `name` empty: everything is needed. */
+static millis hangs_until(const struct memory_engine *e, view name)
+{
+    millis until = e->cut_off_until;
+    for (unsigned i = 0; i < MEMORY_PLACES; i++)
+        if ((name.len == 0 || hash_stable(name) % MEMORY_PLACES == i) && millis_before(until, e->store->hung_until[i])) until = e->store->hung_until[i];
+    return until;
+}
+
+static bool hangs(const struct memory_engine *e, view name) { return millis_before(clock_now(), hangs_until(e, name)); }
+
+static view name_of(const struct change *c)
+{
+    return c->operation == MEMORY_APPEND || c->operation == MEMORY_HEAD || c->operation == MEMORY_REMOVE_JOURNAL ? id_view(&c->journal) : buf_view(&c->name);
+}
+
+/* When a change that nobody waits for any more may be done. */
+static millis some_time_later(const struct memory_engine *e, const struct change *c)
+{
+    millis now = clock_now(), until = hangs_until(e, name_of(c));
+    return millis_add(millis_before(until, now) ? now : until, (int64_t)random_below(LATE_MAX_MS));
+}
 
 /* ---- notifications ------------------------------------------------------------------------------------- */
 
 static void tell_all_of_missed(struct memory_store *s)
 {
     s->missed_since = MILLIS_NEVER;
-    list_each (node, &s->engines) watches_tell_all(container_of(node, struct memory_engine, node)->base.watches);
+    list_each (node, &s->engines) {
+        struct memory_engine *e = container_of(node, struct memory_engine, node);
+        if (is_deaf(e)) s->missed_since = clock_now();
+        else watches_tell_all(e->base.watches);
+    }
 }
 
 static void missed_due(struct timer *t)
@@ -26,13 +62,15 @@ static void missed_due(struct timer *t)
     struct memory_store *s = container_of(t, struct missed_timer, timer)->engine->store;
     store_lock(s);
     if (!millis_is_never(s->missed_since)) tell_all_of_missed(s);
+    if (!millis_is_never(s->missed_since)) timer_arm(t, clock_in(MISSED_TOLD_AFTER_MS));
     store_unlock(s);
 }
 
 static void note_missed(struct memory_engine *e)
 {
-    struct missed_timer *missed = &e->missed[loop_index(loop_self())];
     if (millis_is_never(e->store->missed_since)) e->store->missed_since = clock_now();
+    if (!loop_self() || loop_family(loop_self()) != e->family) return;       /* its node has died: the next operation tells of it */
+    struct missed_timer *missed = &e->missed[loop_index(loop_self())];
     if (!missed->timer.armed) timer_arm(&missed->timer, clock_in(MISSED_TOLD_AFTER_MS));
 }
 
@@ -44,7 +82,11 @@ static void tell(struct memory_engine *e, struct id journal)
         note_missed(e);
         return;
     }
-    list_each (node, &s->engines) watches_tell(container_of(node, struct memory_engine, node)->base.watches, journal);
+    list_each (node, &s->engines) {
+        struct memory_engine *to = container_of(node, struct memory_engine, node);
+        if (is_deaf(to)) note_missed(e);
+        else watches_tell(to->base.watches, journal);
+    }
 }
 
 static void memory_notify(struct engine *e, struct id journal)
@@ -95,7 +137,7 @@ static enum fate draw_unknown(void)
 static enum fate draw_fate(const struct memory_engine *e, const struct change *c)
 {
     const struct memory_faults *f = &e->store->faults;
-    if (e->is_dead || (f->full && adds_bytes(c)) || happens(f->unavailable_ppm)) return FATE_REFUSED;
+    if (e->is_dead || millis_before(clock_now(), e->fenced_until) || (f->full && adds_bytes(c)) || happens(f->unavailable_ppm)) return FATE_REFUSED;
     return happens(f->unknown_ppm) ? draw_unknown() : FATE_DONE;
 }
 
@@ -118,7 +160,8 @@ static void apply_in_order(struct memory_engine *e, struct change *c)
     list_each (node, &e->under_way) {
         struct change *earlier = container_of(node, struct change, node);
         if (earlier == c) break;
-        if (!earlier->is_applied && earlier->is_ordered && (!e->store->faults.reorders_objects || is_same_journal(earlier, c))) apply_and_tell(e, earlier);
+        if (earlier->is_applied || !earlier->is_ordered || earlier->client != e->client || hangs(e, name_of(earlier))) continue;
+        if ((!e->store->faults.reorders_objects || is_same_journal(earlier, c))) apply_and_tell(e, earlier);
     }
     if (!c->is_applied) apply_and_tell(e, c);
 }
@@ -134,19 +177,46 @@ static void finish(struct operation *o)
     if (o->code == UNAVAILABLE) (void)!fail(o->fault, UNAVAILABLE, "the store is not available");
     if (o->code == UNKNOWN_OUTCOME) (void)!fail(o->fault, UNKNOWN_OUTCOME, "no answer from the store");
     if (o->fate == FATE_UNKNOWN_LATER && !c->is_applied) {
-        c->due = clock_in((int64_t)random_below(LATE_MAX_MS));
+        c->due = some_time_later(o->engine, c);
         list_append(&s->pending, &c->node);
         o->change = NULL;
     }
+}
+
+/* Nobody answers: it waits on. At its deadline its outcome is open, and it may be done when there is an answer again, or never. */
+static bool waits_on(struct operation *o)
+{
+    struct memory_engine *e = o->engine;
+    millis now = clock_now();
+    if (e->is_dead || !hangs(e, name_of(o->change))) return false;
+    if (millis_is_never(o->deadline) || millis_before(now, o->deadline)) {
+        timer_arm(&o->timer, millis_min(o->deadline, clock_in(LOOK_AGAIN_MS)));
+        return true;
+    }
+    o->fate = o->change->is_applied ? FATE_UNKNOWN : random_below(2) ? FATE_UNKNOWN_LATER : FATE_UNKNOWN_NEVER;
+    o->is_second_stage = true;
+    return false;
+}
+
+/* It was fenced since, and what comes from it is refused. */
+static void refuse_fenced(struct operation *o)
+{
+    if (o->change->client == o->engine->client || o->change->is_applied) return;
+    o->fate = is_unknown(o->fate) ? FATE_UNKNOWN_NEVER : FATE_REFUSED;
 }
 
 static void operation_due(struct timer *t)
 {
     struct operation *o = container_of(t, struct operation, timer);
     struct memory_engine *e = o->engine;
-    bool is_finished = o->is_second_stage;
     store_lock(e->store);
     catch_up(e);
+    bool waits = waits_on(o), is_finished = o->is_second_stage;
+    if (waits) {
+        store_unlock(e->store);
+        return;
+    }
+    refuse_fenced(o);
     if (!o->is_second_stage) {
         bool applies = o->fate == FATE_DONE || o->fate == FATE_UNKNOWN;
         if (applies && !e->is_dead) apply_in_order(e, o->change);
@@ -181,9 +251,11 @@ void operation_start(struct memory_engine *e, struct change *c, millis deadline,
     o->change = c;
     o->fault = fault;
     o->done = done;
+    o->deadline = deadline;
     timer_init(&o->timer, operation_due);
     store_lock(e->store);
     e->store->counts[c->operation]++;
+    c->client = e->client;
     o->fate = draw_fate(e, c);
     millis first = plan(o, deadline);
     c->is_ordered = o->fate == FATE_DONE || o->fate == FATE_UNKNOWN;
@@ -233,22 +305,34 @@ result memory_change(struct memory_engine *e, struct change *c, millis deadline,
 
 /* ---- reads --------------------------------------------------------------------------------------------- */
 
-result memory_read_begin(struct memory_engine *e, enum memory_operation operation, millis deadline, struct fault *fault)
+static bool hangs_now(struct memory_engine *e, view name)
+{
+    store_lock(e->store);
+    bool it_does = !e->is_dead && hangs(e, name);
+    store_unlock(e->store);
+    return it_does;
+}
+
+result memory_read_begin(struct memory_engine *e, enum memory_operation operation, view name, millis deadline, struct fault *fault)
 {
     struct memory_store *s = e->store;
     store_lock(s);
     s->counts[operation]++;
     int64_t delay_ms = draw_delay_ms(s);
     store_unlock(s);
-    millis due = clock_in(delay_ms);
-    bool is_late = !millis_before(due, deadline);
-    if (is_late) delay_ms = deadline.ms - clock_now().ms;
-    result code = coroutine_sleep(delay_ms > 0 ? delay_ms : 0);
-    if (code != OK) return fail(fault, code, "read: %s", result_name(code));
-    if (is_late) return fail(fault, TIMEOUT, "no answer from the store in time");
+    do {
+        millis due = clock_in(delay_ms);
+        bool is_late = !millis_before(due, deadline);
+        if (is_late) delay_ms = deadline.ms - clock_now().ms;
+        result code = coroutine_sleep(delay_ms > 0 ? delay_ms : 0);
+        if (code != OK) return fail(fault, code, "read: %s", result_name(code));
+        if (is_late) return fail(fault, TIMEOUT, "no answer from the store in time");
+        delay_ms = LOOK_AGAIN_MS;
+    } while (hangs_now(e, name));
+    result code = OK;
     store_lock(s);
     catch_up(e);
-    if (e->is_dead || happens(s->faults.unavailable_ppm)) code = UNAVAILABLE;
+    if (e->is_dead || millis_before(clock_now(), e->fenced_until) || happens(s->faults.unavailable_ppm)) code = UNAVAILABLE;
     else if (happens(s->faults.corrupt_read_ppm)) code = CORRUPT;
     if (code == OK) return OK;
     store_unlock(s);
@@ -312,6 +396,7 @@ struct engine *engine_open_memory(struct memory_store *s)
     }
     list_init(&e->under_way);
     store_lock(s);
+    e->client = ++s->clients;
     list_append(&s->engines, &e->node);
     store_unlock(s);
     return &e->base;
@@ -340,11 +425,12 @@ static void memory_close(struct engine *base)
 /* A change that its machine was making is done or lost; or, if it may be, still on its way: then it is the store's. */
 static bool leave(struct memory_engine *e, struct change *c, bool may_come_later)
 {
-    uint64_t choice = c->is_applied || !c->is_ordered ? 0 : random_below(may_come_later ? 3 : 2);
+    uint64_t choice = c->is_applied || !c->is_ordered || c->client != e->client ? 0 : random_below(may_come_later ? 3 : 2);
+    if (choice == 1 && may_come_later && hangs(e, name_of(c))) choice = 2;
     if (choice == 1) apply_and_tell(e, c);
     if (choice != 2) return false;
     list_remove(&c->node);
-    c->due = clock_in((int64_t)random_below(LATE_MAX_MS));
+    c->due = some_time_later(e, c);
     list_append(&e->store->pending, &c->node);
     return true;
 }
@@ -380,5 +466,49 @@ void memory_store_crash(struct memory_store *s)
         list_each (node, &e->under_way) leave(e, container_of(node, struct change, node), false);
     }
     s->faults.loses_notifications = loses;
+    store_unlock(s);
+}
+
+/* ---- a cluster's faults -------------------------------------------------------------------------------- */
+
+void memory_store_hang(struct memory_store *s, unsigned place, millis until)
+{
+    store_lock(s);
+    s->hung_until[place % MEMORY_PLACES] = until;
+    store_unlock(s);
+}
+
+void memory_store_cut_off(struct memory_store *s, struct engine *e, millis until)
+{
+    store_lock(s);
+    memory_of(e)->cut_off_until = until;
+    s->missed_since = clock_now();
+    store_unlock(s);
+}
+
+void memory_store_fence(struct memory_store *s, struct engine *base, millis until)
+{
+    struct memory_engine *e = memory_of(base);
+    struct map_slot *slot;
+    store_lock(s);
+    for (size_t at = 0; (slot = map_next(&s->leases, &at));) {
+        struct stored_lease *l = slot->value;
+        if (l->client == e->client) l->expires = (millis){0};
+    }
+    e->client = ++s->clients;
+    e->fenced_until = until;
+    s->missed_since = clock_now();
+    store_unlock(s);
+}
+
+void memory_store_heal(struct memory_store *s)
+{
+    store_lock(s);
+    for (unsigned i = 0; i < MEMORY_PLACES; i++) s->hung_until[i] = (millis){0};
+    list_each (node, &s->engines) {
+        struct memory_engine *e = container_of(node, struct memory_engine, node);
+        e->cut_off_until = e->fenced_until = (millis){0};
+    }
+    tell_all_of_missed(s);
     store_unlock(s);
 }

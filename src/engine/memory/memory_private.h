@@ -20,6 +20,8 @@ struct memory_engine {
     struct loops *family;
     struct missed_timer *missed;         /* one for each loop */
     bool is_dead;                        /* its machine has lost power */
+    uint64_t client;                     /* who it is to the store: another one after it was fenced */
+    millis cut_off_until, fenced_until;
 };
 
 /* What is to become of a change. */
@@ -32,7 +34,7 @@ struct operation {
     struct change *change;               /* NULL: the store has it now */
     enum fate fate;
     bool is_second_stage;
-    millis finish;
+    millis finish, deadline;
     result code;
     struct fault *fault;
     void (*done)(struct operation *o);
@@ -54,10 +56,10 @@ void operation_free(struct operation *o);
 MAY_YIELD result memory_change(struct memory_engine *e, struct change *c, millis deadline, struct change **ret_change, struct fault *fault);
 
 /*
- * Around what is read: the first waits as long as a read takes, and leaves the store locked when it returns OK. The second
+ * Around what is read: the first waits as long as a read of `name` (empty: of everything) takes, and leaves the store locked when it returns OK. The second
  * unlocks and may wait again, so that what was read is old when it is told.
  */
-MAY_YIELD result memory_read_begin(struct memory_engine *e, enum memory_operation operation, millis deadline, struct fault *fault);
+MAY_YIELD result memory_read_begin(struct memory_engine *e, enum memory_operation operation, view name, millis deadline, struct fault *fault);
 MAY_YIELD result memory_read_end(struct memory_engine *e, result code, struct fault *fault);
 
 /* journal_slots.c, object_slots.c, table_slots.c */

@@ -22,7 +22,7 @@ result memory_object_create(struct engine *base, view name, millis deadline, str
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, name, deadline, fault);
     if (code != OK) return code == CORRUPT ? UNAVAILABLE : code;
     bool exists = map_get(&e->store->objects, name) != NULL;
     store_unlock(e->store);
@@ -40,7 +40,7 @@ result memory_object_write(struct object_writer *base, view bytes, millis deadli
     colour_pretend_coroutine();
     struct memory_writer *w = (struct memory_writer *)(void *)base;
     struct memory_engine *e = memory_of(base->engine);
-    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, buf_view(&w->name), deadline, fault);
     if (code != OK) return code == CORRUPT ? UNAVAILABLE : code;
     bool is_full = e->store->faults.full;
     store_unlock(e->store);
@@ -78,7 +78,7 @@ result memory_object_read(struct engine *base, view name, uint64_t offset, size_
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_OBJECT_READ, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_OBJECT_READ, name, deadline, fault);
     if (code != OK) return code;
     const struct stored_object *o = map_get(&e->store->objects, name);
     if (o && offset < o->bytes.len) buf_append(into, view_slice(buf_view(&o->bytes), (size_t)offset, len));
@@ -90,7 +90,7 @@ result memory_object_size(struct engine *base, view name, millis deadline, uint6
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, name, deadline, fault);
     if (code != OK) return code;
     const struct stored_object *o = map_get(&e->store->objects, name);
     uint64_t bytes = o ? o->bytes.len : 0;
@@ -115,7 +115,7 @@ result memory_object_list(struct engine *base, view prefix, view after, size_t m
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_OBJECT_LIST, deadline, fault);
+    result code = memory_read_begin(e, MEMORY_OBJECT_LIST, VIEW_EMPTY, deadline, fault);
     if (code != OK) return code;
     struct map_slot *slot;
     size_t count = 0;

@@ -155,6 +155,7 @@ static void apply_lease(struct memory_store *s, struct change *c)
     buf_clear(&l->owner);
     buf_append(&l->owner, buf_view(&c->bytes));
     l->expires = millis_add(now, c->duration_ms);
+    l->client = c->client;
 }
 
 /* ---- changes ------------------------------------------------------------------------------------------- */

@@ -50,6 +50,7 @@ struct stored_shard {
 struct stored_lease {
     buf name, owner;
     millis expires;
+    uint64_t client;                     /* memory_engine.client of who took it */
 };
 
 enum memory_operation {
@@ -70,6 +71,8 @@ struct memory_store {
     uint64_t next_serial;
     uint64_t counts[MEMORY_OPERATIONS];
     millis missed_since;                 /* notifications were lost then; MILLIS_NEVER: none */
+    millis hung_until[MEMORY_PLACES];
+    uint64_t clients;                    /* so many there have been */
     void (*told)(void *argument, const char *kind, struct id journal, view name, result code);
     void *told_argument;
     bool keeps_history;
@@ -99,6 +102,7 @@ struct change {
     struct change_row *rows;
     size_t row_count;
     int64_t duration_ms;
+    uint64_t client;                     /* memory_engine.client of its author then */
     millis due;                          /* when pending */
     bool is_ordered;                     /* nobody applies later changes of the same journal before it */
 

@@ -12,7 +12,8 @@ result memory_table_get(struct engine *base, view table, uint32_t shard, view ke
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
     view value = VIEW_EMPTY;
-    result code = memory_read_begin(e, MEMORY_TABLE_GET, deadline, fault);
+    char name[ENGINE_TABLE_NAME_MAX_BYTES + 16];
+    result code = memory_read_begin(e, MEMORY_TABLE_GET, stored_shard_name(name, sizeof name, table, shard), deadline, fault);
     if (code != OK) return code;
     const struct stored_shard *rows = store_shard(e->store, table, shard);
     size_t at = rows ? stored_shard_find(rows, key, false) : 0;
@@ -28,7 +29,8 @@ result memory_table_scan(struct engine *base, view table, uint32_t shard, view p
 {
     colour_pretend_coroutine();
     struct memory_engine *e = memory_of(base);
-    result code = memory_read_begin(e, MEMORY_TABLE_SCAN, deadline, fault);
+    char name[ENGINE_TABLE_NAME_MAX_BYTES + 16];
+    result code = memory_read_begin(e, MEMORY_TABLE_SCAN, stored_shard_name(name, sizeof name, table, shard), deadline, fault);
     if (code != OK) return code;
     const struct stored_shard *rows = store_shard(e->store, table, shard);
     size_t first = 0, end = 0;

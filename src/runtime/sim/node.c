@@ -48,6 +48,7 @@ void sim_node_start(struct sim_node *n, unsigned loops)
     n->life = life;
     n->steps = n->crash_at_step = 0;
     n->is_crashing = false;
+    n->frozen_until_us = 0;
     n->is_up = true;
 }
 
@@ -56,6 +57,7 @@ bool sim_node_is_up(const struct sim_node *n) { return n->is_up; }
 uint64_t sim_node_steps(const struct sim_node *n) { return n->steps; }
 unsigned sim_crashes(const struct sim *s) { return s->crashes; }
 void sim_node_set_wall_skew(struct sim_node *n, int64_t skew_ms) { n->wall_skew_ms = skew_ms; }
+void sim_node_freeze(struct sim_node *n, int64_t duration_ms) { n->frozen_until_us = n->world->now_us + duration_ms * 1000; }
 void sim_node_crash_after(struct sim_node *n, uint64_t steps) { n->crash_at_step = steps ? n->steps + steps : 0; }
 struct sim_node *sim_node_of_caller(void) { return sim_world ? sim_world->running : NULL; }
 

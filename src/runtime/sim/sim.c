@@ -46,6 +46,7 @@ static struct step choose_step(struct sim *s)
     if (sim_event_next_us(s) <= s->now_us) offer(s, &chosen, &count, STEP_EVENT, NULL);
     list_each (node, &s->nodes) {
         struct sim_node *n = container_of(node, struct sim_node, node);
+        if (n->frozen_until_us > s->now_us) continue;
         for (unsigned i = 0; n->is_up && i < n->life->count; i++) {
             struct sim_loop *l = &n->life->loops[i];
             if (l->inbox_first) offer(s, &chosen, &count, STEP_TASK, l);
@@ -61,6 +62,10 @@ static int64_t next_time_us(const struct sim *s)
     int64_t next_us = sim_event_next_us(s);
     list_each (node, &s->nodes) {
         struct sim_node *n = container_of(node, struct sim_node, node);
+        if (n->is_up && n->frozen_until_us > s->now_us) {
+            if (n->frozen_until_us < next_us) next_us = n->frozen_until_us;
+            continue;
+        }
         for (unsigned i = 0; n->is_up && i < n->life->count; i++) {
             millis due = loop_next_due(&n->life->loops[i].base);
             if (!millis_is_never(due) && due.ms * 1000 < next_us) next_us = due.ms * 1000;

@@ -49,8 +49,10 @@ struct loop *sim_node_loop(struct sim_node *n, unsigned index);
 bool sim_node_is_up(const struct sim_node *n);
 /* The node of the running loop or job; NULL outside. */
 struct sim_node *sim_node_of_caller(void);
-/* Added to what clock_wall() says on this node. */
+/* Added to what clock_wall() says on this node. Also inside the world: its clock jumps. */
 void sim_node_set_wall_skew(struct sim_node *n, int64_t skew_ms);
+/* The node does nothing for so long, then goes on as if nothing had been: a process that was stopped, a machine that was moved. Also inside the world. */
+void sim_node_freeze(struct sim_node *n, int64_t duration_ms);
 /* Starts run(argument) as a coroutine of one of the node's loops. Also inside the world. */
 void sim_spawn(struct sim_node *n, unsigned loop, const char *name, void (*run)(void *argument), void *argument);
 /* Runs run(argument) on a loop, outside any coroutine, at the next opportunity. Also inside the world. */

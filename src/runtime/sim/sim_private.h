@@ -51,6 +51,7 @@ struct sim_node {
     bool is_up, is_crashing;
     uint64_t steps, crash_at_step;         /* 0: never */
     int64_t wall_skew_ms;
+    int64_t frozen_until_us;
     struct list streams, listeners, batchers;
 };
 
