@@ -4,8 +4,10 @@
  * An object that a new head does not refer to any more is noted in that head with the time, and removed by the first
  * compaction after the grace period: until then a reader that is behind finds it. What no head ever referred to (a node died
  * between writing an object and its head or record) is found by listing, about once a day per account, and told from
- * what is under way by the age that its name gives. The same sweep rewrites packs of which more than half is dead; entries keep
- * their numbers, so no row changes.
+ * what is under way by the age that its name gives, and because clocks may be wrong, in other ways too: it is removed only when a head has
+ * come to be after it was listed. That voids every compaction that was under way, so that no later head can refer to what it had written.
+ * A message alone, whose record may still be under way, is removed only by a node whose clock was not set lately, and is looked for once more.
+ * The same sweep rewrites packs of which more than half is dead; entries keep their numbers, so no row changes.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ enum {
     REWRITE_BYTES_MAX = 64 << 20,            /* in a compaction: at a pace that the disks stand */
     PURGED_BYTES_DUE = 16 << 20,             /* rewriting is looked for when so much was purged since */
     PIECE_BYTES = 1 << 20,
+    CLOCK_DRIFT_MAX_MS = 60000,
 };
 static const int64_t SWEEP_EVERY_MS = (int64_t)24 * 3600 * 1000, ORPHAN_AGE_MIN_MS = (int64_t)2 * 3600 * 1000;
 
@@ -267,30 +270,67 @@ static bool object_is_garbage(view short_name, view full_name, const struct map 
     return alone_time(short_name, &made) && made.ms < made_before.ms && !map_get(alone, full_name);
 }
 
-MAY_YIELD static result remove_garbage(struct compaction *c, const struct living *l, unix_ms made_before, struct fault *fault)
+bool home_clock_is_steady(struct home *h, int64_t duration_ms)
+{
+    int64_t offset_ms = clock_wall().ms - clock_now().ms, drift_ms = offset_ms - h->wall_offset_ms;
+    if (drift_ms > CLOCK_DRIFT_MAX_MS || drift_ms < -CLOCK_DRIFT_MAX_MS) {
+        h->wall_offset_ms = offset_ms;
+        h->wall_steady_since = clock_now();
+    }
+    return !millis_before(clock_now(), millis_add(h->wall_steady_since, duration_ms));
+}
+
+MAY_YIELD static result find_garbage(struct compaction *c, const struct living *l, unix_ms made_before, struct fault *fault)
 {
     struct account *a = c->account;
-    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 16 << 20), *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
+    struct arena *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
     struct map used CLEANUP(map_done) = MAP_INIT;
     char prefix[OBJECT_NAME_MAX], after[ENGINE_NAME_MAX_BYTES + 1] = "";
     view folder = account_object_name(a->id, VIEW_EMPTY, prefix), *names;
-    size_t count = LIST_NAMES, removed = 0;
-    note_names_in_use(c, arena, &used);
-    while (count == LIST_NAMES && removed < REMOVALS_MAX && !c->is_lost) {
+    size_t count = LIST_NAMES;
+    note_names_in_use(c, c->arena, &used);
+    c->garbage = arena_array(c->arena, view, REMOVALS_MAX);
+    while (count == LIST_NAMES && c->garbage_count < REMOVALS_MAX && !c->is_lost) {
         arena_reset(page);
         result code = object_list(a->home->all->engine, folder, view_of(after), LIST_NAMES, c->deadline, page, &names, &count, fault);
         if (code != OK) return code;
-        for (size_t i = 0; i < count; i++) {
-            if (!object_is_garbage(view_from(names[i], folder.len), names[i], &used, &l->alone, made_before)) continue;
-            code = object_remove(a->home->all->engine, names[i], c->deadline, fault);
-            if (code != OK) return code;
-            removed++;
-        }
+        for (size_t i = 0; i < count && c->garbage_count < REMOVALS_MAX; i++)
+            if (object_is_garbage(view_from(names[i], folder.len), names[i], &used, &l->alone, made_before)) c->garbage[c->garbage_count++] = arena_keep(c->arena, names[i]);
         if (count > 0) memcpy(after, names[count - 1].at, names[count - 1].len);
         if (count > 0) after[names[count - 1].len] = '\0';
     }
-    if (removed > 0) EVENT_EMIT(ACCOUNT_SWEPT, EVENT_ID("account", a->id), EVENT_NUMBER("objects", removed));
     return OK;
+}
+
+/* What rows refer to now. False when that cannot be told. */
+MAY_YIELD static bool look_for_living(struct compaction *c, struct living *l)
+{
+    struct account *a = c->account;
+    struct fault fault;
+    a->pins++;
+    bool is_known = account_load_all(a, c->deadline, &fault) == OK;
+    if (is_known) note_rows(l);
+    a->pins--;
+    return is_known;
+}
+
+void collect_remove_garbage(struct compaction *c)
+{
+    struct account *a = c->account;
+    if (c->garbage_count == 0) return;
+    struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT};
+    struct map used CLEANUP(map_done) = MAP_INIT;
+    size_t removed = 0, folder = ID_TEXT_LEN + 1;
+    note_names_in_use(c, c->arena, &used);
+    bool takes_alone = home_clock_is_steady(a->home, ORPHAN_AGE_MIN_MS) && look_for_living(c, &l);
+    for (size_t i = 0; i < c->garbage_count; i++) {
+        view name = c->garbage[i], short_name = view_from(name, folder);
+        if (short_name.at[0] == 'm' ? !takes_alone || map_get(&l.alone, name) : map_get(&used, short_name) != NULL) continue;
+        removed += object_remove(a->home->all->engine, name, c->deadline, NULL) == OK;
+    }
+    if (removed > 0) EVENT_EMIT(ACCOUNT_SWEPT, EVENT_ID("account", a->id), EVENT_NUMBER("objects", removed));
+    map_done(&l.alone);
+    arena_free(l.arena);
 }
 
 result collect_sweep(struct compaction *c, struct fault *fault)
@@ -298,7 +338,8 @@ result collect_sweep(struct compaction *c, struct fault *fault)
     struct account *a = c->account;
     unix_ms now = clock_wall();
     bool purged = c->head.purged_bytes >= PURGED_BYTES_DUE || c->head.purged_bytes > state_usage(a->state).bytes / 4;
-    bool sweeps = now.ms - c->head.swept.ms >= SWEEP_EVERY_MS;
+    /* Or by a clock that was ahead. */
+    bool sweeps = now.ms - c->head.swept.ms >= SWEEP_EVERY_MS || c->head.swept.ms - now.ms >= SWEEP_EVERY_MS;
     if (c->head.swept.ms == 0) c->head.swept = now;      /* an account begins without garbage */
     else if (!purged && !sweeps) return OK;
     else {
@@ -309,7 +350,7 @@ result collect_sweep(struct compaction *c, struct fault *fault)
         if (code == OK && !c->is_lost) note_rows(&l);
         a->pins--;
         if (code == OK && !c->is_lost) code = rewrite_packs(c, &l, fault);
-        if (code == OK && !c->is_lost && sweeps) code = remove_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);
+        if (code == OK && !c->is_lost && sweeps) code = find_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);
         map_done(&l.alone);
         arena_free(l.arena);
         c->head.purged_bytes = 0;

@@ -296,7 +296,7 @@ MAY_YIELD static result replace_head(struct compaction *c, struct fault *fault)
 {
     struct account *a = c->account;
     struct journal_position at;
-    /* Our objects are as old as the compaction: long before others take them for garbage, they must be in the head. */
+    /* Another node's head would make it void, but what has taken so long is not worth its while. */
     if (clock_wall().ms - id_time(c->snapshot).ms > AGE_MAX_MS) return fail(fault, TIMEOUT, "the compaction took too long");
     head_encode(&c->head_bytes, &c->head);
     POINT("account.compact.before_head");
@@ -433,6 +433,7 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     code = compact_steps(c, fault);
     if (code == NOT_FOUND && c->missing) code = look_for_swallower(c, fault);
     if (c->is_committed) {
+        collect_remove_garbage(c);
         a->journal_bytes = 0;
         EVENT_EMIT(ACCOUNT_COMPACTED, EVENT_ID("account", a->id), EVENT_NUMBER("records", records), EVENT_NUMBER("messages", c->body_count),
                    EVENT_NUMBER("read_bytes", c->read_bytes), EVENT_NUMBER("written_bytes", c->written_bytes),

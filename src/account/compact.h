@@ -31,7 +31,8 @@ struct compaction {
     struct pack_slot *replaced;          /* by slot: packs rewritten without what died (collect.c) */
     struct new_pack *replacements;       /* their names */
     size_t replaced_count;
-    bool has_swept;
+    view *garbage;                       /* names of objects that nobody refers to; removed when the head is in its place */
+    size_t garbage_count;
 
     buf blocks, directory;
     struct head head;
@@ -61,7 +62,9 @@ MAY_YIELD NODISCARD result account_load_all(struct account *a, millis deadline, 
 /* ---- collect.c ---- */
 /* Removes what fell out of use before the grace period began; the rest is in c->head.retired. */
 MAY_YIELD void collect_retired(struct compaction *c);
-/* Now and then: removes objects that nothing refers to, rewrites packs that are mostly dead. */
+/* Now and then: looks for objects that nothing refers to, rewrites packs that are mostly dead. */
 MAY_YIELD NODISCARD result collect_sweep(struct compaction *c, struct fault *fault);
+/* With the new head in its place: removes what was found. */
+MAY_YIELD void collect_remove_garbage(struct compaction *c);
 /* Adds to c->head.retired what the new directory does not refer to any more. */
 NODISCARD result collect_note_retired(struct compaction *c, struct fault *fault);

@@ -39,6 +39,8 @@ struct home {
     unsigned compactors;
     bool is_stopping;
     bool blind_tells_nothing;            /* the engine does not say where a blind append was put */
+    int64_t wall_offset_ms;              /* of the wall clock, and since when it is that (collect.c) */
+    millis wall_steady_since;
     struct timer upkeep;
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;
@@ -174,6 +176,8 @@ void account_consider_compaction(struct account *a);
 void account_consider_upkeep(struct account *a);
 /* What fell out of use has been kept for the grace period and some time more. */
 bool account_has_old_retired(const struct account *a);
+/* Whether the wall clock has not been set by more than a little for so long. */
+bool home_clock_is_steady(struct home *h, int64_t duration_ms);
 /* Begins what a home does at times by itself. */
 void home_start_upkeep(struct home *h);
 /* Waits for compactions under way and begins no more. */

@@ -169,6 +169,8 @@ void home_start_upkeep(struct home *h)
     scope_init(&h->compactions, NULL);
     h->compactors = 0;
     h->is_stopping = false;
+    h->wall_offset_ms = clock_wall().ms - clock_now().ms;
+    h->wall_steady_since = clock_now();
     timer_init(&h->upkeep, upkeep_due);
     if (loop_index(h->loop) == 0) timer_arm(&h->upkeep, clock_in(FIRST_SWEEP_MS));
 }

@@ -10,7 +10,7 @@
 #include "engine/memory.h"
 #include "runtime/sim/sim.h"
 
-enum { CLUSTER_NODES_MAX = 4, CLUSTER_POINTS_MAX = 64, CLUSTER_CLOCK_JUMP_MAX_MS = 3600 * 1000 };
+enum { CLUSTER_NODES_MAX = 4, CLUSTER_POINTS_MAX = 64, CLUSTER_CLOCK_JUMP_MAX_MS = 3 * 24 * 3600 * 1000 };
 
 struct cluster_node {
     struct sim_node *sim;
