@@ -1,6 +1,6 @@
 /*
  * mailbox: one connection and one large mailbox. do=append fills it; do=select, store, expunge, flags time one command each
- * (`repeat` times, the median is printed).
+ * (`repeat` times, the median is printed). multi=N: N messages to an APPEND (RFC 3502), for servers that sync once per command.
  */
 #include "net.h"
 
@@ -21,20 +21,32 @@ static struct connection *log_in(int count, char **words)
     return c;
 }
 
-/* Keeps `window` APPENDs under way. */
-static void append(struct connection *c, const char *mailbox, long messages, size_t bytes, long window)
+/* One APPEND of `multi` messages. */
+static char *append_command(const char *mailbox, size_t bytes, long multi, size_t *ret_length)
 {
-    size_t length, command_length;
-    char *message = make_message(bytes, &length);
-    char *command = malloc(length + 200);
-    command_length = (size_t)sprintf(command, "a APPEND %s {%zu+}\r\n", mailbox, length);
-    memcpy(command + command_length, message, length);
-    memcpy(command + command_length + length, "\r\n", 2);
-    command_length += length + 2;
-    long sent = 0, done = 0;
-    while (done < messages) {
-        while (sent < messages && sent - done < window) {
-            connection_write(c, command, command_length);
+    size_t length, at;
+    char *message = make_message(bytes, &length), *command = malloc(200 + (length + 20) * (size_t)multi);
+    at = (size_t)sprintf(command, "a APPEND %s", mailbox);
+    for (long i = 0; i < multi; i++) {
+        at += (size_t)sprintf(command + at, " {%zu+}\r\n", length);
+        memcpy(command + at, message, length);
+        at += length;
+    }
+    memcpy(command + at, "\r\n", 2);
+    free(message);
+    *ret_length = at + 2;
+    return command;
+}
+
+/* Keeps `window` APPENDs under way. */
+static void append(struct connection *c, const char *mailbox, long messages, size_t bytes, long window, long multi)
+{
+    size_t length;
+    char *command = append_command(mailbox, bytes, multi, &length);
+    long sent = 0, done = 0, commands = messages / multi;
+    while (done < commands) {
+        while (sent < commands && sent - done < window) {
+            connection_write(c, command, length);
             sent++;
         }
         do {
@@ -43,7 +55,6 @@ static void append(struct connection *c, const char *mailbox, long messages, siz
         } while (done < sent && connection_has_line(c));
     }
     free(command);
-    free(message);
 }
 
 static double timed(struct connection *c, const char *command)
@@ -64,7 +75,8 @@ int load_mailbox(int count, char **words)
     double started = now_s();
     snprintf(select, sizeof select, "SELECT %s", mailbox);
     if (strcmp(what, "append") == 0) {
-        append(c, mailbox, messages, (size_t)option_number(count, words, "bytes", 5000), option_number(count, words, "window", 100));
+        append(c, mailbox, messages, (size_t)option_number(count, words, "bytes", 5000), option_number(count, words, "window", 100),
+               option_number(count, words, "multi", 1));
         samples_add(&samples, now_s() - started);
     } else if (strcmp(what, "select") == 0) {
         for (long i = 0; i < repeat; i++) samples_add(&samples, timed(c, select));
