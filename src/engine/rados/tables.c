@@ -119,7 +119,7 @@ result cluster_table_get(struct engine *base, view table, uint32_t shard, view k
     char name[SHARD_NAME_BYTES], coded[CODED_KEY_BYTES];
     const char *keys[] = {coded};
     size_t lengths[] = {code_key(key, coded)};
-    view found_key, stored;
+    view found_key, stored = VIEW_EMPTY;
     struct client_op *op = client_read_new(rados_of(base)->client, SPACE_TABLES, shard_name(table, shard, name));
     struct rows_read *r = rows_read_new(op);
     rados_read_op_omap_get_vals_by_keys2(op->read, keys, 1, lengths, &r->rows, &r->returned);
@@ -175,7 +175,7 @@ static void adapt_page(struct scan *s, size_t bytes)
 MAY_YIELD static result scan_page(struct scan *s)
 {
     char name[SHARD_NAME_BYTES];
-    view key, stored;
+    view key = VIEW_EMPTY, stored = VIEW_EMPTY;
     size_t bytes = 0, wanted = s->max - s->count < s->page_rows ? s->max - s->count : s->page_rows;
     struct client_op *op = client_read_new(s->engine->client, SPACE_TABLES, shard_name(s->table, s->shard, name));
     struct rows_read *r = rows_read_new(op);
