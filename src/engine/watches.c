@@ -33,7 +33,7 @@ struct notice {
     struct task task;
     struct watches *watches;
     struct id journal;
-    bool is_for_all;
+    unsigned part, parts;              /* parts 0: for this journal alone */
 };
 
 static unsigned bucket_of(struct id journal)
@@ -153,14 +153,14 @@ static void call_watches(struct watches *w, struct id journal)
     watches_remove(w, &keep);
 }
 
-static void call_all(struct watches *w)
+static void call_part(struct watches *w, unsigned part, unsigned parts)
 {
     struct map *mine = &w->of_loop[loop_index(loop_self())].by_journal;
     size_t count = 0, position = 0;
     struct id *journals = calloc(mine->count + 1, sizeof *journals);
     check(journals);
     for (struct map_slot *slot; (slot = map_next(mine, &position));)
-        journals[count++] = ((struct watched *)slot->value)->journal;
+        if (hash_stable(slot->key) % parts == part) journals[count++] = ((struct watched *)slot->value)->journal;
     for (size_t i = 0; i < count; i++) call_watches(w, journals[i]);
     free(journals);
 }
@@ -168,16 +168,16 @@ static void call_all(struct watches *w)
 static void run_notice(struct task *t)
 {
     struct notice *n = container_of(t, struct notice, task);
-    if (n->is_for_all) call_all(n->watches);
+    if (n->parts) call_part(n->watches, n->part, n->parts);
     else call_watches(n->watches, n->journal);
     free(n);
 }
 
-static void post_notice(struct watches *w, unsigned loop, struct id journal, bool is_for_all)
+static void post_notice(struct watches *w, unsigned loop, struct id journal, unsigned part, unsigned parts)
 {
     struct notice *n = malloc(sizeof *n);
     check(n);
-    *n = (struct notice){.task.run = run_notice, .watches = w, .journal = journal, .is_for_all = is_for_all};
+    *n = (struct notice){.task.run = run_notice, .watches = w, .journal = journal, .part = part, .parts = parts};
     loop_post(loops_at(w->family, loop), &n->task);
 }
 
@@ -185,10 +185,12 @@ void watches_tell(struct watches *w, struct id journal)
 {
     uint64_t interested = atomic_load(&w->interested[bucket_of(journal)]);
     for (; interested; interested &= interested - 1)
-        for (unsigned i = (unsigned)__builtin_ctzll(interested); i < w->loops; i += BITS) post_notice(w, i, journal, false);
+        for (unsigned i = (unsigned)__builtin_ctzll(interested); i < w->loops; i += BITS) post_notice(w, i, journal, 0, 0);
 }
 
-void watches_tell_all(struct watches *w)
+void watches_tell_part(struct watches *w, unsigned part, unsigned parts)
 {
-    for (unsigned i = 0; i < w->loops; i++) post_notice(w, i, ID_NONE, true);
+    for (unsigned i = 0; i < w->loops; i++) post_notice(w, i, ID_NONE, part, parts);
 }
+
+void watches_tell_all(struct watches *w) { watches_tell_part(w, 0, 1); }

@@ -24,3 +24,5 @@ void watches_remove(struct watches *w, struct journal_watch *watch);
 void watches_tell(struct watches *w, struct id journal);
 /* Tells every watch: notifications may have been missed. From any thread. */
 void watches_tell_all(struct watches *w);
+/* Only those whose journals have hash_stable() % parts == part. */
+void watches_tell_part(struct watches *w, unsigned part, unsigned parts);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "engine/rados/journal_private.h"
 #include "engine/rados/objects_private.h"
+#include "engine/rados/signals.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 
@@ -29,6 +30,7 @@ result engine_open_rados(const struct engine_rados_options *options, struct engi
     e->bases = bases_new();
     e->object_cache = object_cache_new();
     engine_init(&e->base, &methods);
+    e->signals = signals_start(e->client, e->base.watches);
     *ret_engine = &e->base;
     return OK;
 }
@@ -47,12 +49,15 @@ MAY_YIELD static void rados_close(struct engine *base)
     struct rados *e = rados_of(base);
     atomic_fetch_or(&e->background, BACKGROUND_CLOSING);
     while (atomic_load(&e->background) != BACKGROUND_CLOSING) coroutine_pause();
+    signals_stop(e->signals);
     client_close(e->client);
     engine_done(&e->base);
     bases_free(e->bases);
     object_cache_free(e->object_cache);
     free(e);
 }
+
+void cluster_notify(struct engine *base, struct id journal) { signals_notify(rados_of(base)->signals, journal); }
 
 static const struct engine_methods methods = {
     .kind = "rados",
@@ -77,6 +82,7 @@ static const struct engine_methods methods = {
     .table_get = cluster_table_get,
     .table_scan = cluster_table_scan,
     .table_batch = cluster_table_batch,
+    .notify = cluster_notify,
     .lease_acquire = cluster_lease_acquire,
     .lease_renew = cluster_lease_renew,
     .lease_release = cluster_lease_release,

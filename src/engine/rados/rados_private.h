@@ -7,6 +7,7 @@
 #include "engine/rados/layout.h"
 
 struct object_cache;
+struct signals;
 
 struct rados {
     struct engine base;                  /* first */
@@ -15,6 +16,7 @@ struct rados {
     struct bases *bases;                 /* journal_private.h */
     _Atomic unsigned background;         /* coroutines of its own that use it; the highest bit: it closes, none may begin */
     struct object_cache *object_cache;   /* objects_private.h */
+    struct signals *signals;             /* signals.h */
     /* Each part adds what is its own. */
 };
 
