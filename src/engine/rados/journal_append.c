@@ -44,6 +44,7 @@ static void append_ended(struct client_op *op, result code, void *argument)
     struct sending s = *(struct sending *)argument;
     s.append->code = append_result(op, &s);
     if (s.append->code == OK) set_position(&s);
+    if (s.append->code == OK || s.append->code == UNKNOWN_OUTCOME) cluster_notify(&s.engine->base, s.append->journal);
     client_op_free(op);
     s.done(s.append, s.argument);
 }

@@ -186,5 +186,6 @@ result cluster_remove_journal(struct engine *base, struct id journal, millis dea
     code = code == NOT_FOUND ? OK : client_result(op, "removal of a journal", fault);
     client_op_free(op);
     if (code == OK) bases_put(e->bases, journal, 0);
+    if (code == OK) cluster_notify(base, journal);
     return code;
 }

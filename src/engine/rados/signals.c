@@ -21,6 +21,7 @@ enum {
     RETRY_MS = 1000,
     UNDER_WAY_MAX = 64,               /* notifies of one spot that wait for a dead watcher */
     CREATE_MS = 10000,
+    START_MS = 1000,
     STOP_MS = 8000,                   /* without an answer of the cluster */
     NAME_BYTES = 16,
 };
@@ -474,6 +475,9 @@ struct signals *signals_start(struct client *c, struct watches *w)
         pthread_mutex_init(&spot->lock, NULL);
     }
     plan(s);
+    millis until = clock_in(START_MS);
+    while (!signals_stand(s) && millis_before(clock_now(), until) && coroutine_sleep(1) == OK) {}
+    coroutine_pause();                /* what a newcomer looks at is posted */
     return s;
 }
 

@@ -28,8 +28,11 @@ enum {
     SIGNALS_NOTIFY_TIMEOUT_MS = 2000, /* whole seconds; how long the cluster waits for answers of watchers. Nobody waits with it */
 };
 
-/* The watches are set soon after; the journals watched in `w` are told of then. */
-struct signals *signals_start(struct client *c, struct watches *w);
+/*
+ * Waits a moment for the watches to stand, so that all is quiet when it returns. When the cluster takes longer they are set in time, and
+ * the journals watched in `w` are told of then.
+ */
+MAY_YIELD struct signals *signals_start(struct client *c, struct watches *w);
 /* Takes leave of the others. When it returns nothing calls `w` any more. Not while signals_notify() may be called. */
 MAY_YIELD void signals_stop(struct signals *s);
 /* Any loop. Never waits. */

@@ -143,10 +143,8 @@ static void newcomer(struct pair *p)
     p->b = NULL;
     wait_standing(p->a);
     struct id journal = random_id();
-    for (unsigned i = 0; i < 20; i++) {
-        engine_notify(p->a, random_id());
-        rest(10);
-    }
+    for (unsigned i = 0; i < 500; i++) engine_notify(p->a, random_id());
+    rest(300);
     uint64_t sent = signals_sent(rados_of(p->a)->signals);
     for (unsigned i = 0; i < 50; i++) engine_notify(p->a, random_id());
     rest(100);
