@@ -1,6 +1,6 @@
 /*
  * What a home does by itself: compacts accounts whose journals have grown, also such as only receive, a few at a time;
- * sweeps staging objects that dead nodes left.
+ * sweeps staging objects that dead nodes left, and has the engine give back what its dead writers left.
  */
 #include <stdlib.h>
 
@@ -16,9 +16,11 @@ enum {
     WISHES_MAX = 100000,
     ASK_AGAIN_PARTS = 4,                     /* of the limit: an account that has passed it is asked for again after as much more */
     COMPACT_MS = 10 * 60000,
-    FAILED_PAUSE_MS = 30000,
+    FAILED_PAUSE_MS = 30000, CLEAN_UP_MS = 5000,
     RETIRED_KEPT_MS = 24 * 3600 * 1000,      /* beyond the grace period, when there is nothing else to compact for */
     FIRST_SWEEP_MS = 60000, SWEEP_EVERY_MS = 6 * 3600 * 1000,
+    RECLAIM_EVERY_MS = 24 * 3600 * 1000,     /* in the whole cluster */
+    RECLAIM_PAUSE_MS = 1000,                 /* between two parts of the store: nobody waits for it */
 };
 
 /* An account that is to be compacted. Posted as a task, then in home.wishes. */
@@ -149,10 +151,28 @@ MAY_YIELD static void run_compactor(void *argument)
 
 /* ---- at times ------------------------------------------------------------------------------------------- */
 
+/* One node does it, the first to ask in a day: the lease is kept until it expires. */
+MAY_YIELD static void reclaim(struct engine *e)
+{
+    char owner[ID_TEXT_LEN + 1];
+    uint64_t place = 0, count = 0;
+    struct fault fault = {0};
+    id_text(random_id(), owner);
+    if (lease_acquire(e, VIEW("reclaim"), view_of(owner), RECLAIM_EVERY_MS, clock_in(CLEAN_UP_MS), NULL) != OK) return;
+    result code;
+    do {
+        code = engine_reclaim(e, &place, &count, &fault);
+        if (code == OK) code = coroutine_sleep(RECLAIM_PAUSE_MS);
+    } while (code == OK);
+    if (count > 0) EVENT_EMIT(STORE_RECLAIMED, EVENT_NUMBER("things", count));
+    if (code != END && code != CANCELLED) EVENT_EMIT(STORE_NOT_RECLAIMED, EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+}
+
 MAY_YIELD static void sweep(void *argument)
 {
     struct home *h = argument;
     staging_sweep(h->all);
+    reclaim(h->all->engine);
 }
 
 static void upkeep_due(struct timer *t)

@@ -370,3 +370,8 @@ result engine_verify(struct engine *e, void (*found)(void *argument, view what),
 {
     return e->methods->verify ? e->methods->verify(e, found, argument, fault) : OK;
 }
+
+result engine_reclaim(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault)
+{
+    return e->methods->reclaim ? e->methods->reclaim(e, place, count, fault) : END;
+}

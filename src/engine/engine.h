@@ -210,3 +210,8 @@ MAY_YIELD NODISCARD result engine_backup(struct engine *e, const char *folder, v
                                          void *argument, struct fault *fault);
 /* Checks checksums of everything the engine keeps that nobody else reads. found() is told each thing that is wrong. */
 MAY_YIELD NODISCARD result engine_verify(struct engine *e, void (*found)(void *argument, view what), void *argument, struct fault *fault);
+/*
+ * Gives back what writers of objects that died have left, one part of the store in a call: *place is 0 at first and the next call's then.
+ * Adds to *count what was given back. END: there are no more parts.
+ */
+MAY_YIELD NODISCARD result engine_reclaim(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault);

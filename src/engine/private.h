@@ -72,6 +72,8 @@ struct engine_methods {
                      void *argument, struct fault *fault);
     /* NULL: there is nothing to check. */
     result (*verify)(struct engine *e, void (*found)(void *argument, view what), void *argument, struct fault *fault);
+    /* NULL: END. */
+    result (*reclaim)(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault);
 };
 
 /* Embedded as the first member of every engine. */

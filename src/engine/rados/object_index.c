@@ -125,8 +125,10 @@ result index_page_result(const struct client_op *op, result code, void *memory, 
     size_t all = code == OK ? rados_omap_iter_size(m->rows) : 0;
     page.rows = arena_try_alloc(arena, (all + 1) * sizeof *page.rows);
     if (!page.rows) return fail(fault, TOO_BIG, "no room for %zu names of objects", all);
-    while (page.count < all && rados_omap_get_next2(m->rows, &key, &value, &key_bytes, &value_bytes) == 0 && key)
+    while (page.count < all && rados_omap_get_next2(m->rows, &key, &value, &key_bytes, &value_bytes) == 0 && key) {
+        if (key_bytes >= OBJECT_ROW_BYTES) return fail(fault, CORRUPT, "index of objects: a row with a key of %zu bytes", key_bytes);
         (void)parse_row(arena_keep(arena, view_make(key, key_bytes)), &page.rows[page.count++]);
+    }
     *ret_page = page;
     return OK;
 }

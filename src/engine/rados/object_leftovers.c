@@ -113,7 +113,6 @@ MAY_YIELD static result check_shard(struct check_up *c, uint32_t shard)
         for (size_t i = 0; code == OK && i < page.count; i++) code = check_row(c, &page.rows[i]);
         if (code != OK || page.count == 0) break;
         view last = page.rows[page.count - 1].key;
-        if (last.len > OBJECT_ROW_BYTES) break;
         memcpy(after, last.at, last.len);
         after[last.len] = '\0';
     }
@@ -136,10 +135,12 @@ result objects_verify(struct rados *e, int64_t grace_ms, void (*found)(void *arg
     return check_all(&c);
 }
 
-result objects_reclaim(struct rados *e, int64_t grace_ms, uint64_t *ret_count, struct fault *fault)
+result objects_reclaim(struct rados *e, int64_t grace_ms, uint64_t *place, uint64_t *count, struct fault *fault)
 {
     struct check_up c = {.engine = e, .grace_ms = grace_ms, .must_remove = true, .fault = fault};
-    result code = check_all(&c);
-    *ret_count = c.removed;
+    if (*place >= e->layout.index_shards) return END;
+    result code = check_shard(&c, (uint32_t)*place);
+    *count += c.removed;
+    if (code == OK) ++*place;
     return code;
 }

@@ -123,5 +123,5 @@ MAY_YIELD NODISCARD result leftovers_remove(struct rados *e, view name, millis d
  * told what is wrong. The bytes themselves are the cluster's to check: it scrubs them against their checksums.
  */
 MAY_YIELD NODISCARD result objects_verify(struct rados *e, int64_t grace_ms, void (*found)(void *argument, view what), void *argument, struct fault *fault);
-/* Gives back what is left over. *ret_count is set also on failure. */
-MAY_YIELD NODISCARD result objects_reclaim(struct rados *e, int64_t grace_ms, uint64_t *ret_count, struct fault *fault);
+/* As engine_reclaim(): a shard of the index at a time. */
+MAY_YIELD NODISCARD result objects_reclaim(struct rados *e, int64_t grace_ms, uint64_t *place, uint64_t *count, struct fault *fault);

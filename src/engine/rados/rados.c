@@ -59,6 +59,17 @@ MAY_YIELD static void rados_close(struct engine *base)
 
 void cluster_notify(struct engine *base, struct id journal) { signals_notify(rados_of(base)->signals, journal); }
 
+/* The cluster checks the bytes that it keeps against their checksums itself. */
+MAY_YIELD static result rados_verify(struct engine *base, void (*found)(void *argument, view what), void *argument, struct fault *fault)
+{
+    return objects_verify(rados_of(base), OBJECT_GRACE_MS, found, argument, fault);
+}
+
+MAY_YIELD static result rados_reclaim(struct engine *base, uint64_t *place, uint64_t *count, struct fault *fault)
+{
+    return objects_reclaim(rados_of(base), OBJECT_GRACE_MS, place, count, fault);
+}
+
 static const struct engine_methods methods = {
     .kind = "rados",
     .close = rados_close,
@@ -78,6 +89,8 @@ static const struct engine_methods methods = {
     .object_size = cluster_object_size,
     .object_remove = cluster_object_remove,
     .object_list = cluster_object_list,
+    .verify = rados_verify,
+    .reclaim = rados_reclaim,
     .table_shards = cluster_table_shards,
     .table_get = cluster_table_get,
     .table_scan = cluster_table_scan,
