@@ -200,6 +200,7 @@ enum imap_fetch_kind {
     IMAP_FETCH_SAVEDATE, IMAP_FETCH_EMAILID, IMAP_FETCH_THREADID,    /* RFC 8514, RFC 8474 */
     IMAP_FETCH_MODSEQ,
     IMAP_FETCH_ENVELOPE, IMAP_FETCH_BODY, IMAP_FETCH_BODYSTRUCTURE,
+    IMAP_FETCH_PREVIEW,                 /* RFC 8970 */
     IMAP_FETCH_RFC822, IMAP_FETCH_RFC822_HEADER, IMAP_FETCH_RFC822_TEXT,
     IMAP_FETCH_SECTION, IMAP_FETCH_BINARY, IMAP_FETCH_BINARY_SIZE,
 };
@@ -207,6 +208,7 @@ enum imap_fetch_kind {
 struct imap_fetch_item {
     enum imap_fetch_kind kind;
     bool is_peek;                       /* BODY.PEEK, BINARY.PEEK */
+    bool is_lazy;                       /* PREVIEW (LAZY) */
     bool is_partial;
     uint32_t partial_from, partial_len; /* octets; partial_len is not 0 */
     struct imap_section section;        /* of the last three kinds */

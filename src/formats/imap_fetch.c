@@ -19,6 +19,7 @@ static const struct imap_word fetch_words[] = {
     {VIEW_INIT("MODSEQ"), IMAP_FETCH_MODSEQ + 1},
     {VIEW_INIT("ENVELOPE"), IMAP_FETCH_ENVELOPE + 1},
     {VIEW_INIT("BODYSTRUCTURE"), IMAP_FETCH_BODYSTRUCTURE + 1},
+    {VIEW_INIT("PREVIEW"), IMAP_FETCH_PREVIEW + 1},
     {VIEW_INIT("RFC822"), IMAP_FETCH_RFC822 + 1},
     {VIEW_INIT("RFC822.HEADER"), IMAP_FETCH_RFC822_HEADER + 1},
     {VIEW_INIT("RFC822.TEXT"), IMAP_FETCH_RFC822_TEXT + 1},
@@ -115,6 +116,7 @@ static bool take_item(struct imap_grammar *g, struct imap_fetch_item *ret_item)
     if (word == 0) return imap_miss(g, "a FETCH item");
     item.kind = word - 1;
     if (item.kind == IMAP_FETCH_BODY && cursor_peek(&g->at) == '[') item.kind = IMAP_FETCH_SECTION;
+    if (item.kind == IMAP_FETCH_PREVIEW) item.is_lazy = take_view_nocase(&g->at, VIEW(" (LAZY)"));
     bool is_section = item.kind == IMAP_FETCH_SECTION;
     bool is_binary = item.kind == IMAP_FETCH_BINARY || item.kind == IMAP_FETCH_BINARY_SIZE;
     if ((is_section || is_binary) && !take_section(g, is_binary, &item.section)) return false;

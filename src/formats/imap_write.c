@@ -137,6 +137,7 @@ static const char *fetch_word(enum imap_fetch_kind kind)
     case IMAP_FETCH_ENVELOPE: return "ENVELOPE";
     case IMAP_FETCH_BODY: return "BODY";
     case IMAP_FETCH_BODYSTRUCTURE: return "BODYSTRUCTURE";
+    case IMAP_FETCH_PREVIEW: return "PREVIEW";
     case IMAP_FETCH_RFC822: return "RFC822";
     case IMAP_FETCH_RFC822_HEADER: return "RFC822.HEADER";
     case IMAP_FETCH_RFC822_TEXT: return "RFC822.TEXT";
@@ -163,6 +164,7 @@ void imap_write_section_label(buf *out, const struct imap_fetch_item *item)
 void imap_write_fetch_item(buf *out, const struct imap_fetch_item *item)
 {
     buf_append_cstr(out, fetch_word(item->kind));
+    if (item->is_lazy) buf_append_cstr(out, " (LAZY)");
     if (!has_section(item->kind)) return;
     if (item->is_peek) buf_append_cstr(out, ".PEEK");
     write_section(out, &item->section);

@@ -7,12 +7,15 @@ static const char before_login[] = "IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ID ENAB
 static const char after_login[] =
     "IMAP4rev1 IMAP4rev2 LITERAL+ ID ENABLE IDLE NAMESPACE UIDPLUS CHILDREN LIST-EXTENDED LIST-STATUS SPECIAL-USE "
     "CREATE-SPECIAL-USE MOVE UNSELECT ESEARCH SEARCHRES PARTIAL WITHIN CONDSTORE QRESYNC BINARY STATUS=SIZE UTF8=ACCEPT OBJECTID "
-    "SAVEDATE QUOTA QUOTA=RES-STORAGE UIDONLY UIDBATCHES UNAUTHENTICATE";
+    "SAVEDATE QUOTA QUOTA=RES-STORAGE UIDONLY UIDBATCHES UNAUTHENTICATE COMPRESS=DEFLATE PREVIEW";
 
 void session_write_capabilities(struct session *s, buf *out)
 {
     if (s->state != SESSION_NOT_AUTHENTICATED) {
-        buf_appendf(out, "%s APPENDLIMIT=%llu", after_login, (unsigned long long)session_options(s)->message_bytes_max);
+        const struct imapd_options *options = session_options(s);
+        buf_appendf(out, "%s APPENDLIMIT=%llu", after_login, (unsigned long long)options->message_bytes_max);
+        if (options->message_limit) buf_appendf(out, " MESSAGELIMIT=%u", options->message_limit);
+        if (options->save_limit) buf_appendf(out, " SAVELIMIT=%u", options->save_limit);
         return;
     }
     buf_append_cstr(out, before_login);

@@ -59,7 +59,7 @@ void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r
         reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
         return;
     }
-    if (check_quota(s, c, &named, r) != OK) return;
+    if (!session_check_save_limit(s, session_count(s, &uids), r) || check_quota(s, c, &named, r) != OK) return;
     struct record record = {.kind = RECORD_COPY,
                             .copy = {.from = mailbox_view_mailbox(s->view), .to = to.number, .uids = uids, .moves = c->verb == IMAP_MOVE}};
     result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);

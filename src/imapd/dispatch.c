@@ -43,6 +43,7 @@ static const struct command_rule rules[IMAP_VERB_COUNT] = {
     [IMAP_GETQUOTA] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
     [IMAP_GETQUOTAROOT] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
     [IMAP_UIDBATCHES] = {SESSION_SELECTED, 0, imapd_uidbatches},
+    [IMAP_COMPRESS] = {LOGGED_IN, COMMAND_IS_QUIET, imapd_compress},
     [IMAP_UNAUTHENTICATE] = {LOGGED_IN, COMMAND_IS_QUIET, imapd_unauthenticate},
 };
 

@@ -192,3 +192,49 @@ TEST(imapd_unauthenticate_goes_back_to_before_the_log_in)
     transcript_close(c);
     test_server_close(t);
 }
+
+static void limit_to_three(struct imapd_options *options)
+{
+    options->message_limit = 3;
+    options->save_limit = 2;
+}
+
+TEST(imapd_limits_of_messages_cut_commands_and_say_so)
+{
+    struct test_server *t = test_server_open(10, limit_to_three);
+    add_numbered(t, 5);
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: l LOGIN joe@example.test secret\nS: l OK [CAPABILITY * MESSAGELIMIT=3 SAVELIMIT=2] *\n"
+                  "C: s SELECT INBOX\nS~ s OK *\n"
+                  "C: 03 FETCH 1:* (UID)\nS: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: * 5 FETCH (UID 5)\nS: 03 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 04 UID FETCH 1:4 (UID)\nS: * 2 FETCH (UID 2)\nS: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: 04 OK [MESSAGELIMIT 3 2] *\n"
+                  "C: 05 FETCH 2:4 (UID)\nS~ 05 OK FETCH completed\n"
+                  "C: 06 SEARCH SEEN\nS: * SEARCH 3 5\nS: 06 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 07 UID STORE 1:* +FLAGS.SILENT (\\Flagged)\nS: 07 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 08 UID SEARCH UID 1:3 FLAGGED\nS: * SEARCH 3\nS: 08 OK SEARCH completed\n"
+                  "C: 09 COPY 1:3 INBOX\nS: 09 NO [MESSAGELIMIT 2] *\n"
+                  "C: 10 COPY 1:2 INBOX\nS~ 10 OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_previews_are_told)
+{
+    struct test_server *t = test_server_open(11, NULL);
+    test_server_add(t, "INBOX", "", VIEW("Subject: x\r\nContent-Type: text/html\r\n\r\n<p>Preview <b>text</b>!</p>\r\n"));
+    test_server_add(t, "INBOX", "", VIEW("Subject: x\r\nContent-Type: image/png\r\n\r\nPNG\r\n"));
+    struct transcript *c = select_inbox(t);
+    TRANSCRIPT(c, "C: A1 FETCH 1:2 (PREVIEW)\nS: * 1 FETCH (PREVIEW \"Preview text!\")\nS: * 2 FETCH (PREVIEW \"\")\nS: A1 OK *\n"
+                  "C: A2 FETCH 1 (RFC822.SIZE PREVIEW (LAZY))\nS: * 1 FETCH (RFC822.SIZE * PREVIEW \"Preview text!\")\nS: A2 OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_compression_begins_once)
+{
+    struct test_server *t = test_server_open(12, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a COMPRESS LZW\nS: a BAD *\nC: b COMPRESS DEFLATE\nS: b OK DEFLATE active\n");
+    transcript_close(c);
+    test_server_close(t);
+}

@@ -47,6 +47,8 @@ static bool plan(struct fetch *f)
         f->needs_header |= needs_header(item);
         f->needs_structure |= has_section(item) && item->section.part_count > 0;
         f->tells_structure |= item->kind == IMAP_FETCH_BODY || item->kind == IMAP_FETCH_BODYSTRUCTURE;
+        f->tells_preview |= item->kind == IMAP_FETCH_PREVIEW && !item->is_lazy;
+        f->tells_lazy_preview |= item->kind == IMAP_FETCH_PREVIEW && item->is_lazy;
         sets_seen |= marks_seen(item);
     }
     if (f->tells_modseq || f->has_changed_since) f->s->has_condstore = true;
@@ -78,8 +80,8 @@ MAY_YIELD static result mark_seen(struct fetch *f, const struct imap_set *set, s
                                       .flags = {.system = ROW_SEEN}, .unchanged_since = UINT64_MAX}};
     code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
     if (code == OK && outcome.code == OK) {
-        mailbox_view_knows(s->view, outcome.modseq);
         f->made_seen = uids;
+        f->seen_modseq = outcome.modseq;
     }
     reply_result(s, &unused, code, &fault);
     reply_done(&unused);
@@ -211,17 +213,22 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     struct fetch *f = arena_new_struct(s->arena, struct fetch);
     struct imap_set_builder unseen = IMAP_SET_BUILDER_INIT;
     struct imap_set set;
+    uint32_t lowest_uid;
     *f = (struct fetch){.s = s, .items = c->fetch.items, .item_count = c->fetch.item_count, .by_uid = c->is_uid,
                         .has_changed_since = c->fetch.has_changed_since, .changed_since = c->fetch.changed_since};
     bool sets_seen = plan(f);
     if (!check_modifiers(s, c, r) || session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
     if (c->fetch.wants_vanished) session_tell_vanished(s, &set, c->fetch.changed_since);
     if (c->fetch.has_partial && session_cut_partial(s, &set, &c->fetch.partial, &set) != OK) return;
+    if (!session_cut_limit(s, &set, c->is_uid, &lowest_uid)) return;
     result code = OK;
     if (f->has_changed_since) code = session_cut_unchanged(s, &set, c->is_uid, f->changed_since, &set);
     if (code == OK && sets_seen) code =  mark_seen(f, &set, &unseen);
     if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
+    /* Of a message that could not be read the flags were not told: sync.c does. */
+    if (code == OK && f->code == OK && !f->met_gone && f->made_seen.count) mailbox_view_knows(s->view, f->seen_modseq);
     reply_result(s, r, code, NULL);
     answer(f, r);
+    session_tell_limit(s, lowest_uid, r);
     imap_set_builder_done(&unseen);
 }

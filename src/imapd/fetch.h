@@ -15,9 +15,11 @@ struct fetch {
     bool needs_header;           /* the top header */
     bool needs_structure;        /* to find parts */
     bool tells_structure;        /* BODY or BODYSTRUCTURE */
+    bool tells_preview, tells_lazy_preview;      /* PREVIEW; PREVIEW (LAZY) of messages that are read in one piece */
     bool has_changed_since;
     uint64_t changed_since;
     struct imap_set made_seen;   /* UIDs: their new flags are told too */
+    uint64_t seen_modseq;        /* of the record that did it */
     bool met_gone;               /* some were expunged by others */
     result code;                 /* of the first message that could not be read */
     struct fault fault;

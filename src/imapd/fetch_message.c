@@ -12,6 +12,7 @@
 #include "formats/imap_structure.h"
 #include "formats/imap_write.h"
 #include "formats/mime.h"
+#include "formats/preview.h"
 #include "formats/transfer.h"
 #include "imapd/fetch.h"
 
@@ -33,7 +34,7 @@ struct source {
     view header;                 /* the top header, when any item wants it */
     struct structure *structure; /* of a large one: owns root */
     const struct mime_part *root; /* when parts or the structure are wanted */
-    view body, body_structure;   /* rendered while a large message was whole */
+    view body, body_structure, preview;   /* rendered while a large message was whole */
 };
 
 static bool is_utf8(const struct source *src) { return session_speaks_utf8(src->f->s); }
@@ -56,9 +57,20 @@ static bool asks_for(const struct fetch *f, enum imap_fetch_kind kind)
     return false;
 }
 
+/* A lazy one is made of messages that are read in one piece anyway. */
+static bool wants_preview(const struct source *src)
+{
+    return src->f->tells_preview || (src->f->tells_lazy_preview && src->whole.len);
+}
+
 /* What must be written while the message is whole: envelopes of embedded messages are in it. */
 static void render_structures(struct source *src, view message)
 {
+    if (wants_preview(src)) {
+        buf text CLEANUP(buf_done) = BUF_INIT;
+        preview_append(src->root, message, src->arena, &text);
+        src->preview = arena_keep(src->arena, buf_view(&text));
+    }
     if (asks_for(src->f, IMAP_FETCH_BODY)) src->body = render_structure(src, message, false);
     if (asks_for(src->f, IMAP_FETCH_BODYSTRUCTURE)) src->body_structure = render_structure(src, message, true);
 }
@@ -92,7 +104,7 @@ MAY_YIELD static result read_large_structure(struct source *src, struct fault *f
 
 MAY_YIELD static result find_large_structure(struct source *src, struct fault *fault)
 {
-    if (src->f->tells_structure) return read_large_structure(src, fault);
+    if (src->f->tells_structure || src->f->tells_preview) return read_large_structure(src, fault);
     if (!src->f->needs_structure) return OK;
     src->structure = structure_find(cache_of(src), src->row->message);
     if (!src->structure) return read_large_structure(src, fault);
@@ -121,7 +133,7 @@ static void read_small(struct source *src)
 {
     view body;
     header_split(src->whole, &src->header, &body);
-    if (!src->f->needs_structure && !src->f->tells_structure) return;
+    if (!src->f->needs_structure && !src->f->tells_structure && !wants_preview(src)) return;
     src->root = mime_parse(src->whole, src->arena);
     check(src->root);
     render_structures(src, src->whole);
@@ -426,6 +438,15 @@ static void write_structure(struct source *src, const char *name, view text)
     buf_append(out, text);
 }
 
+/* RFC 8970 §3.2, §4.1: of a large message it would mean delay. */
+static void write_preview(struct source *src, const struct imap_fetch_item *item)
+{
+    buf *out = session_out(src->f->s);
+    buf_append(out, VIEW("PREVIEW "));
+    bool is_there = src->whole.len || src->f->tells_preview;
+    imap_write_nstring(out, src->preview, is_there || !item->is_lazy, is_utf8(src));
+}
+
 MAY_YIELD static result write_item(struct source *src, const struct imap_fetch_item *item)
 {
     static const struct imap_section header = {.kind = IMAP_SECTION_HEADER}, text = {.kind = IMAP_SECTION_TEXT}, all = {0};
@@ -437,6 +458,7 @@ MAY_YIELD static result write_item(struct source *src, const struct imap_fetch_i
     case IMAP_FETCH_ENVELOPE: write_envelope(src); return OK;
     case IMAP_FETCH_BODY: write_structure(src, "BODY ", src->body); return OK;
     case IMAP_FETCH_BODYSTRUCTURE: write_structure(src, "BODYSTRUCTURE ", src->body_structure); return OK;
+    case IMAP_FETCH_PREVIEW: write_preview(src, item); return OK;
     case IMAP_FETCH_SECTION: return write_section(src, item);
     case IMAP_FETCH_BINARY:
     case IMAP_FETCH_BINARY_SIZE: return write_binary(src, item);

@@ -36,8 +36,7 @@ static struct imap_set resolve_uids(struct session *s, const struct imap_set *wr
     return resolved;
 }
 
-/* Sequence numbers of UIDs: for "$". */
-MAY_YIELD static result numbers_of(struct session *s, const struct imap_set *uids, struct imap_set *ret_numbers)
+result session_numbers_of(struct session *s, const struct imap_set *uids, struct imap_set *ret_numbers)
 {
     struct fault fault = {0};
     struct imap_set numbers = {.ranges = arena_array(s->arena, struct imap_range, uids->count)};
@@ -78,7 +77,7 @@ result session_resolve(struct session *s, const struct imap_set *written, bool b
     }
     if (!written->is_saved) return resolve_numbers(s, written, reply, ret_resolved);
     struct imap_set uids = resolve_uids(s, written);
-    result code = numbers_of(s, &uids, ret_resolved);
+    result code = session_numbers_of(s, &uids, ret_resolved);
     reply_result(s, reply, code, NULL);
     return code;
 }
@@ -166,7 +165,7 @@ result session_cut_unchanged(struct session *s, const struct imap_set *resolved,
 {
     struct imap_set_builder common = IMAP_SET_BUILDER_INIT;
     struct imap_set touched = mailbox_view_touched(s->view, since, s->arena);
-    result code = by_uid ? OK : numbers_of(s, &touched, &touched);
+    result code = by_uid ? OK : session_numbers_of(s, &touched, &touched);
     if (code == OK) {
         imap_set_builder_add_common(&common, resolved, &touched);
         struct imap_set set = imap_set_builder_set(&common);
@@ -188,11 +187,17 @@ static bool partial_bounds(const struct imap_partial *p, uint64_t total, uint64_
     return true;
 }
 
+uint64_t session_count(struct session *s, const struct imap_set *uids)
+{
+    struct imap_set numbers;
+    return session_numbers_of(s, uids, &numbers) == OK ? imap_set_size(&numbers) : UINT64_MAX;
+}
+
 result session_cut_partial(struct session *s, const struct imap_set *uids, const struct imap_partial *partial, struct imap_set *ret_uids)
 {
     struct imap_set numbers, cut = {0};
     uint64_t first, last, before = 0;
-    result code = numbers_of(s, uids, &numbers);
+    result code = session_numbers_of(s, uids, &numbers);
     if (code != OK) return code;
     if (partial_bounds(partial, imap_set_size(&numbers), &first, &last)) {
         cut.ranges = arena_array(s->arena, struct imap_range, numbers.count);

@@ -147,7 +147,9 @@ MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, b
         *is_uids = k->kind == IMAP_SEARCH_UID;
         has_set = true;
     }
-    return modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
+    result code = modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
+    if (code == OK && !session_cut_limit(s, set, *is_uids, &search->lowest_uid)) code = UNAVAILABLE;
+    return code;
 }
 
 result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument)

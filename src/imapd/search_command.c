@@ -202,6 +202,7 @@ void imapd_search(struct session *s, const struct imap_command *c, struct reply 
         result code = search_walk(&run.search, run.is_back, note_match, &run);
         if (code == OK) tell(&run, c->tag);
         reply_result(s, r, code != OK ? code : run.search.code, &run.search.fault);
+        session_tell_limit(s, run.search.lowest_uid, r);
     }
     found_done(&run.numbers);
     found_done(&run.uids);

@@ -26,6 +26,7 @@ struct search {
     struct session *s;
     struct criterion *root;
     bool has_modseq;
+    uint32_t lowest_uid;                     /* not 0: older messages were not looked at (RFC 9738) */
     unix_ms now;
     result code;                             /* of the first message that could not be read */
     struct fault fault;

@@ -175,6 +175,18 @@ MAY_YIELD NODISCARD result session_cut_partial(struct session *s, const struct i
 /* The same as session_walk(), from the last row to the first: each() gets rows that rise, of numbers that fall. */
 MAY_YIELD NODISCARD result session_walk_back(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument);
 
+/* Sequence numbers of UIDs (resolved) that have a message. And how many messages that are; UINT64_MAX when the store fails. */
+MAY_YIELD NODISCARD result session_numbers_of(struct session *s, const struct imap_set *uids, struct imap_set *ret_numbers);
+MAY_YIELD uint64_t session_count(struct session *s, const struct imap_set *uids);
+
+/* ---- limits of messages (limit.c) ---- */
+/* Leaves the newest messages of a resolved set; 0 or the UID of the oldest that is left. False: the store failed. */
+MAY_YIELD bool session_cut_limit(struct session *s, struct imap_set *set, bool is_uids, uint32_t *ret_lowest_uid);
+/* Says in the reply that it was cut. */
+void session_tell_limit(struct session *s, uint32_t lowest_uid, struct reply *r);
+/* False with a reply: too many to be saved by one command. */
+bool session_check_save_limit(struct session *s, uint64_t count, struct reply *r);
+
 /* ---- who comes back (qresync.c) ---- */
 /* "* VANISHED (EARLIER)" of those UIDs (resolved) that were expunged since (RFC 7162 §3.2.10.1). */
 void session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since);
@@ -222,6 +234,7 @@ MAY_YIELD void imapd_authenticate(struct session *s, const struct imap_command *
 MAY_YIELD void imapd_capability(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_check(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_close(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_compress(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_create(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_delete(struct session *s, const struct imap_command *c, struct reply *r);

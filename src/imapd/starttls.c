@@ -9,6 +9,10 @@
 void imapd_starttls(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct fault fault = {0};
+    if (wire_is_compressed(&s->wire)) {
+        reply_set(r, REPLY_BAD, "", "Not after COMPRESS");
+        return;
+    }
     if (!session_options(s)->tls || session_has_tls(s)) {
         reply_set(r, REPLY_BAD, "", session_has_tls(s) ? "TLS is on already" : "TLS is not configured");
         return;

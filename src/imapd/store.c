@@ -78,8 +78,9 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
 {
     struct imap_set named, uids;
     struct outcome outcome = {0};
+    uint32_t lowest_uid;
     if (c->store.has_unchanged_since) s->has_condstore = true;
-    if (session_resolve(s, &c->store.set, c->is_uid, r, &named) != OK) return;
+    if (session_resolve(s, &c->store.set, c->is_uid, r, &named) != OK || !session_cut_limit(s, &named, c->is_uid, &lowest_uid)) return;
     if (session_uids_of(s, &named, c->is_uid, r, &uids) != OK || uids.count == 0) return;
     bool was_behind = mailbox_view_is_behind(s->view);
     uint64_t before = state_sequence(account_state(s->account));
@@ -96,4 +97,5 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
     }
     if (code == OK) code = write_modified(s, &outcome.unchanged_uids, c->is_uid, r);
     reply_result(s, r, code, NULL);
+    session_tell_limit(s, lowest_uid, r);
 }

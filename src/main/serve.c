@@ -101,6 +101,8 @@ static void make_protocols(struct server *s)
     imap.tls = pop.tls = s->tls;
     imap.allows_plain_login = pop.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
     imap.message_bytes_max = c->message_bytes_max;
+    imap.message_limit = (uint32_t)c->imap_message_limit;
+    imap.save_limit = (uint32_t)c->imap_save_limit;
     imap.idle_timeout_ms = (int64_t)c->idle_timeout_ms;
     make_smtpd(s);
     s->imapd = imapd_new(&imap, s->service.identity, s->service.accounts, s->service.loops);

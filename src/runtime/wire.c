@@ -4,12 +4,15 @@
 
 #include "base/check.h"
 #include "runtime/clock.h"
+#include "runtime/coroutine.h"
 #include "runtime/wire_take.h"
+#include "runtime/wire_zip.h"
 
 enum {
     READ_BYTES = 16 * 1024,        /* a command, or a common message at once */
     READ_BYTES_MAX = 64 * 1024,    /* once reads come back full */
     OUTPUT_KEPT_BYTES = 4 * 1024,  /* between flushes */
+    PACK_BYTES = 256 * 1024,       /* compressed and sent at once */
 };
 
 static void rested(struct timer *t)
@@ -23,15 +26,41 @@ void wire_done(struct wire *w)
     timer_disarm(&w->rested);
     buf_done(&w->input);
     buf_done(&w->output);
+    wire_zip_free(w->zip);
+    w->zip = NULL;
     if (w->stream) stream_close(w->stream);
     w->stream = NULL;
 }
 
 /* --- input --- */
 
+/* One piece, after reading when there is nothing to unpack. */
+MAY_YIELD static result fill_packed(struct wire *w, millis deadline, struct fault *fault)
+{
+    size_t before = w->input.len;
+    while (w->input.len == before) {
+        if (!wire_zip_has_more(w->zip)) {
+            buf *arrived = wire_zip_arrived(w->zip);
+            result r = stream_read(w->stream, arrived, READ_BYTES, deadline, fault);
+            if (r == END) w->saw_end = true;
+            if (r != OK) return r;
+            w->bytes_in += arrived->len;
+        }
+        result r = wire_zip_unpack(w->zip, &w->input);
+        if (r == END) w->saw_end = true;
+        if (r == INVALID) return fail(fault, IO, "what came is not compressed");
+        if (r == END && w->input.len == before) return END;
+    }
+    return OK;
+}
+
 MAY_YIELD static result fill(struct wire *w, millis deadline, struct fault *fault)
 {
     if (w->saw_end) return END;
+    if (w->zip) {
+        wire_compact(w);
+        return fill_packed(w, deadline, fault);
+    }
     bool was_full = w->input.capacity && w->input.len == w->input.capacity;
     wire_compact(w);
     size_t room = w->input.capacity - w->input.len;
@@ -88,6 +117,43 @@ void wire_putf(struct wire *w, const char *format, ...)
     va_end(arguments);
 }
 
+void wire_compress(struct wire *w)
+{
+    check(!w->zip && w->output.len == 0);
+    w->zip = wire_zip_new();
+    buf_append(wire_zip_arrived(w->zip), view_from(buf_view(&w->input), w->input_at));
+    wire_discard_input(w);
+}
+
+bool wire_is_compressed(const struct wire *w) { return w->zip != NULL; }
+
+MAY_YIELD static result write_packed(struct wire *w, view bytes, millis deadline, struct fault *fault)
+{
+    buf packed CLEANUP(buf_done) = BUF_INIT;
+    result r = OK;
+    for (size_t at = 0; at < bytes.len && r == OK; at += PACK_BYTES) {
+        buf_clear(&packed);
+        wire_zip_pack(w->zip, view_slice(bytes, at, PACK_BYTES), &packed);
+        view part = buf_view(&packed);
+        r = stream_write(w->stream, &part, 1, deadline, fault);
+        if (r == OK) w->bytes_out += packed.len;
+        if (r == OK && bytes.len - at > PACK_BYTES && coroutine_is_overdue()) coroutine_pause();
+    }
+    return r;
+}
+
+MAY_YIELD static result write_parts(struct wire *w, const view *parts, size_t count, millis deadline, struct fault *fault)
+{
+    result r = OK;
+    if (w->zip) {
+        for (size_t i = 0; i < count && r == OK; i++) r = write_packed(w, parts[i], deadline, fault);
+        return r;
+    }
+    r = stream_write(w->stream, parts, count, deadline, fault);
+    for (size_t i = 0; i < count && r == OK; i++) w->bytes_out += parts[i].len;
+    return r;
+}
+
 result wire_flush_with(struct wire *w, view more, millis deadline, struct fault *fault)
 {
     /* The buffer is ours while we write: others of the session may put lines meanwhile. */
@@ -98,8 +164,7 @@ result wire_flush_with(struct wire *w, view more, millis deadline, struct fault 
     if (more.len) parts[count++] = more;
     if (count == 0) return OK;
     w->output = BUF_INIT;
-    result r = stream_write(w->stream, parts, count, deadline, fault);
-    if (r == OK) w->bytes_out += out.len + more.len;
+    result r = write_parts(w, parts, count, deadline, fault);
     buf_shrink(&out, OUTPUT_KEPT_BYTES);
     if (w->output.capacity == 0) w->output = out;
     else buf_done(&out);
@@ -130,5 +195,6 @@ void wire_rest(struct wire *w, void (*run)(void *argument), void *argument)
     }
     wire_compact(w);
     if (w->input.len == 0) buf_done(&w->input);
+    if (w->zip) wire_zip_rest(w->zip);
     stream_when_readable(w->stream, run, argument);
 }

@@ -31,7 +31,8 @@ struct wire {
     bool skips_line;              /* the rest of an over-long line */
     bool at_line_start;           /* of a data block */
     bool saw_end;                 /* the peer has closed its side */
-    uint64_t bytes_in, bytes_out;
+    uint64_t bytes_in, bytes_out; /* as they went over the network */
+    struct wire_zip *zip;         /* compression; NULL: none */
     struct timer rested;          /* armed by wire_rest() when a line is there already */
     void (*on_input)(void *argument);
     void *on_input_argument;
@@ -55,6 +56,12 @@ void wire_data_begin(struct wire *w);
 MAY_YIELD NODISCARD result wire_data(struct wire *w, millis deadline, view *ret_piece, struct fault *fault);
 /* Between 1 and max_bytes raw bytes: literals, BDAT. */
 MAY_YIELD NODISCARD result wire_bytes(struct wire *w, size_t max_bytes, millis deadline, view *ret_bytes, struct fault *fault);
+/*
+ * From now on both directions are raw DEFLATE (RFC 4978); what has come and was not read is the beginning of it. Output must have been
+ * flushed. Not undone.
+ */
+void wire_compress(struct wire *w);
+bool wire_is_compressed(const struct wire *w);
 /* Forgets unread input: before a TLS handshake (RFC 3207 §4.2, CVE-2011-0411). */
 void wire_discard_input(struct wire *w);
 

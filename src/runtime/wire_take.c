@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "runtime/wire_zip.h"
 
 void wire_init(struct wire *w, struct stream *s, enum wire_line_end line_end)
 {
@@ -46,13 +47,25 @@ static bool find_line_end(struct wire *w, size_t *ret_len, size_t *ret_whole)
     return false;
 }
 
+enum { UNPACKED_AHEAD_BYTES_MAX = 128 * 1024 };   /* in the search for a line's end */
+
+/* Of compressed input a line may be there and not yet be unpacked. True also when it is known that reading fails or ends at once. */
 bool wire_has_line(struct wire *w)
 {
     size_t len, whole;
-    return find_line_end(w, &len, &whole);
+    for (;;) {
+        if (find_line_end(w, &len, &whole)) return true;
+        if (!w->zip || !wire_zip_has_more(w->zip)) return false;
+        if (w->input.len - w->input_at > UNPACKED_AHEAD_BYTES_MAX) return true;
+        wire_compact(w);
+        if (wire_zip_unpack(w->zip, &w->input) != OK) return true;
+    }
 }
 
-bool wire_has_input(const struct wire *w) { return w->input_at < w->input.len; }
+bool wire_has_input(const struct wire *w)
+{
+    return w->input_at < w->input.len || (w->zip && wire_zip_has_more(w->zip));
+}
 
 /* Drops what came of an over-long line, except a CR that may belong to its end. */
 static void skip_line(struct wire *w)
