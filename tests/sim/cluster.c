@@ -84,9 +84,11 @@ void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
 
 static void boot(void *argument)
 {
+    colour_pretend_coroutine();
     struct cluster_node *n = argument;
     n->engine = engine_open_memory(cluster->store);
     n->accounts = accounts_new(n->engine, loop_family(loop_self()), &cluster->options);
+    if (cluster->up) cluster->up(cluster->argument, (unsigned)(n - cluster->nodes));
     n->is_ready = true;
 }
 
@@ -134,6 +136,7 @@ static void stop(void *argument)
     colour_pretend_coroutine();
     struct cluster_node *n = argument;
     n->is_ready = false;
+    if (cluster->down) cluster->down(cluster->argument, (unsigned)(n - cluster->nodes));
     accounts_free(n->accounts);
     engine_close(n->engine);
     n->accounts = NULL;

@@ -32,6 +32,9 @@ struct cluster {
     unsigned point_ppm;                  /* of points passed, the node dies there */
     struct point_passes { const char *name; unsigned times; } passes[CLUSTER_POINTS_MAX];
     void (*died)(void *argument, unsigned node);
+    /* What stands on engine and accounts; in coroutines of the node's first loop. */
+    void (*up)(void *argument, unsigned node);
+    void (*down)(void *argument, unsigned node);
     void *argument;
 };
 

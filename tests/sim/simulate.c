@@ -26,7 +26,7 @@ enum { JOBS_MAX = 16, SEED_SECONDS_MAX = 120, FAILURES_SHOWN = 10, POINTS_MAX = 
 
 static const struct scenario *const scenarios[] = {
     &scenario_accounts, &scenario_calm, &scenario_crashes, &scenario_uncertain, &scenario_deliveries, &scenario_names, &scenario_large,
-    &scenario_cluster,
+    &scenario_cluster, &scenario_protocols,
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
