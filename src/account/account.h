@@ -22,10 +22,17 @@ struct accounts_options {
     uint32_t compact_journal_records;            /* or by this many records; 0: 4000 */
     int64_t retention_ms;                        /* how long expunged messages stay restorable; default 7 days if 0 */
     int64_t grace_ms;                            /* how long objects out of use are kept for readers that are behind; 0: 1 hour */
+    view node_name;                              /* noted in what is written, cut to 63 bytes; empty: "" */
+    unsigned feature_level;                      /* 0: FEATURE_LEVEL_MAX */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
 /* No account may be open any more. Waits for compactions under way. */
 MAY_YIELD void accounts_free(struct accounts *all);
+/* What may be written from now on (base/feature.h). Any thread. */
+void accounts_set_feature_level(struct accounts *all, unsigned level);
+unsigned accounts_feature_level(const struct accounts *all);
+/* Accounts in memory, open or not. Any thread. */
+uint64_t accounts_in_memory(const struct accounts *all);
 struct loop *accounts_home(struct accounts *all, struct id account);
 struct engine *accounts_engine(struct accounts *all);
 /* Other nodes may serve the same accounts at the same time. */
@@ -36,6 +43,8 @@ MAY_YIELD NODISCARD result account_open(struct accounts *all, struct id id, mill
 void account_close(struct account *a);
 struct id account_id(const struct account *a);
 struct state *account_state(struct account *a);          /* to read; do not keep pointers into it over a yield */
+/* When the journal was last folded, and by which node; false when it never was or the head does not say. The name lives as long as the account stays open. */
+bool account_origin(const struct account *a, unix_ms *ret_written, view *ret_node);
 /* Reads the tail: afterwards the state has every record that was durable when this was called. */
 MAY_YIELD NODISCARD result account_refresh(struct account *a, millis deadline, struct fault *fault);
 

@@ -298,6 +298,11 @@ MAY_YIELD static result replace_head(struct compaction *c, struct fault *fault)
     struct journal_position at;
     /* Another node's head would make it void, but what has taken so long is not worth its while. */
     if (clock_wall().ms - id_time(c->snapshot).ms > AGE_MAX_MS) return fail(fault, TIMEOUT, "the compaction took too long");
+    if (accounts_feature_level(a->home->all) >= FEATURE_HEAD_ORIGIN) {
+        c->head.has_origin = true;
+        c->head.written = clock_wall();
+        memcpy(c->head.origin, a->home->all->node_name, sizeof c->head.origin);
+    }
     head_encode(&c->head_bytes, &c->head);
     POINT("account.compact.before_head");
     c->may_be_head = true;

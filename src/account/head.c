@@ -1,16 +1,24 @@
 #include "account/head.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/feature.h"
 #include "base/hash.h"
 
-enum { HEAD_VERSION = 1, RETIRED_BYTES = 1 + 16 + 8 };
+enum {
+    HEAD_VERSION = 1,
+    HEAD_VERSION_ORIGIN = 2,
+    HEAD_VERSION_MAX = (int)FEATURE_LEVEL_MAX >= (int)FEATURE_HEAD_ORIGIN ? HEAD_VERSION_ORIGIN : HEAD_VERSION,
+    RETIRED_BYTES = 1 + 16 + 8,
+};
 
 void head_encode(buf *into, const struct head *h)
 {
     check(h->retired_count <= HEAD_RETIRED_MAX && (!h->directory_is_inline || h->directory.len <= HEAD_DIRECTORY_MAX_BYTES));
     size_t start = into->len;
-    buf_append_byte(into, HEAD_VERSION);
+    buf_append_byte(into, h->has_origin ? HEAD_VERSION_ORIGIN : HEAD_VERSION);
     buf_append(into, id_view(&h->snapshot));
     buf_append_le64(into, h->sequence);
     buf_append_le64(into, (uint64_t)h->swept.ms);
@@ -26,6 +34,11 @@ void head_encode(buf *into, const struct head *h)
     buf_append_le32(into, h->directory_is_inline ? (uint32_t)h->directory.len : h->directory_bytes);
     buf_append_le32(into, h->directory_crc);
     if (h->directory_is_inline) buf_append(into, h->directory);
+    if (h->has_origin) {
+        buf_append_le64(into, (uint64_t)h->written.ms);
+        buf_append_byte(into, (char)strlen(h->origin));
+        buf_append_cstr(into, h->origin);
+    }
     buf_append_le32(into, crc32c(0, view_from(buf_view(into), start)));
 }
 
@@ -67,21 +80,31 @@ static bool take_directory(struct cursor *c, struct head *h)
     return !h->directory_is_inline || (h->directory_bytes <= HEAD_DIRECTORY_MAX_BYTES && take_bytes(c, h->directory_bytes, &h->directory));
 }
 
+static bool take_origin(struct cursor *c, struct head *h)
+{
+    view len, name;
+    if (!h->has_origin) return true;
+    if (!take_time(c, &h->written) || !take_bytes(c, 1, &len) || (unsigned char)len.at[0] > HEAD_ORIGIN_MAX_BYTES) return false;
+    if (!take_bytes(c, (unsigned char)len.at[0], &name) || (name.len && memchr(name.at, '\0', name.len))) return false;
+    if (name.len) memcpy(h->origin, name.at, name.len);
+    return true;
+}
+
 static bool take_head(struct cursor *c, struct arena *arena, struct head *h)
 {
     return take_id(c, &h->snapshot) && take_le64(c, &h->sequence) && take_time(c, &h->swept) && take_le64(c, &h->purged_bytes) &&
-           take_retired(c, arena, h) && take_directory(c, h) && cursor_at_end(c);
+           take_retired(c, arena, h) && take_directory(c, h) && take_origin(c, h) && cursor_at_end(c);
 }
 
 result head_decode(view bytes, struct arena *arena, struct head *ret_head, struct fault *fault)
 {
-    if (bytes.len > 0 && (unsigned char)bytes.at[0] > HEAD_VERSION)
+    if (bytes.len > 0 && (unsigned char)bytes.at[0] > HEAD_VERSION_MAX)
         return fail(fault, CORRUPT, "head of version %d: written by a newer version", (unsigned char)bytes.at[0]);
-    if (bytes.len < 5 || bytes.at[0] != HEAD_VERSION) return fail(fault, CORRUPT, "head of %zu bytes without a version", bytes.len);
+    if (bytes.len < 5 || bytes.at[0] == 0) return fail(fault, CORRUPT, "head of %zu bytes without a version", bytes.len);
     struct cursor c = cursor_of(view_slice(bytes, 1, bytes.len - 5)), end = cursor_of(view_from(bytes, bytes.len - 4));
     uint32_t crc = 0;
     if (!take_le32(&end, &crc) || crc != crc32c(0, view_slice(bytes, 0, bytes.len - 4))) return fail(fault, CORRUPT, "head fails its checksum");
-    struct head h = {0};
+    struct head h = {.has_origin = bytes.at[0] == HEAD_VERSION_ORIGIN};
     if (!take_head(&c, arena, &h)) return fail(fault, CORRUPT, "head breaks off or is malformed at byte %zu", cursor_position(&c) + 1);
     *ret_head = h;
     return OK;

@@ -15,6 +15,7 @@
 
 enum {
     HEAD_DIRECTORY_MAX_BYTES = 32 << 10,     /* longer ones stand in the object: opening costs a second read then */
+    HEAD_ORIGIN_MAX_BYTES = 63,              /* a node's name: CLUSTER_NAME_BYTES_MAX */
     HEAD_RETIRED_MAX = 1000,                 /* 25 bytes each: fits beside a directory into ENGINE_HEAD_MAX_BYTES */
 };
 
@@ -22,6 +23,9 @@ enum {
 struct retired { char kind; struct id id; unix_ms since; };
 
 struct head {
+    bool has_origin;                     /* version 2 (base/feature.h): the next two */
+    unix_ms written;
+    char origin[HEAD_ORIGIN_MAX_BYTES + 1];   /* the node that wrote it */
     struct id snapshot;                  /* names the head; the snapshot's object is "s-<snapshot>" */
     uint64_t sequence;                   /* of the last record folded into it */
     unix_ms swept;                       /* when objects were last compared with the state */

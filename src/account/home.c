@@ -33,6 +33,10 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
     if (a->options.compact_journal_records == 0) a->options.compact_journal_records = COMPACT_JOURNAL_RECORDS_DEFAULT;
     if (a->options.retention_ms == 0) a->options.retention_ms = RETENTION_MS_DEFAULT;
     if (a->options.grace_ms == 0) a->options.grace_ms = GRACE_MS_DEFAULT;
+    atomic_init(&a->feature_level, a->options.feature_level ? a->options.feature_level : FEATURE_LEVEL_MAX);
+    view name = view_slice(a->options.node_name, 0, a->options.node_name.len < HEAD_ORIGIN_MAX_BYTES ? a->options.node_name.len : HEAD_ORIGIN_MAX_BYTES);
+    if (name.len) memcpy(a->node_name, name.at, name.len);
+    a->options.node_name = VIEW_EMPTY;
     if (loop_self() && loop_family(loop_self()) == all) (void)accounts_here(a);
     return a;
 }
@@ -69,6 +73,29 @@ struct engine *accounts_engine(struct accounts *all)
     return all->engine;
 }
 
+void accounts_set_feature_level(struct accounts *all, unsigned level)
+{
+    atomic_store(&all->feature_level, level);
+}
+
+unsigned accounts_feature_level(const struct accounts *all)
+{
+    return atomic_load(&all->feature_level);
+}
+
+uint64_t accounts_in_memory(const struct accounts *all)
+{
+    return atomic_load(&all->in_memory);
+}
+
+bool account_origin(const struct account *a, unix_ms *ret_written, view *ret_node)
+{
+    if (!a->head.has_origin) return false;
+    *ret_written = a->head.written;
+    *ret_node = view_of(a->head.origin);
+    return true;
+}
+
 bool accounts_are_shared(const struct accounts *all)
 {
     return all->are_shared;
@@ -80,6 +107,7 @@ static void free_account(struct account *a)
 {
     check(a->users == 0 && list_is_empty(&a->own) && list_is_empty(&a->watches) && !a->tell_posted);
     map_remove(&a->home->accounts, id_view(&a->id));
+    atomic_fetch_sub(&a->home->all->in_memory, 1);
     account_drop_reading(a);
     if (a->state) state_free(a->state);
     free(a->head.retired);
@@ -156,6 +184,7 @@ struct account *home_account(struct home *h, struct id id)
     mutex_init(&a->replay);
     mutex_init(&a->compacting);
     map_put(&h->accounts, id_view(&a->id), a);
+    atomic_fetch_add(&h->all->in_memory, 1);
     return a;
 }
 

@@ -10,9 +10,12 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "account/account.h"
 #include "account/head.h"
 #include "account/private.h"
+#include "base/feature.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "runtime/coroutine.h"
@@ -51,6 +54,9 @@ struct accounts {
     struct loops *family;
     struct accounts_options options;
     bool are_shared;                     /* the store has several nodes */
+    atomic_uint feature_level;           /* what may be written: base/feature.h */
+    atomic_uint_fast64_t in_memory;      /* accounts, on all loops */
+    char node_name[HEAD_ORIGIN_MAX_BYTES + 1];
     unsigned loops;
     struct home homes[];
 };

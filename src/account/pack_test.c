@@ -138,6 +138,14 @@ TEST(head_reads_what_it_wrote)
     head_encode(&bytes, &h);
     REQUIRE(head_decode(buf_view(&bytes), arena, &got, NULL) == OK);
     EXPECT(!got.directory_is_inline && got.directory_offset == h.directory_offset && got.directory_bytes == 70000 && got.directory_crc == 99);
+    EXPECT(!got.has_origin);
+    h.has_origin = true;
+    h.written.ms = 1234567;
+    memcpy(h.origin, "node-a", 7);
+    buf_clear(&bytes);
+    head_encode(&bytes, &h);
+    REQUIRE(head_decode(buf_view(&bytes), arena, &got, NULL) == OK);
+    EXPECT(got.has_origin && got.written.ms == 1234567 && view_equal(view_of(got.origin), VIEW("node-a")));
 }
 
 TEST(head_tells_damage_and_a_newer_version)
@@ -153,7 +161,7 @@ TEST(head_tells_damage_and_a_newer_version)
         bytes.at[at] = (char)(bytes.at[at] ^ 1);
     }
     for (size_t len = 0; len < bytes.len; len++) EXPECT(head_decode(view_slice(buf_view(&bytes), 0, len), arena, &got, NULL) == CORRUPT);
-    bytes.at[0] = 2;
+    bytes.at[0] = 3;
     EXPECT(head_decode(buf_view(&bytes), arena, &got, &fault) == CORRUPT);
     EXPECT(view_find_view(view_of(fault.detail), VIEW("written by a newer version")) != VIEW_NONE);
 }
