@@ -19,7 +19,7 @@ enum {
 
 struct httpd {
     atomic_uint sessions;
-    atomic_bool stops;
+    atomic_bool stops, is_draining;
 };
 
 struct session {
@@ -42,6 +42,11 @@ void httpd_free(struct httpd *d)
 void httpd_stop(struct httpd *d)
 {
     atomic_store(&d->stops, true);
+}
+
+void httpd_set_ready(struct httpd *d, bool is_ready)
+{
+    atomic_store(&d->is_draining, !is_ready);
 }
 
 unsigned httpd_sessions(const struct httpd *d)
@@ -68,13 +73,19 @@ static void put_metrics(struct wire *w, bool wants_body)
     put_answer(w, "200 OK", "text/plain; version=0.0.4; charset=utf-8", buf_view(&metrics), wants_body);
 }
 
+static void put_readiness(struct session *s, bool wants_body)
+{
+    bool stops = atomic_load(&s->httpd->stops), drains = atomic_load(&s->httpd->is_draining);
+    put_text(&s->wire, stops || drains ? "503 Service Unavailable" : "200 OK", stops ? "stopping\n" : drains ? "draining\n" : "ready\n", wants_body);
+}
+
 static void answer(struct session *s, const struct http_request *r)
 {
-    bool stops = atomic_load(&s->httpd->stops), wants_body = !view_equal(r->method, VIEW("HEAD"));
+    bool wants_body = !view_equal(r->method, VIEW("HEAD"));
     if (wants_body && !view_equal(r->method, VIEW("GET"))) put_text(&s->wire, "405 Method Not Allowed", "GET and HEAD only\n", true);
     else if (view_equal(r->path, VIEW("/metrics"))) put_metrics(&s->wire, wants_body);
     else if (view_equal(r->path, VIEW("/healthz"))) put_text(&s->wire, "200 OK", "ok\n", wants_body);
-    else if (view_equal(r->path, VIEW("/readyz"))) put_text(&s->wire, stops ? "503 Service Unavailable" : "200 OK", stops ? "stopping\n" : "ready\n", wants_body);
+    else if (view_equal(r->path, VIEW("/readyz"))) put_readiness(s, wants_body);
     else put_text(&s->wire, "404 Not Found", "here are /metrics, /healthz and /readyz\n", wants_body);
 }
 

@@ -18,4 +18,6 @@ void httpd_free(struct httpd *d);
 void httpd_accept(void *httpd, struct stream *s);
 /* From any loop: /readyz answers 503. */
 void httpd_stop(struct httpd *d);
+/* From any loop: whether /readyz says that this node wants new sessions (200), or has them elsewhere (503). At first it does. */
+void httpd_set_ready(struct httpd *d, bool is_ready);
 unsigned httpd_sessions(const struct httpd *d);

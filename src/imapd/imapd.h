@@ -46,5 +46,7 @@ void *imapd_service(struct imapd *d, enum imapd_kind kind);
 
 /* From any loop: BYE to new sessions from now on, and to those that are open after the command that they are in. */
 void imapd_stop(struct imapd *d);
+/* From any loop, before the stop: ends so many of a thousand sessions in the same way, the oldest first; new ones may come. */
+void imapd_dismiss(struct imapd *d, unsigned permille);
 /* Sessions on all loops; falls to 0 some time after imapd_stop(). */
 unsigned imapd_sessions(const struct imapd *d);

@@ -26,6 +26,11 @@ static void input_is_here(void *argument)
     session_spawn(s);
 }
 
+static bool is_stopping(const struct session *s)
+{
+    return s->home->is_stopping || s->is_dismissed;
+}
+
 /* Takes it out of its rest: nothing else calls it from now on. */
 static void interrupt_rest(struct session *s)
 {
@@ -177,7 +182,7 @@ MAY_YIELD static void session_next_command(struct session *s)
 static void session_look_around(struct session *s)
 {
     if (s->is_closing) return;
-    if (s->home->is_stopping) {
+    if (is_stopping(s)) {
         session_bye(s, "stopping", "[UNAVAILABLE] The service is stopping, come back soon");
     } else if (s->is_timed_out) {
         session_bye(s, "timeout", "Autologout: idle for too long");
@@ -190,7 +195,7 @@ MAY_YIELD static bool session_is_done(struct session *s)
     if (s->has_input || s->is_poked || wire_has_line(&s->wire)) return false;
     session_finish_appends(s);
     if (session_flush(s) != OK) return false;
-    return !s->has_input && !s->is_poked && !s->home->is_stopping && !s->is_timed_out;
+    return !s->has_input && !s->is_poked && !is_stopping(s) && !s->is_timed_out;
 }
 
 static void session_run(void *argument)

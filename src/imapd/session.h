@@ -53,6 +53,7 @@ struct session {
     struct id id;
     enum imapd_kind kind;
     enum session_state state;
+    bool is_dismissed;                       /* is to end like those of a service that stops */
     bool is_resting, is_closing, is_broken;  /* is_broken: the client cannot be told anything more */
     bool is_greeted, has_input, is_timed_out;
     bool is_logging_in;                      /* the password was right; the answer comes on the account's loop */

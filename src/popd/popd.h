@@ -40,5 +40,7 @@ void *popd_service(struct popd *d, enum popd_kind kind);
 
 /* From any loop: no new sessions from now on; each that is open ends after the command that it is in, without deleting what DELE marked. */
 void popd_stop(struct popd *d);
+/* From any loop, before the stop: ends so many of a thousand sessions in the same way, the oldest first; new ones may come. */
+void popd_dismiss(struct popd *d, unsigned permille);
 /* Sessions open on all loops, and loops that have not heard of popd_stop() yet: 0 some time after it. */
 unsigned popd_sessions(const struct popd *d);

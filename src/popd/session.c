@@ -28,6 +28,11 @@ static void input_is_here(void *argument)
     session_spawn(argument, session_run);
 }
 
+static bool is_stopping(const struct pop_session *s)
+{
+    return s->home->is_stopping || s->is_dismissed;
+}
+
 /* Takes it out of its rest: nothing else calls it from now on. */
 static void interrupt_rest(struct pop_session *s, const char *reason)
 {
@@ -101,7 +106,7 @@ MAY_YIELD static void session_end(struct pop_session *s)
 /* After its commands: sends what was written, then rests or ends. */
 MAY_YIELD static void session_end_turn(struct pop_session *s)
 {
-    if (s->home->is_stopping && !s->is_closing) {
+    if (is_stopping(s) && !s->is_closing) {
         pop_session_error(s, POP3_SYS_TEMP, "The server is restarting, try again");
         pop_session_break(s, "stopping");
     }
@@ -141,7 +146,7 @@ static bool session_go_home(struct pop_session *s)
 /* All that the client has sent so far is answered at once. */
 MAY_YIELD static void session_go_on(struct pop_session *s)
 {
-    while (!s->is_closing && !s->home->is_stopping && wire_has_line(&s->wire)) {
+    while (!s->is_closing && !is_stopping(s) && wire_has_line(&s->wire)) {
         session_next_command(s);
         if (s->is_entering) {
             if (session_go_home(s)) return;
@@ -192,7 +197,7 @@ static void session_say_goodbye(void *argument)
 {
     colour_pretend_coroutine();
     struct pop_session *s = argument;
-    if (!s->home->is_stopping) {
+    if (!is_stopping(s)) {
         pop_session_error(s, POP3_NO_CODE, "Too long without a command");
         pop_session_break(s, "timeout");
     }

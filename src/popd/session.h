@@ -65,6 +65,7 @@ struct pop_session {
     struct maildrop maildrop;
     struct maildrop_lock lock;
     bool is_entering;                    /* logged in: to be continued on the account's home loop */
+    bool is_dismissed;                       /* is to end like those of a service that stops */
     bool is_resting, is_closing;
     const char *close_reason;            /* static */
     unsigned error_count, failed_login_count;

@@ -20,6 +20,11 @@ static void session_run(void *argument);
 static void session_greet(void *argument);
 static void session_say_goodbye(void *argument);
 
+static bool is_stopping(const struct smtp_session *s)
+{
+    return s->home->is_stopping || s->is_dismissed;
+}
+
 static void session_spawn(struct smtp_session *s, void (*run)(void *argument))
 {
     s->is_resting = false;
@@ -102,7 +107,7 @@ MAY_YIELD static void session_end(struct smtp_session *s)
 /* After its commands: sends what was written, then rests or ends. */
 MAY_YIELD static void session_end_turn(struct smtp_session *s)
 {
-    if (!s->is_closing && s->home->is_stopping) {
+    if (!s->is_closing && is_stopping(s)) {
         s->close_reason = "stopping";
         smtp_session_reply(s, SMTP_SHUTTING_DOWN, VIEW_EMPTY);
     }
@@ -135,7 +140,7 @@ static void session_run(void *argument)
         session_next_command(s);
         if (wire_is_full(&s->wire) && smtp_session_flush(s) != OK) break;
         if (coroutine_is_overdue()) coroutine_pause();
-    } while (!s->is_closing && !s->home->is_stopping && wire_has_line(&s->wire));
+    } while (!s->is_closing && !is_stopping(s) && wire_has_line(&s->wire));
     session_end_turn(s);
 }
 
@@ -152,7 +157,7 @@ static void session_say_goodbye(void *argument)
 {
     colour_pretend_coroutine();
     struct smtp_session *s = argument;
-    smtp_session_reply(s, s->home->is_stopping ? SMTP_SHUTTING_DOWN : SMTP_TIMED_OUT, VIEW_EMPTY);
+    smtp_session_reply(s, is_stopping(s) ? SMTP_SHUTTING_DOWN : SMTP_TIMED_OUT, VIEW_EMPTY);
     session_end_turn(s);
 }
 

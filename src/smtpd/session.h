@@ -54,6 +54,7 @@ struct smtp_session {
     struct address peer;
     buf hello;                           /* what the client calls itself */
     bool has_hello, is_extended;         /* is_extended: EHLO or LHLO */
+    bool is_dismissed;                       /* is to end like those of a service that stops */
     bool is_resting;
     bool is_closing;
     bool has_unsent_success;             /* a message is durable and its client has not been told yet */

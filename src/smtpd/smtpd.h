@@ -58,5 +58,7 @@ void *smtpd_service(struct smtpd *d, enum smtpd_kind kind);
  * the command that it is in, which may be a message that still gets its 250.
  */
 void smtpd_stop(struct smtpd *d);
+/* From any loop, before the stop: ends so many of a thousand sessions in the same way, the oldest first; new ones may come. */
+void smtpd_dismiss(struct smtpd *d, unsigned permille);
 /* Open on all loops, and after smtpd_stop() each loop that has not heard of it yet: some time later it is 0. */
 unsigned smtpd_sessions(const struct smtpd *d);
