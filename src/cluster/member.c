@@ -159,7 +159,7 @@ static MAY_YIELD result begin(struct cluster *c, millis deadline, struct fault *
     if (r == OK) r = write_row(c, deadline, fault);
     if (r == OK) r = hear_level(c, deadline, fault);
     if (r == OK) r = hear_drain(c, deadline, fault);
-    return r;
+    return r == OK && c->drains ? write_row(c, deadline, fault) : r;
 }
 
 static MAY_YIELD void end(struct cluster *c)

@@ -33,7 +33,7 @@ static void show_usage(const struct verb *v, FILE *out)
 
 static bool has_common_options(const struct verb *v)
 {
-    return v->command || v->run == verb_serve || v->run == verb_config_check || v->run == verb_config_show || v->run == verb_store_restore;
+    return v->command || v->run == verb_serve || v->run == verb_config_check || v->run == verb_config_show || v->run == verb_store_restore || v->run == verb_cluster_init;
 }
 
 void verb_show_help(const struct verb *v, FILE *out)

@@ -105,6 +105,12 @@ static MAY_YIELD result show_usage(struct command_call *call, struct account *ac
     json_object_set_new(json, "bytes", json_integer((json_int_t)usage.bytes));
     json_object_set_new(json, "expunged_messages", json_integer((json_int_t)usage.expunged_messages));
     json_object_set_new(json, "expunged_bytes", json_integer((json_int_t)usage.expunged_bytes));
+    unix_ms written;
+    view node;
+    if (account_origin(account, &written, &node)) {
+        json_object_set_new(json, "compacted", json_integer((json_int_t)written.ms));
+        json_object_set_new(json, "compacted_by", json_stringn(node.len ? node.at : "", node.len));
+    }
     return command_row(call, json);
 }
 

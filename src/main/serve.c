@@ -12,6 +12,7 @@
 #include "httpd/httpd.h"
 #include "imapd/imapd.h"
 #include "main/control.h"
+#include "main/node.h"
 #include "main/service.h"
 #include "popd/popd.h"
 #include "runtime/clock.h"
@@ -36,11 +37,12 @@ struct server {
     struct imapd *imapd;
     struct popd *popd;
     struct httpd *httpd;
-    struct listener *listeners[CONFIG_LISTENERS_MAX + 1];
-    size_t listener_count;
+    struct door { struct listener *listener; bool is_of_mail; } doors[CONFIG_LISTENERS_MAX + 1];
+    size_t door_count;
+    struct node *node;
     result code;                  /* of the job on a worker */
     struct fault fault;
-    bool hands_over;
+    bool hands_over, is_outdated;
 };
 
 /* ---- certificates ---- */
@@ -130,28 +132,109 @@ static void choose_protocol(struct server *s, const struct config_listener *l, s
     }
 }
 
-BLOCKS static void open_listeners(void *argument)
+enum which_doors { DOORS_OF_MAIL, DOORS_OF_OPERATOR };
+
+/* Mail comes in last, and goes out of the house alone while a node drains: metrics, health and the control socket stay. */
+BLOCKS static result open_doors(struct server *s, enum which_doors which, struct fault *fault)
 {
-    struct server *s = argument;
     for (size_t i = 0; i < s->config.listener_count; i++) {
         const struct config_listener *l = &s->config.listeners[i];
-        if (!(s->config.roles & config_protocol_role(l->protocol))) continue;
+        bool is_of_mail = l->protocol != CONFIG_HTTP;
+        if (!(s->config.roles & config_protocol_role(l->protocol)) || is_of_mail != (which == DOORS_OF_MAIL)) continue;
         struct listener_options o = {.name = l->name, .address = l->address, .proxy_protocol = l->proxy_protocol};
         choose_protocol(s, l, &o);
-        s->code = listener_open(s->service.loops, &o, &s->listeners[s->listener_count], &s->fault);
-        if (s->code != OK) return;
-        s->listener_count++;
+        result r = listener_open(s->service.loops, &o, &s->doors[s->door_count].listener, fault);
+        if (r != OK) return r;
+        s->doors[s->door_count++].is_of_mail = is_of_mail;
     }
-    struct listener_options control = {.name = "control", .path = control_path(s->config.state_folder, s->arena), .accepted = control_accept, .argument = &s->service};
-    s->code = listener_open(s->service.loops, &control, &s->listeners[s->listener_count], &s->fault);
-    if (s->code == OK) s->listener_count++;
-    listener_forget_inherited();
+    return OK;
 }
 
-static void close_listeners(struct server *s)
+BLOCKS static void open_doors_of_operator(void *argument)
 {
-    for (size_t i = 0; i < s->listener_count; i++) listener_close(s->listeners[i]);
-    s->listener_count = 0;
+    struct server *s = argument;
+    struct listener_options control = {.name = "control", .path = control_path(s->config.state_folder, s->arena), .accepted = control_accept, .argument = &s->service};
+    s->code = listener_open(s->service.loops, &control, &s->doors[s->door_count].listener, &s->fault);
+    if (s->code != OK) return;
+    s->doors[s->door_count++].is_of_mail = false;
+    s->code = open_doors(s, DOORS_OF_OPERATOR, &s->fault);
+}
+
+static void close_doors(struct server *s, bool only_of_mail)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->door_count; i++) {
+        if (only_of_mail && !s->doors[i].is_of_mail) s->doors[kept++] = s->doors[i];
+        else listener_close(s->doors[i].listener);
+    }
+    s->door_count = kept;
+}
+
+/* ---- as a node of a cluster ---- */
+
+struct opening {
+    struct server *server;
+    result code;
+    struct fault fault;
+};
+
+BLOCKS static void open_doors_of_mail(void *argument)
+{
+    struct opening *o = argument;
+    o->code = open_doors(o->server, DOORS_OF_MAIL, &o->fault);
+}
+
+/* All of them or none. */
+static MAY_YIELD result node_open_doors(void *argument, struct fault *fault)
+{
+    struct server *s = argument;
+    struct opening o = {.server = s};
+    result r = worker_run(WORKER_SLOW, open_doors_of_mail, &o);
+    if (r == OK) r = o.code;
+    if (r != OK) {
+        close_doors(s, true);
+        *fault = o.fault;
+        return r;
+    }
+    httpd_set_ready(s->httpd, true);
+    return OK;
+}
+
+static MAY_YIELD void node_close_doors(void *argument)
+{
+    struct server *s = argument;
+    httpd_set_ready(s->httpd, false);
+    close_doors(s, true);
+}
+
+static unsigned node_sessions(void *argument)
+{
+    const struct server *s = argument;
+    return smtpd_sessions(s->smtpd) + imapd_sessions(s->imapd) + popd_sessions(s->popd);
+}
+
+static void node_dismiss(void *argument, unsigned permille)
+{
+    struct server *s = argument;
+    smtpd_dismiss(s->smtpd, permille);
+    imapd_dismiss(s->imapd, permille);
+    popd_dismiss(s->popd, permille);
+}
+
+static void node_stop(void *argument)
+{
+    struct server *s = argument;
+    s->is_outdated = true;
+    (void)!raise(SIGTERM);
+}
+
+static MAY_YIELD result join_cluster(struct server *s)
+{
+    struct node_doors doors = {.sessions = node_sessions, .close = node_close_doors, .open = node_open_doors, .dismiss = node_dismiss, .stop = node_stop, .argument = s};
+    result r = node_join(&s->service, &doors, &s->node, &s->fault);
+    s->service.node = s->node;
+    if (r == OK && !node_drains(s->node)) r = node_open_doors(s, &s->fault);
+    return r;
 }
 
 /* ---- start, reload, stop ---- */
@@ -162,7 +245,11 @@ static MAY_YIELD result start(struct server *s)
     if (r == OK) r = on_worker(s, load_certificate);
     if (r != OK) return r;
     make_protocols(s);
-    return on_worker(s, open_listeners);
+    httpd_set_ready(s->httpd, false);
+    r = on_worker(s, open_doors_of_operator);
+    if (r == OK) r = join_cluster(s);
+    listener_forget_inherited();
+    return r;
 }
 
 static result open_log(const struct config *c, struct fault *fault)
@@ -192,8 +279,10 @@ static MAY_YIELD void reload(struct server *s)
 static MAY_YIELD void stop(struct server *s)
 {
     EVENT_EMIT(SERVICE_STOPPING, EVENT_NUMBER("sessions", s->smtpd ? open_sessions(s) : 0));
+    s->service.node = NULL;
+    node_leave(s->node);                       /* from here on nobody else opens or closes doors */
     if (s->hands_over) listener_bequeath();
-    close_listeners(s);
+    close_doors(s, false);
     if (s->smtpd) {
         millis deadline = clock_in(STOP_TIMEOUT_MS);
         smtpd_stop(s->smtpd);
@@ -221,7 +310,7 @@ static MAY_YIELD void stop(struct server *s)
 static MAY_YIELD void serve_until_signal(struct server *s)
 {
     EVENT_EMIT(SERVICE_STARTED, EVENT_TEXT("version", VIEW(TAYORI_VERSION)), EVENT_TEXT("name", view_of(s->config.server_name)),
-               EVENT_NUMBER("listeners", s->listener_count));
+               EVENT_NUMBER("listeners", s->door_count));
     for (;;) {
         int number = run_wait_signal();
         if (number == SIGHUP) reload(s);
@@ -238,7 +327,7 @@ static MAY_YIELD void run_server(void *argument)
     if (started == OK) serve_until_signal(s);
     else fprintf(stderr, "tayori: %s\n", s->fault.detail);
     stop(s);
-    s->code = started;
+    s->code = s->is_outdated ? INVALID : started;
 }
 
 /* Becomes the program that now stands where this one was started from, with the same words. */

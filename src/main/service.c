@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cluster/cluster.h"
 #include "engine/local.h"
 #include "engine/rados.h"
 #include "identity/directory.h"
@@ -18,11 +19,9 @@ result service_make_folder(const char *path, struct fault *fault)
     return fail(fault, IO, "folder %s: %s", path, strerror(errno));
 }
 
-/* What an operator can do about it stands with the error: a start that fails is read by somebody who wants mail to flow. */
-static MAY_YIELD result open_rados(const struct config *c, struct engine **ret_engine, struct fault *fault)
+void service_rados_options(const struct config *c, struct engine_rados_options *ret_options)
 {
-    struct fault cause = {0};
-    struct engine_rados_options o = {
+    *ret_options = (struct engine_rados_options){
         .config_file = *c->ceph_config ? c->ceph_config : NULL,
         .user = *c->ceph_user ? c->ceph_user : NULL,
         .pool = c->pool,
@@ -32,21 +31,20 @@ static MAY_YIELD result open_rados(const struct config *c, struct engine **ret_e
         .flight_operations_max = c->flight_operations_max,
         .flight_bytes_max = c->flight_bytes_max,
     };
+}
+
+static MAY_YIELD result open_rados(const struct config *c, struct engine **ret_engine, struct fault *fault)
+{
+    struct engine_rados_options o;
+    service_rados_options(c, &o);
     if (o.config_file && access(o.config_file, R_OK) != 0)
         return fail(fault, INVALID, "store.ceph_config: Ceph's configuration file %s: %s", o.config_file, strerror(errno));
+    struct fault cause = {0};
     result r = engine_open_rados(&o, ret_engine, &cause);
-    const char *user = o.user ? o.user : "admin";
-    switch (r) {
-    case OK: return OK;
-    case UNAVAILABLE:
-    case TIMEOUT:
-        return fail(fault, r, "the Ceph cluster does not answer: %s; are its monitors up, and are they those of %s?", cause.detail,
-                    o.config_file ? o.config_file : "/etc/ceph/ceph.conf");
-    case DENIED:
-        return fail(fault, r, "the Ceph cluster refuses client.%s: %s; doc/operations/cluster.md says which caps it needs", user, cause.detail);
-    case NOT_FOUND: return fail(fault, r, "%s; tayori cluster init makes the pools", cause.detail);
-    default: return fail(fault, r, "store rados: %s", cause.detail[0] ? cause.detail : result_name(r));
-    }
+    if (r == OK) return OK;
+    /* Who reads it wants mail to flow: what to do about it stands with the error. */
+    const char *advice = r == NOT_FOUND ? "; tayori cluster init makes the pools" : r == DENIED ? "; doc/operations/cluster.md has the caps that it needs" : "";
+    return fail(fault, r, "%s%s", cause.detail[0] ? cause.detail : result_name(r), advice);
 }
 
 static MAY_YIELD result open_engine(const struct config *c, struct engine **ret_engine, struct fault *fault)
@@ -56,14 +54,31 @@ static MAY_YIELD result open_engine(const struct config *c, struct engine **ret_
     return engine_open_local(&o, ret_engine, fault);
 }
 
+/* A store is new that has no tenants: the first program that opens it decides at which feature level it begins. */
+static MAY_YIELD result open_level(struct service *s, struct cluster_level *ret_level, struct fault *fault)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
+    view table = VIEW("tenant"), key = VIEW(DIRECTORY_DEFAULT_TENANT), row;
+    result r = table_get(s->engine, table, table_shard_of(s->engine, table, key), key, clock_in(START_TIMEOUT_MS), arena, &row, fault);
+    if (r != OK && r != NOT_FOUND) return r;
+    return cluster_open_level(s->engine, r == NOT_FOUND, clock_in(START_TIMEOUT_MS), ret_level, fault);
+}
+
 result service_open(struct service *s, const struct config *config, struct fault *fault)
 {
     *s = (struct service){.config = config, .loops = loop_family(loop_self())};
     struct accounts_options mailboxes = {.memory_bytes = config->mailbox_memory_bytes, .retention_ms = (int64_t)config->mailbox_retention_ms,
-                                         .grace_ms = (int64_t)config->mailbox_grace_ms};
+                                         .grace_ms = (int64_t)config->mailbox_grace_ms, .node_name = view_of(config->node_name)};
     result r = service_make_folder(config->state_folder, fault);
     if (r == OK) r = open_engine(config, &s->engine, fault);
     if (r != OK) return r;
+    struct cluster_level level;
+    r = open_level(s, &level, fault);
+    if (r != OK) {
+        service_close(s);
+        return r;
+    }
+    mailboxes.feature_level = level.written_level;
     s->accounts = accounts_new(s->engine, s->loops, &mailboxes);
     s->identity = identity_new(s->engine, s->loops);
     r = directory_prepare(s->identity, clock_in(START_TIMEOUT_MS), fault);

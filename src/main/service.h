@@ -16,10 +16,14 @@ struct service {
     struct accounts *accounts;
     struct identity *identity;
     struct loops *loops;
+    struct node *node;            /* of a server that has joined; else NULL */
 };
 
-/* BUSY: another process has the store open. */
+/* BUSY: another process has the store open (local). INVALID: the store is written at a feature level above this program's. */
 MAY_YIELD NODISCARD result service_open(struct service *s, const struct config *config, struct fault *fault);
+struct engine_rados_options;
+/* What the configuration says of the cluster; texts are the configuration's. */
+void service_rados_options(const struct config *config, struct engine_rados_options *ret_options);
 /* Mode 0700; fine when it exists. */
 NODISCARD result service_make_folder(const char *path, struct fault *fault);
 MAY_YIELD void service_close(struct service *s);

@@ -61,6 +61,7 @@ int verb_request(const struct invocation *call);
 int verb_serve(const struct invocation *call);
 int verb_config_check(const struct invocation *call);
 int verb_config_show(const struct invocation *call);
+int verb_cluster_init(const struct invocation *call);
 int verb_store_restore(const struct invocation *call);
 int verb_events(const struct invocation *call);
 int verb_man(const struct invocation *call);

@@ -56,16 +56,16 @@ class Server:
             return [json.loads(row) for row in done.stdout.splitlines()] if json_rows else done.stdout
         return done
 
-    def start(self):
+    def start(self, is_ready=200):
         self.folder.mkdir(parents=True, exist_ok=True)
         how = ["--config", str(self.config)] if self.config else ["--port-base", str(self.base)]
         log = open(self.log, "ab")
         self.process = subprocess.Popen([str(PROGRAM), "serve", "--dir", str(self.folder), *how, *self.options], stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL)
-        self.wait_ready()
+        self.wait_ready(is_ready=is_ready)
         return self
 
-    def wait_ready(self, port=None):
+    def wait_ready(self, port=None, is_ready=200):
         deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             if self.process.poll() is not None:
@@ -73,7 +73,7 @@ class Server:
             try:
                 with socket.create_connection(("127.0.0.1", port or self.port("http")), timeout=1) as probe:
                     probe.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                    if b"200" in probe.recv(100):
+                    if b" %d " % is_ready in probe.recv(100):
                         return
             except OSError:
                 pass
