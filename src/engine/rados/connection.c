@@ -80,7 +80,7 @@ BLOCKS static result try_space(const struct client *c, struct connection *k, enu
     if (error == -ENOENT || error >= 0) return OK;
     const char *user = c->options.user ? c->options.user : "admin";
     if (error == -EPERM || error == -EACCES)
-        return fail(fault, DENIED, "client.%s may not use the pool %s: ceph auth caps client.%s mon 'profile rbd' osd 'allow rwx pool=%s, ...'", user,
+        return fail(fault, DENIED, "client.%s may not use the pool %s: ceph auth caps client.%s mon 'allow r' osd 'allow rwx pool=%s, ...'", user,
                     pool_of(c, space), user, pool_of(c, space));
     return client_error(error, false, pool_of(c, space), fault);
 }
@@ -103,7 +103,7 @@ BLOCKS static result open_space(struct client *c, struct connection *k, enum cli
     if (error < 0) return client_error(error, false, pool_of(c, space), fault);
     if (requires && space != SPACE_OBJECTS)
         return fail(fault, INVALID, "the pool %s is erasure coded; journals and tables need a replicated one", pool_of(c, space));
-    c->alignment[space] = alignment;
+    if (c->alignment[space] == 0) c->alignment[space] = alignment;       /* the pool's for good: once is enough */
     return OK;
 }
 

@@ -25,6 +25,7 @@ struct page_read {
     struct arena *arena;
     struct fault *fault;
     uint64_t epoch, base;                /* assumed, and what operations are guarded by */
+    const struct journal_position *from; /* the caller's */
     struct journal_position end;         /* after the last record that was gathered */
     bool has_head, more;
     view head;
@@ -161,6 +162,15 @@ static result take_head(struct page_read *p, struct head_read *h, const struct j
     return OK;
 }
 
+/* The epoch of the caller's position is that of now, only the base was assumed wrongly: then the position is as good as before. */
+static bool is_just_shrunk(struct page_read *p, const struct journal_place *place)
+{
+    if (!p->from || p->from->epoch != place->epoch || p->from->offset < place->start || p->base == place->base) return false;
+    p->base = place->base;
+    p->end = *p->from;
+    return true;
+}
+
 static void forget(struct page_read *p)
 {
     buf_clear(&p->records);
@@ -179,9 +189,11 @@ MAY_YIELD static result read_from_head(struct page_read *p, size_t *ret_needed)
     struct journal_place place;
     result code = run(p, op);
     if (code == OK) code = journal_take_place(attributes, &place, p->fault);
-    if (code == OK) code = take_head(p, head, &place);
-    if (code == OK) {
-        bases_put(p->engine->bases, p->journal, place.base);
+    if (code == OK) bases_put(p->engine->bases, p->journal, place.base);
+    bool may_read_on = code == OK && is_just_shrunk(p, &place);
+    if (may_read_on) *ret_needed = FIRST_WINDOW_BYTES;
+    else if (code == OK) code = take_head(p, head, &place);
+    if (code == OK && !may_read_on) {
         view there = view_from(view_make(bytes->at, bytes->got), place.start - place.base < bytes->got ? place.start - place.base : bytes->got);
         bool is_last = bytes->got < bytes->wanted && place.start - place.base <= bytes->got;
         code = gather(p, there, is_last, ret_needed);
@@ -192,8 +204,9 @@ MAY_YIELD static result read_from_head(struct page_read *p, size_t *ret_needed)
 
 /* ---- the page --------------------------------------------------------------------------------------------- */
 
-MAY_YIELD static result read_page(struct page_read *p, const struct journal_position *from)
+MAY_YIELD static result read_page(struct page_read *p)
 {
+    const struct journal_position *from = p->from;
     size_t needed = FIRST_WINDOW_BYTES;
     result code = CONFLICT;
     if (from) {
@@ -227,8 +240,8 @@ result cluster_read(struct engine *base, struct id journal, const struct journal
                     struct journal_page *ret_page, struct fault *fault)
 {
     struct page_read p = {.engine = rados_of(base), .journal = journal, .name = journal_name(journal), .deadline = deadline, .arena = arena,
-                          .fault = fault};
-    result code = read_page(&p, from);
+                          .fault = fault, .from = from};
+    result code = read_page(&p);
     if (code == OK) code = keep_page(&p, ret_page);
     buf_done(&p.records);
     return code;

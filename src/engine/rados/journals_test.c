@@ -204,6 +204,11 @@ JOURNALS_TEST(journal_shrinks_when_holes_have_made_it_large)
     EXPECT_NUMBER(page.count, 10);
     EXPECT(journal_position_equal(&(struct journal_position){1, page.end.offset, page.end.tail}, &page.end));
     EXPECT_NUMBER(page.end.offset, records[599].at.offset);
+    /* Who has not heard of it and knows the head still reads on from where it was. */
+    bases_put(rados_of(other)->bases, f->journal, 0);
+    struct journal_page rest = read_page(f, other, &page.records[3].at);
+    EXPECT(!rest.has_head);
+    EXPECT_NUMBER(rest.count, 6);
     struct journal_append a = {.journal = f->journal, .meta = VIEW("mine"), .only_if_at = &page.end};
     EXPECT(engine_append(other, &a, contract_soon()) == OK);
     EXPECT_NUMBER(read_page(f, f->contract.engine, &page.end).count, 1);
