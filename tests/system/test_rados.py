@@ -1,0 +1,67 @@
+"""One server on a real cluster: what it asks of the cluster, and what it says when the cluster cannot."""
+import os
+import re
+import uuid
+
+import pytest
+
+from mail import imap, message, send
+
+LISTENERS = {"smtp": ("smtp", 25), "lmtp": ("lmtp", 24), "imap": ("imap", 43), "http": ("http", 80)}
+
+
+@pytest.fixture
+def rados_server(new_server, tmp_path):
+    """As `server`, with its store in the test cluster under a name of its own."""
+    ceph = os.environ.get("TAYORI_TEST_CEPH")
+    if not ceph:
+        pytest.skip("no test cluster: TAYORI_TEST_CEPH is not set (tools/test-cluster)")
+    config = tmp_path / "tayori.conf"
+    server = new_server(config=config)
+    lines = [f'store {{ engine = "rados" ceph_config = "{ceph}" pool = "tayori" object_pool = "tayori-objects" namespace = "sys-{uuid.uuid4().hex}" }}']
+    lines += [f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {server.base + offset} }}'
+              for name, (protocol, offset) in LISTENERS.items()]
+    config.write_text("\n".join(lines) + "\n")
+    server.start()
+    server.add_domain()
+    for name in ("hanako", "jiro", "saburo"):
+        server.add_account(f"{name}@example.test")
+    return server
+
+
+def operations(server):
+    found = re.findall(r"^tayori_rados_(\w+_(?:reads|writes))_total (\d+)$", server.metrics(), re.M)
+    return {name: int(number) for name, number in found}
+
+
+def done_by(server, action):
+    before = operations(server)
+    action()
+    after = operations(server)
+    return {name: after[name] - before[name] for name in after if after[name] != before[name]}
+
+
+def test_a_delivery_is_one_write_to_a_recipient(rados_server):
+    everybody = ["hanako@example.test", "jiro@example.test", "saburo@example.test"]
+    send(rados_server, message("warm", to=everybody[0]), to=everybody)
+
+    def deliver():
+        for i in range(10):
+            send(rados_server, message(f"one {i}"))
+        send(rados_server, message("all", body="x" * 70 + "\r\n"), to=everybody)
+        send(rados_server, message("near the limit", body=("y" * 70 + "\r\n") * 800))
+
+    counts = done_by(rados_server, deliver)
+    assert counts["journal_writes"] == 10 + 3 + 1
+    assert "object_writes" not in counts and "index_writes" not in counts
+    with imap(rados_server) as client:
+        assert len(client.search(None, "ALL")[1][0].split()) == 1 + 10 + 1 + 1
+
+
+def test_a_large_message_is_kept_and_read_back(rados_server):
+    body = "".join(f"line {i} of a message that is too large to stand in a journal\r\n" for i in range(20000))
+    counts = done_by(rados_server, lambda: send(rados_server, message("large", body=body)))
+    assert counts["journal_writes"] == 1 and counts["object_writes"] >= 1
+    with imap(rados_server) as client:
+        _, data = client.fetch("1", "(BODY.PEEK[TEXT])")
+        assert data[0][1].decode() == body
