@@ -27,10 +27,21 @@ result directory_put(struct identity *i, view table, view key, const json_t *row
     return r;
 }
 
-result directory_read(struct identity *i, view table, view key, millis deadline, struct arena *arena, json_t **ret_row, struct fault *fault)
+result directory_replace(struct identity *i, view table, view key, const json_t *row, view read_text, millis deadline, struct fault *fault)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ENGINE_VALUE_MAX_BYTES);
+    struct table_change change = {.key = key, .what = TABLE_PUT, .value = row_text(row, arena), .condition = TABLE_IF_VALUE, .expected = read_text};
+    result r = table_batch(i->engine, table, table_shard_of(i->engine, table, key), &change, 1, deadline, NULL, fault);
+    identity_changed(i);
+    return r;
+}
+
+result directory_read(struct identity *i, view table, view key, millis deadline, struct arena *arena, json_t **ret_row,
+                      view *ret_text, struct fault *fault)
 {
     view json;
     result r = identity_row_fresh(i, table, key, deadline, arena, &json, fault);
+    if (r == OK && ret_text) *ret_text = json;
     if (r == NOT_FOUND) return fail(fault, NOT_FOUND, VIEW_FMT " " VIEW_FMT " does not exist", VIEW_ARG(table), VIEW_ARG(key));
     if (r != OK) return r;
     return row_parse(table, key, json, ret_row, fault);
@@ -86,7 +97,7 @@ result directory_prepare(struct identity *i, millis deadline, struct fault *faul
 result directory_find_tenant(struct identity *i, view name, millis deadline, struct arena *arena, struct directory_tenant *ret_tenant, struct fault *fault)
 {
     json_t *row CLEANUP(json_done) = NULL;
-    result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, fault);
+    result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, NULL, fault);
     if (r != OK) return r;
     *ret_tenant = (struct directory_tenant){arena_keep(arena, name), {json_integer_value(json_object_get(row, "created"))}};
     return OK;
@@ -143,26 +154,38 @@ result directory_find_domain(struct identity *i, view name, millis deadline, str
     json_t *row CLEANUP(json_done) = NULL;
     view key;
     result r = make_domain_key(name, arena, &key, fault);
-    if (r == OK) r = directory_read(i, DIRECTORY_DOMAINS, key, deadline, arena, &row, fault);
+    if (r == OK) r = directory_read(i, DIRECTORY_DOMAINS, key, deadline, arena, &row, NULL, fault);
     if (r != OK) return r;
     *ret_domain = (struct directory_domain){key, row_string(row, "tenant", arena), row_string(row, "catch_all", arena),
                                             {json_integer_value(json_object_get(row, "created"))}};
     return OK;
 }
 
+static MAY_YIELD result put_catch_all(struct identity *i, view key, view catch_all, millis deadline, struct fault *fault)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 2 * ENGINE_VALUE_MAX_BYTES);
+    json_t *row CLEANUP(json_done) = NULL;
+    view text;
+    result r = directory_read(i, DIRECTORY_DOMAINS, key, deadline, arena, &row, &text, fault);
+    if (r != OK) return r;
+    if (catch_all.len) row_set_string(row, "catch_all", catch_all);
+    else json_object_del(row, "catch_all");
+    return directory_replace(i, DIRECTORY_DOMAINS, key, row, text, deadline, fault);
+}
+
 result directory_set_domain(struct identity *i, view name, view catch_all, millis deadline, struct fault *fault)
 {
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
-    json_t *row CLEANUP(json_done) = NULL;
     view key, target;
     result r = make_domain_key(name, arena, &key, fault);
     if (r == OK && catch_all.len && address_key(catch_all, arena, &target) != OK)
         r = fail(fault, INVALID, "catch-all \"" VIEW_FMT "\": expected an address", VIEW_ARG(catch_all));
-    if (r == OK) r = directory_read(i, DIRECTORY_DOMAINS, key, deadline, arena, &row, fault);
     if (r != OK) return r;
-    if (catch_all.len) row_set_string(row, "catch_all", catch_all);
-    else json_object_del(row, "catch_all");
-    return directory_put(i, DIRECTORY_DOMAINS, key, row, DIRECTORY_IF_PRESENT, deadline, fault);
+    for (unsigned tries = 0; tries < DIRECTORY_TRIES; tries++) {
+        r = put_catch_all(i, key, catch_all, deadline, fault);
+        if (r != CONFLICT) return r;
+    }
+    return fail(fault, BUSY, "others change domain " VIEW_FMT " at this moment", VIEW_ARG(key));
 }
 
 result directory_remove_domain(struct identity *i, view name, millis deadline, struct fault *fault)
@@ -202,7 +225,7 @@ result directory_add_alias(struct identity *i, view address, const view *targets
     if (count == 0 || count > IDENTITY_ALIAS_TARGETS_MAX)
         return fail(fault, INVALID, "alias " VIEW_FMT ": expected 1 to %d targets", VIEW_ARG(key), IDENTITY_ALIAS_TARGETS_MAX);
     if (replaces) {
-        r = directory_read(i, DIRECTORY_ADDRESSES, key, deadline, arena, &row, fault);
+        r = directory_read(i, DIRECTORY_ADDRESSES, key, deadline, arena, &row, NULL, fault);
         if (r != OK) return r;
         if (!json_object_get(row, "targets")) return fail(fault, EXISTS, VIEW_FMT " is an account's address, not an alias", VIEW_ARG(key));
     } else {

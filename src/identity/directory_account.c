@@ -95,7 +95,7 @@ result directory_add_account(struct identity *i, view address, const struct dire
 }
 
 static MAY_YIELD result read_by_address(struct identity *i, view address, millis deadline, struct arena *arena, view *ret_key, struct id *ret_account,
-                                        json_t **ret_row, struct fault *fault)
+                                        json_t **ret_row, view *ret_text, struct fault *fault)
 {
     struct identity_address found;
     view json;
@@ -105,22 +105,32 @@ static MAY_YIELD result read_by_address(struct identity *i, view address, millis
     if (r == OK) r = row_read_address(*ret_key, json, arena, &found, fault);
     if (r == OK && found.kind != ADDRESS_ACCOUNT) r = NOT_FOUND;
     if (r == NOT_FOUND) return fail(fault, NOT_FOUND, "account " VIEW_FMT " does not exist", VIEW_ARG(address));
-    if (r == OK) r = directory_read(i, DIRECTORY_ACCOUNTS, id_text(found.account, text), deadline, arena, ret_row, fault);
+    if (r == OK) r = directory_read(i, DIRECTORY_ACCOUNTS, id_text(found.account, text), deadline, arena, ret_row, ret_text, fault);
     if (r == OK) *ret_account = found.account;
     return r;
 }
 
-result directory_set_account(struct identity *i, view address, const struct directory_account_change *change, millis deadline, struct fault *fault)
+static MAY_YIELD result try_change(struct identity *i, view address, const struct directory_account_change *change, millis deadline, struct fault *fault)
 {
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
     json_t *row CLEANUP(json_done) = NULL;
     struct id account;
     char text[ID_TEXT_LEN + 1];
-    view key;
-    result r = read_by_address(i, address, deadline, arena, &key, &account, &row, fault);
+    view key, read_text;
+    result r = read_by_address(i, address, deadline, arena, &key, &account, &row, &read_text, fault);
     if (r == OK) r = change_row(row, change, arena, fault);
-    if (r == OK) r = directory_put(i, DIRECTORY_ACCOUNTS, id_text(account, text), row, DIRECTORY_IF_PRESENT, deadline, fault);
+    if (r == OK) r = directory_replace(i, DIRECTORY_ACCOUNTS, id_text(account, text), row, read_text, deadline, fault);
     return r;
+}
+
+/* What two change at the same time is changed by both: a quota that one sets and a password that the other sets do not undo each other. */
+result directory_set_account(struct identity *i, view address, const struct directory_account_change *change, millis deadline, struct fault *fault)
+{
+    for (unsigned tries = 0; tries < DIRECTORY_TRIES; tries++) {
+        result r = try_change(i, address, change, deadline, fault);
+        if (r != CONFLICT) return r;
+    }
+    return fail(fault, BUSY, "others change account " VIEW_FMT " at this moment", VIEW_ARG(address));
 }
 
 result directory_remove_account(struct identity *i, view address, millis deadline, struct id *ret_account, struct fault *fault)
@@ -130,7 +140,7 @@ result directory_remove_account(struct identity *i, view address, millis deadlin
     struct id account;
     char text[ID_TEXT_LEN + 1];
     view key;
-    result r = read_by_address(i, address, deadline, arena, &key, &account, &row, fault);
+    result r = read_by_address(i, address, deadline, arena, &key, &account, &row, NULL, fault);
     if (r == OK) r = directory_put(i, DIRECTORY_ADDRESSES, key, NULL, DIRECTORY_IF_PRESENT, deadline, fault);
     if (r == OK) r = directory_put(i, DIRECTORY_ACCOUNTS, id_text(account, text), NULL, DIRECTORY_IF_PRESENT, deadline, fault);
     if (r == OK) *ret_account = account;

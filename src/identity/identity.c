@@ -5,6 +5,7 @@
 #include "identity/address_key.h"
 #include "identity/identity_private.h"
 #include "identity/row.h"
+#include "runtime/clock.h"
 #include "runtime/random.h"
 
 struct identity *identity_new(struct engine *e, struct loops *all)
@@ -43,13 +44,14 @@ result identity_row(struct identity *i, view table, view key, millis deadline, s
 {
     struct row_cache *cache = i->caches[loop_index(loop_self())];
     uint64_t generation = atomic_load(&i->generation);
+    millis asked = clock_now();
     result r = row_cache_get(cache, generation, table, key, arena, ret_json);
     if (r != END) return r;
     r = identity_row_fresh(i, table, key, deadline, arena, ret_json, fault);
     /* What was read before a change must not be put under the generation after it. */
     if (atomic_load(&i->generation) != generation) return r;
-    if (r == OK) row_cache_put(cache, generation, table, key, ret_json);
-    if (r == NOT_FOUND) row_cache_put(cache, generation, table, key, NULL);
+    if (r == OK) row_cache_put(cache, generation, table, key, ret_json, asked);
+    if (r == NOT_FOUND) row_cache_put(cache, generation, table, key, NULL, asked);
     return r;
 }
 

@@ -15,7 +15,8 @@
 struct identity;
 
 enum {
-    IDENTITY_CACHE_MS = 5000,
+    IDENTITY_CACHE_MS = 4000,            /* a row is used for no longer than this after the store was asked for it */
+    IDENTITY_ABSENT_MS = 1000,           /* the same for one that is not there: its address may just be added by another node */
     IDENTITY_ADDRESS_BYTES_MAX = 320,
     IDENTITY_PASSWORD_BYTES_MAX = 1024,
     IDENTITY_ALIAS_TARGETS_MAX = 1000,

@@ -32,7 +32,7 @@ struct row_cache *row_cache_new(void);
 void row_cache_free(struct row_cache *c);
 /* What is known of a row: OK, NOT_FOUND, or END for "not cached". */
 result row_cache_get(struct row_cache *c, uint64_t generation, view table, view key, struct arena *arena, view *ret_json);
-/* `json` NULL: the row does not exist. */
-void row_cache_put(struct row_cache *c, uint64_t generation, view table, view key, const view *json);
+/* `json` NULL: the row does not exist. `asked`: when the store was asked for it, and not when the answer came. */
+void row_cache_put(struct row_cache *c, uint64_t generation, view table, view key, const view *json, millis asked);
 bool row_cache_knows_login(struct row_cache *c, uint64_t generation, const unsigned char digest[static 32]);
 void row_cache_put_login(struct row_cache *c, uint64_t generation, const unsigned char digest[static 32]);

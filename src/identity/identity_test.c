@@ -216,3 +216,99 @@ IDENTITY_TEST(identity_a_row_that_is_no_json_concerns_its_account_alone)
     EXPECT_NUMBER(login(w, VIEW("broken@example.test"), VIEW("x")), CORRUPT);
     EXPECT_NUMBER(login(w, VIEW("sound@example.test"), VIEW("x")), OK);
 }
+
+/* ---- two nodes, one directory: each has an engine and caches of its own ---- */
+
+static MAY_YIELD void set(struct world *w, struct directory_account_change change)
+{
+    REQUIRE(directory_set_account(w->identity, VIEW("a@example.test"), &change, soon(), &w->fault) == OK);
+}
+
+IDENTITY_TEST(identity_what_another_node_changes_is_in_force_within_five_seconds)
+{
+    struct id account;
+    struct identity_address found;
+    struct world other = {.engine = engine_open_memory(disks), .arena = w->arena};
+    other.identity = identity_new(other.engine, loop_family(loop_self()));
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}old"), &account) == OK);
+    EXPECT_NUMBER(login(&other, VIEW("a@example.test"), VIEW("old")), OK);
+    set(w, (struct directory_account_change){.sets_password = true, .password = VIEW("{PLAIN}new")});
+    REQUIRE(coroutine_sleep(5000) == OK);
+    EXPECT_NUMBER(login(&other, VIEW("a@example.test"), VIEW("old")), DENIED);
+    EXPECT_NUMBER(login(&other, VIEW("a@example.test"), VIEW("new")), OK);
+    set(w, (struct directory_account_change){.sets_standing = true, .standing = STANDING_SUSPENDED});
+    REQUIRE(coroutine_sleep(5000) == OK);
+    EXPECT_NUMBER(login(&other, VIEW("a@example.test"), VIEW("new")), DENIED);
+    /* An address that is new elsewhere must not be told 550 for long. */
+    EXPECT_NUMBER(find(&other, VIEW("b@example.test"), &found), NOT_FOUND);
+    REQUIRE(add_account(w, VIEW("b@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    REQUIRE(coroutine_sleep(IDENTITY_ABSENT_MS) == OK);
+    EXPECT_NUMBER(find(&other, VIEW("b@example.test"), &found), OK);
+    identity_free(other.identity);
+    engine_close(other.engine);
+}
+
+IDENTITY_TEST(identity_a_row_that_came_late_is_not_kept_for_longer)
+{
+    struct id account;
+    struct identity_account row;
+    struct world other = {.engine = engine_open_memory(disks), .arena = w->arena};
+    other.identity = identity_new(other.engine, loop_family(loop_self()));
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    for (unsigned at = 0; at < 20; at++) {
+        millis asked = clock_now();
+        memory_store_set_faults(disks, &(struct memory_faults){.delay_max_us = 9000000});
+        REQUIRE(identity_find_account(other.identity, account, clock_in(60000), w->arena, &row, &w->fault) == OK);
+        uint64_t before = row.quota_bytes;
+        memory_store_set_faults(disks, &(struct memory_faults){0});
+        set(w, (struct directory_account_change){.sets_quota = true, .quota_bytes = before + 1});
+        millis now = clock_now();
+        REQUIRE(identity_find_account(other.identity, account, clock_in(60000), w->arena, &row, &w->fault) == OK);
+        if (now.ms - asked.ms >= IDENTITY_CACHE_MS) EXPECT_NUMBER(row.quota_bytes, before + 1);
+        REQUIRE(coroutine_sleep(IDENTITY_CACHE_MS) == OK);
+    }
+    identity_free(other.identity);
+    engine_close(other.engine);
+}
+
+struct changer {
+    struct world *world;
+    unsigned number;
+    result code;
+};
+
+static void change_often(void *argument)
+{
+    colour_pretend_coroutine();
+    struct changer *c = argument;
+    for (unsigned at = 1; at <= 20 && c->code == OK; at++) {
+        struct directory_account_change name = {.sets_display_name = true, .display_name = VIEW("Hanako")};
+        struct directory_account_change quota = {.sets_quota = true, .quota_bytes = at};
+        struct directory_account_change *change = c->number ? &name : &quota;
+        c->code = directory_set_account(c->world->identity, VIEW("a@example.test"), change, clock_in(600000), &c->world->fault);
+    }
+}
+
+IDENTITY_TEST(identity_changes_of_two_nodes_do_not_undo_each_other)
+{
+    struct id account;
+    struct identity_account row;
+    struct scope scope;
+    struct world other = {.engine = engine_open_memory(disks), .arena = w->arena};
+    other.identity = identity_new(other.engine, loop_family(loop_self()));
+    REQUIRE(add_account(w, VIEW("a@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    memory_store_set_faults(disks, &(struct memory_faults){.delay_max_us = 3000});
+    struct changer changers[2] = {{w, 0, OK}, {&other, 1, OK}};
+    scope_init(&scope, NULL);
+    for (unsigned at = 0; at < 2; at++) coroutine_spawn(&scope, "changer", change_often, &changers[at]);
+    scope_join(&scope);
+    scope_done(&scope);
+    EXPECT(changers[0].code == OK && changers[1].code == OK);
+    REQUIRE(coroutine_sleep(IDENTITY_CACHE_MS) == OK);
+    REQUIRE(identity_find_account(w->identity, account, soon(), w->arena, &row, &w->fault) == OK);
+    EXPECT_VIEW(row.display_name, VIEW("Hanako"));
+    EXPECT_NUMBER(row.quota_bytes, 20);
+    memory_store_set_faults(disks, &(struct memory_faults){0});
+    identity_free(other.identity);
+    engine_close(other.engine);
+}

@@ -1,7 +1,8 @@
 /*
  * row_cache: rows and logins that this loop has seen lately.
  *
- * An entry is good until its time is over or the directory's generation changes, whichever is first. A
+ * An entry is good until its time is over or the directory's generation changes, whichever is first: a change on another
+ * node is in force here within IDENTITY_CACHE_MS, counted from when the store was asked, however long it took to answer. A
  * full cache is emptied whole: simple, and rare at its size.
  */
 #include <stdlib.h>
@@ -66,20 +67,20 @@ result row_cache_get(struct row_cache *c, uint64_t generation, view table, view 
 {
     follow(c, generation);
     struct cached_row *row = map_get(&c->rows, full_key(table, key, arena));
-    if (!row || millis_before(row->good_until, clock_now())) return END;
+    if (!row || !millis_before(clock_now(), row->good_until)) return END;
     if (!row->exists) return NOT_FOUND;
     *ret_json = arena_keep(arena, view_make(row->bytes + row->key_len, row->json_len));
     return OK;
 }
 
-void row_cache_put(struct row_cache *c, uint64_t generation, view table, view key, const view *json)
+void row_cache_put(struct row_cache *c, uint64_t generation, view table, view key, const view *json, millis asked)
 {
     follow(c, generation);
     if (c->rows.count >= IDENTITY_CACHE_ROWS_MAX) empty(&c->rows);
     size_t key_len = table.len + 1 + key.len, json_len = json ? json->len : 0;
     struct cached_row *row = calloc(1, sizeof *row + key_len + json_len);
     check(row != NULL);
-    *row = (struct cached_row){clock_in(IDENTITY_CACHE_MS), json != NULL, key_len, json_len};
+    *row = (struct cached_row){millis_add(asked, json ? IDENTITY_CACHE_MS : IDENTITY_ABSENT_MS), json != NULL, key_len, json_len};
     memcpy(row->bytes, table.at, table.len);
     memcpy(row->bytes + table.len + 1, key.at, key.len);
     if (json_len) memcpy(row->bytes + key_len, json->at, json_len);
