@@ -12,12 +12,14 @@ void engine_init(struct engine *e, const struct engine_methods *methods)
 {
     e->methods = methods;
     e->watches = watches_new();
+    freezer_init(&e->freezer);
 }
 
 void engine_done(struct engine *e)
 {
     watches_free(e->watches);
     e->watches = NULL;
+    freezer_done(&e->freezer);
 }
 
 void engine_close(struct engine *e)
@@ -112,6 +114,7 @@ void engine_append_start(struct engine *e, struct journal_append *a, millis dead
     a->before_known = false;
     a->journal_bytes = a->journal_records = 0;
     a->code = check_append(a);
+    if (a->code == OK) a->code = freezer_check_journal(&e->freezer, a->journal, a->fault);
     if (a->code == OK) {
         e->methods->append_start(e, a, deadline, done, argument);
         return;
@@ -174,13 +177,16 @@ result engine_replace_head(struct engine *e, struct id journal, uint64_t epoch, 
     struct journal_position ignored;
     if (head.len == 0) return fail(fault, INVALID, "empty head");
     if (head.len > ENGINE_HEAD_MAX_BYTES) return fail(fault, TOO_BIG, "head of %zu bytes", head.len);
+    result code = freezer_check_journal(&e->freezer, journal, fault);
+    if (code != OK) return code;
     if (folded->epoch != epoch) return fail(fault, INVALID, "folded up to epoch %" PRIu64 " under a head of %" PRIu64, folded->epoch, epoch);
     return e->methods->replace_head(e, journal, epoch, folded, head, deadline, ret_head_at ? ret_head_at : &ignored, fault);
 }
 
 result engine_remove_journal(struct engine *e, struct id journal, millis deadline, struct fault *fault)
 {
-    return e->methods->remove_journal(e, journal, deadline, fault);
+    result code = freezer_check_journal(&e->freezer, journal, fault);
+    return code == OK ? e->methods->remove_journal(e, journal, deadline, fault) : code;
 }
 
 result engine_list_journals(struct engine *e, const struct id *after, size_t max, millis deadline, struct id *journals,
@@ -308,6 +314,7 @@ result table_batch(struct engine *e, view table, uint32_t shard, const struct ta
                    size_t *ret_failed, struct fault *fault)
 {
     result code = check_table(e, table, shard, fault);
+    if (code == OK) code = freezer_check_table(&e->freezer, table, fault);
     if (code == OK) code = check_changes(changes, count, fault);
     if (code != OK || count == 0) return code;
     return e->methods->table_batch(e, table, shard, changes, count, deadline, ret_failed, fault);
@@ -375,3 +382,46 @@ result engine_reclaim(struct engine *e, uint64_t *place, uint64_t *count, struct
 {
     return e->methods->reclaim ? e->methods->reclaim(e, place, count, fault) : END;
 }
+
+/* ---- freezing ---------------------------------------------------------------------------------------------- */
+
+struct settling {
+    struct engine *engine;
+    struct id journal;
+    millis deadline;
+};
+
+/*
+ * A replacement of a head that is not the journal's: it changes nothing, and an engine judges it after everything that came before it to the
+ * same journal.
+ */
+MAY_YIELD static void settle(void *argument)
+{
+    struct settling *s = argument;
+    struct journal_position nowhere = {.epoch = UINT64_MAX}, at;
+    (void)!s->engine->methods->replace_head(s->engine, s->journal, UINT64_MAX, &nowhere, VIEW("x"), s->deadline, &at, NULL);
+}
+
+/* Once every loop has had a turn, none is between its look at the freezer and the engine. */
+MAY_YIELD static void settle_everywhere(struct engine *e, struct id journal, millis deadline)
+{
+    struct settling s = {e, journal, deadline};
+    struct loops *all = loop_family(loop_self());
+    for (unsigned i = 0; i < loops_count(all); i++) loop_run_on(loops_at(all, i), "freeze", settle, &s);
+}
+
+void engine_freeze_journal(struct engine *e, struct id journal, millis deadline)
+{
+    freezer_add(&e->freezer, id_view(&journal));
+    settle_everywhere(e, journal, deadline);
+}
+
+void engine_freeze_journals(struct engine *e, millis deadline)
+{
+    freezer_add_all_journals(&e->freezer);
+    settle_everywhere(e, ID_NONE, deadline);
+}
+
+void engine_freeze_table(struct engine *e, view table) { freezer_add(&e->freezer, table); }
+
+void engine_thaw(struct engine *e) { freezer_thaw_all(&e->freezer); }

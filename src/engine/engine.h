@@ -215,3 +215,12 @@ MAY_YIELD NODISCARD result engine_verify(struct engine *e, void (*found)(void *a
  * Adds to *count what was given back. END: there are no more parts.
  */
 MAY_YIELD NODISCARD result engine_reclaim(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault);
+/*
+ * For moving a store elsewhere. From now on, in this process, changes of the journal (or of any, or of rows of the table) are UNAVAILABLE with a
+ * text for the client. When it returns, what was under way has been done: what is read then is the last state.
+ */
+MAY_YIELD void engine_freeze_journal(struct engine *e, struct id journal, millis deadline);
+MAY_YIELD void engine_freeze_journals(struct engine *e, millis deadline);
+void engine_freeze_table(struct engine *e, view table);
+/* Ends all freezing. */
+void engine_thaw(struct engine *e);

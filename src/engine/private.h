@@ -12,6 +12,10 @@
  */
 #pragma once
 
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/map.h"
 #include "engine/engine.h"
 #include "engine/watches.h"
 
@@ -76,10 +80,26 @@ struct engine_methods {
     result (*reclaim)(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault);
 };
 
+/* freeze.c: ids of journals and names of tables that may not be changed. */
+struct freezer {
+    atomic_size_t count;
+    atomic_bool all_journals;
+    pthread_mutex_t lock;
+    struct map things;
+};
+void freezer_init(struct freezer *f);
+void freezer_done(struct freezer *f);
+void freezer_add(struct freezer *f, view key);
+void freezer_add_all_journals(struct freezer *f);
+void freezer_thaw_all(struct freezer *f);
+NODISCARD result freezer_check_journal(struct freezer *f, struct id journal, struct fault *fault);
+NODISCARD result freezer_check_table(struct freezer *f, view table, struct fault *fault);
+
 /* Embedded as the first member of every engine. */
 struct engine {
     const struct engine_methods *methods;
     struct watches *watches;
+    struct freezer freezer;
 };
 
 /* Embedded as the first member of every engine's writer. */
