@@ -154,6 +154,8 @@ def run_all(options):
         for tool in sorted(glob.glob("tools/check-*")):
             status, output = run([tool], 600)
             count.one(tool, status == 0, output)
+        status, output = run(["tools/rfc-link", "--check"], 60)
+        count.one("tools/rfc-link", status == 0, output)
     heading("unit tests", started)
     for program in ("unit-sim", "unit-uv", "unit-rados"):
         path = os.path.join(BUILD, program)

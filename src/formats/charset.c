@@ -74,7 +74,7 @@ struct label {
     const char *iconv_name;      /* NULL: as the label */
 };
 
-/* Labels that mean something else than their name, or that iconv does not know. */
+/* Labels that mean something else than their name, or that iconv does not know. UTF-7: RFC 2152; ISO-2022-JP-1: RFC 2237. */
 static const struct label labels[] = {
     {"utf-8", READ_UTF8, NULL}, {"utf8", READ_UTF8, NULL}, {"unicode-1-1-utf-8", READ_UTF8, NULL}, {"csutf8", READ_UTF8, NULL},
     {"cp65001", READ_UTF8, NULL},

@@ -2,7 +2,7 @@
  * encoded_word: text of header fields as UTF-8 (RFC 2047).
  *
  * Reads what is sent, not only what may be: words in any place and of any length, characters and JIS
- * states cut between words, base64 cut between words, raw 8-bit and raw ISO-2022-JP text. Pure.
+ * states cut between words, base64 cut between words, raw 8-bit (RFC 6532 §3.2 among it) and raw ISO-2022-JP text. Pure.
  */
 #pragma once
 

@@ -62,6 +62,7 @@ static bool parse_size(view value, struct arena *arena, struct smtp_parameters *
     return true;
 }
 
+/* RFC 6152 §2, RFC 3030 §3. */
 static bool parse_body(view value, struct arena *arena, struct smtp_parameters *parameters)
 {
     static const char *const names[] = {"7BIT", "8BITMIME", "BINARYMIME"};

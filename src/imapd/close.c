@@ -1,4 +1,4 @@
-/* CLOSE and UNSELECT: RFC 9051 §6.4.1, §6.4.2. */
+/* CLOSE and UNSELECT: RFC 9051 §6.4.1, §6.4.2, RFC 3691. */
 #include "imapd/session.h"
 
 /* CLOSE expunges without telling, and ends the selection also when that fails. */

@@ -1,5 +1,5 @@
 /*
- * EXPUNGE and UID EXPUNGE: RFC 9051 §6.4.3, §6.4.9, RFC 7162 §3.2.7.
+ * EXPUNGE and UID EXPUNGE: RFC 9051 §6.4.3, §6.4.9, RFC 4315 §2.1, RFC 7162 §3.2.7.
  *
  * One small record whatever the number; sync.c tells the client as for everybody else's expunges.
  */

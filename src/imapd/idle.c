@@ -1,5 +1,5 @@
 /*
- * IDLE: RFC 9051 §6.3.13.
+ * IDLE: RFC 9051 §6.3.13, RFC 2177.
  *
  * While a session idles it has no coroutine: a change of the account wakes one (session_watch) that tells and ends, and
  * so does the client's next line, which must be DONE.

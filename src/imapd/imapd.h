@@ -14,7 +14,7 @@
 struct imapd;
 struct tls_context;
 
-enum imapd_kind { IMAPD_PLAIN, IMAPD_TLS, IMAPD_KIND_COUNT };     /* STARTTLS on 143; TLS from the first byte on 993 */
+enum imapd_kind { IMAPD_PLAIN, IMAPD_TLS, IMAPD_KIND_COUNT };     /* STARTTLS on 143; TLS from the first byte on 993 (RFC 8314 §3.2) */
 
 /* Start with imapd_default_options(). What points somewhere lives as long as the imapd. */
 struct imapd_options {

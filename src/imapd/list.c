@@ -1,4 +1,4 @@
-/* LIST: RFC 9051 §6.3.9, RFC 5258, RFC 5819, RFC 6154. */
+/* LIST: RFC 9051 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154. */
 #include "imapd/list.h"
 
 #include "formats/imap_write.h"

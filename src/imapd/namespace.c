@@ -1,4 +1,4 @@
-/* NAMESPACE: RFC 9051 §6.3.10. One personal namespace; no other users', no shared ones yet. */
+/* NAMESPACE: RFC 9051 §6.3.10, RFC 2342. One personal namespace; no other users', no shared ones yet. */
 #include "imapd/session.h"
 
 void imapd_namespace(struct session *s, const struct imap_command *c, struct reply *r)
