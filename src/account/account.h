@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "account/record.h"
 #include "account/row.h"
 #include "account/state.h"
@@ -24,6 +26,7 @@ struct accounts_options {
     int64_t grace_ms;                            /* how long objects out of use are kept for readers that are behind; 0: 1 hour */
     view node_name;                              /* noted in what is written, cut to 63 bytes; empty: "" */
     unsigned feature_level;                      /* 0: FEATURE_LEVEL_MAX */
+    bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
 /* No account may be open any more. Waits for compactions under way. */
@@ -145,7 +148,29 @@ struct expunged_info { uint32_t mailbox; view mailbox_name; struct row row; unix
 MAY_YIELD NODISCARD result account_expunged(struct account *a, struct arena *arena, size_t max, struct expunged_info **ret_list, size_t *ret_count, millis deadline,
                                             struct fault *fault);
 /* Checks the account: every row's message readable and of its size, every object referenced or waiting for its end, counters right. */
-struct account_verify { uint64_t messages, objects, garbage_objects, problems; void (*found)(void *argument, view what); void *argument; };
+struct account_verify {
+    uint64_t messages, bytes, objects, garbage_objects, problems;
+    uint64_t stale_objects;              /* of garbage_objects: such as no compaction will come across by itself */
+    void (*found)(void *argument, view what);
+    void *argument;
+    uint64_t bytes_per_second;           /* of messages, at most; 0: as fast as it goes */
+    const atomic_bool *is_stopped;       /* may be NULL. Set: ends with CANCELLED soon */
+};
 MAY_YIELD NODISCARD result account_verify(struct account *a, struct account_verify *v, millis deadline, struct fault *fault);
 /* The journal and all objects of an account that was removed from the directory. */
 MAY_YIELD NODISCARD result accounts_destroy(struct accounts *all, struct id account, millis deadline, struct fault *fault);
+
+/* ---- what nodes do to accounts that nobody has open: room upkeep; any loop ---- */
+
+/*
+ * Folds the journal if it is long, and purges and clears away what has waited for its time. `is_noted`: a note led to it, which is gone
+ * afterwards. BUSY: another node is at it. An account that was not in memory before does not stay there.
+ */
+MAY_YIELD NODISCARD result accounts_tend(struct accounts *all, struct id account, bool is_noted, millis deadline, bool *ret_was_due, struct fault *fault);
+/* account_verify(), and clears away the objects that it found stale. */
+MAY_YIELD NODISCARD result accounts_scrub(struct accounts *all, struct id account, struct account_verify *v, millis deadline, struct fault *fault);
+/* How many shards notes have; 0: nodes do not share this store, and there are no notes. */
+uint32_t accounts_note_shards(const struct accounts *all);
+/* The next accounts of a shard that are noted and that nobody is at, after *after (ID_NONE: from the first), which moves on. */
+MAY_YIELD NODISCARD result accounts_noted(struct accounts *all, uint32_t shard, struct id *after, size_t max, millis deadline, struct id *ret_ids, size_t *ret_count,
+                                          bool *ret_more, struct fault *fault);

@@ -280,6 +280,24 @@ bool home_clock_is_steady(struct home *h, int64_t duration_ms)
     return !millis_before(clock_now(), millis_add(h->wall_steady_since, duration_ms));
 }
 
+static int64_t orphan_age_ms(const struct account *a)
+{
+    int64_t grace_ms = a->home->all->options.grace_ms;
+    return grace_ms > ORPHAN_AGE_MIN_MS ? grace_ms : ORPHAN_AGE_MIN_MS;
+}
+
+bool collect_is_stale(const struct account *a, view name)
+{
+    char kind;
+    struct id id;
+    unix_ms made, before = {clock_wall().ms - orphan_age_ms(a)};
+    if (!object_name_parse(name, &kind, &id)) return alone_time(name, &made) && made.ms < before.ms;
+    if (id_time(id).ms >= before.ms || id_equal(id, a->head.snapshot)) return false;
+    for (size_t i = 0; i < a->head.retired_count; i++)
+        if (id_equal(a->head.retired[i].id, id)) return false;
+    return true;
+}
+
 MAY_YIELD static result find_garbage(struct compaction *c, const struct living *l, unix_ms made_before, struct fault *fault)
 {
     struct account *a = c->account;
@@ -339,12 +357,12 @@ result collect_sweep(struct compaction *c, struct fault *fault)
     unix_ms now = clock_wall();
     bool purged = c->head.purged_bytes >= PURGED_BYTES_DUE || c->head.purged_bytes > state_usage(a->state).bytes / 4;
     /* Or by a clock that was ahead. */
-    bool sweeps = now.ms - c->head.swept.ms >= SWEEP_EVERY_MS || c->head.swept.ms - now.ms >= SWEEP_EVERY_MS;
-    if (c->head.swept.ms == 0) c->head.swept = now;      /* an account begins without garbage */
+    bool sweeps = a->wants_sweep || now.ms - c->head.swept.ms >= SWEEP_EVERY_MS || c->head.swept.ms - now.ms >= SWEEP_EVERY_MS;
+    if (c->head.swept.ms == 0 && !a->wants_sweep) c->head.swept = now;      /* an account begins without garbage */
     else if (!purged && !sweeps) return OK;
     else {
         struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT};
-        int64_t age_ms = a->home->all->options.grace_ms > ORPHAN_AGE_MIN_MS ? a->home->all->options.grace_ms : ORPHAN_AGE_MIN_MS;
+        int64_t age_ms = orphan_age_ms(a);
         a->pins++;
         result code = account_load_all(a, c->deadline, fault);
         if (code == OK && !c->is_lost) note_rows(&l);
@@ -355,6 +373,7 @@ result collect_sweep(struct compaction *c, struct fault *fault)
         arena_free(l.arena);
         c->head.purged_bytes = 0;
         if (sweeps) c->head.swept = now;
+        a->wants_sweep = false;
         return code;
     }
     return OK;

@@ -68,3 +68,5 @@ MAY_YIELD NODISCARD result collect_sweep(struct compaction *c, struct fault *fau
 MAY_YIELD void collect_remove_garbage(struct compaction *c);
 /* Adds to c->head.retired what the new directory does not refer to any more. */
 NODISCARD result collect_note_retired(struct compaction *c, struct fault *fault);
+/* An object that neither state nor head names: it was left by a node that died, and is old enough to be told from what is under way. */
+bool collect_is_stale(const struct account *a, view name);

@@ -61,7 +61,7 @@ static void delivers_many(void *argument)
     struct world *w = argument;
     struct costs before = costs_of(w);
     for (unsigned i = 0; i < 50; i++) EXPECT(deliver(w, i, 30000) == OK);
-    expect_costs(w, before, 50, 0, 0, "50 deliveries");
+    expect_costs(w, before, 50, 4, 0, "50 deliveries");       /* now and then somebody looks how long the journal is */
 }
 
 TEST(a_delivery_costs_one_write)

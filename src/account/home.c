@@ -8,6 +8,7 @@
 #include "account/pack.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "runtime/random.h"
 
 enum {
     MEMORY_BYTES_DEFAULT = 256 << 20,
@@ -27,6 +28,7 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
     a->family = all;
     a->loops = loops;
     a->are_shared = strcmp(engine_kind(e), "local") != 0;
+    a->me = random_id();
     if (options) a->options = *options;
     if (a->options.memory_bytes == 0) a->options.memory_bytes = MEMORY_BYTES_DEFAULT;
     if (a->options.compact_journal_bytes == 0) a->options.compact_journal_bytes = COMPACT_JOURNAL_BYTES_DEFAULT;
@@ -256,6 +258,15 @@ void account_close(struct account *a)
     h->idle_bytes += a->idle_bytes;
     list_append(&h->idle, &a->idle_node);
     drop_idle_above(h, budget_of(h));
+}
+
+void account_close_cold(struct account *a, bool was_loaded)
+{
+    struct home *h = a->home;
+    struct id id = a->id;
+    account_close(a);
+    a = map_get(&h->accounts, id_view(&id));
+    if (a && !was_loaded && !list_is_empty(&a->idle_node)) drop_idle(h, a);
 }
 
 void account_forget(struct account *a)

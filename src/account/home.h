@@ -45,6 +45,7 @@ struct home {
     int64_t wall_offset_ms;              /* of the wall clock, and since when it is that (collect.c) */
     millis wall_steady_since;
     struct timer upkeep;
+    unsigned notes;                      /* on their way into the table */
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;
 };
@@ -57,6 +58,7 @@ struct accounts {
     atomic_uint feature_level;           /* what may be written: base/feature.h */
     atomic_uint_fast64_t in_memory;      /* accounts, on all loops */
     char node_name[HEAD_ORIGIN_MAX_BYTES + 1];
+    struct id me;                        /* names this process in claims */
     unsigned loops;
     struct home homes[];
 };
@@ -91,6 +93,7 @@ struct account {
     struct task tell;
     bool tell_posted;
 
+    bool wants_sweep;                    /* stale objects were found (verify.c) */
     struct mutex compacting;
     millis compact_after;                /* not before, because it failed */
     struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */
@@ -105,6 +108,8 @@ struct account *home_account(struct home *h, struct id id);  /* in memory, or ma
 void account_hold(struct account *a);
 /* States have taken so many bytes, about. Keeps to the budget: drops idle accounts and forgets blocks of others. */
 void home_grew(struct home *h, size_t bytes);
+/* account_close() for who looked at one that nobody uses: it goes from memory if `was_loaded` is false. */
+void account_close_cold(struct account *a, bool was_loaded);
 /* Back to the state of one that was never loaded: for accounts whose journal is gone. */
 void account_forget(struct account *a);
 

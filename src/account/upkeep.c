@@ -1,11 +1,15 @@
 /*
- * What a home does by itself: compacts accounts whose journals have grown, also such as only receive, a few at a time;
- * sweeps staging objects that dead nodes left, and has the engine give back what its dead writers left.
+ * What a home does by itself: compacts accounts whose journals have grown, a few at a time; sweeps staging objects that dead nodes
+ * left, and has the engine give back what its dead writers left. And what the maintenance role asks of it (room upkeep).
+ *
+ * Where nodes share the store, a journal's length is not told by appends: who delivers asks for a look at random, about four times in the
+ * growth that is allowed. A node with the maintenance role looks by itself, another leaves a note. Who compacts claims the account.
  */
 #include <stdlib.h>
 
 #include "account/draft.h"
 #include "account/home.h"
+#include "account/note.h"
 #include "base/check.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
@@ -18,7 +22,10 @@ enum {
     COMPACT_MS = 10 * 60000,
     FAILED_PAUSE_MS = 30000, CLEAN_UP_MS = 5000,
     RETIRED_KEPT_MS = 24 * 3600 * 1000,      /* beyond the grace period, when there is nothing else to compact for */
+    CLAIM_MS = 10000,
+    NOTES_MAX = 64,                          /* of a loop, on their way: the next delivery asks again */
     FIRST_SWEEP_MS = 60000, SWEEP_EVERY_MS = 6 * 3600 * 1000,
+    LEASE_SLACK_MS = 60000,                  /* so that the one of the last time has ended when it is time again */
     RECLAIM_EVERY_MS = 24 * 3600 * 1000,     /* in the whole cluster */
     RECLAIM_PAUSE_MS = 1000,                 /* between two parts of the store: nobody waits for it */
 };
@@ -75,6 +82,30 @@ static bool asks_at_random(const struct accounts_options *o, uint64_t bytes)
     return random_below(o->compact_journal_bytes / ASK_AGAIN_PARTS + 1) < bytes || random_below(o->compact_journal_records / ASK_AGAIN_PARTS + 1) == 0;
 }
 
+struct noting {
+    struct home *home;
+    struct id account;
+};
+
+MAY_YIELD static void note_it(void *argument)
+{
+    struct noting *n = argument;
+    /* One that is not written is written after another delivery, or the account is found in the next round. */
+    (void)!note_put(n->home->all, n->account, clock_in(CLAIM_MS), NULL);
+    n->home->notes--;
+    free(n);
+}
+
+static void leave_note(struct home *h, struct id account)
+{
+    if (h->notes >= NOTES_MAX || h->is_stopping) return;
+    struct noting *n = malloc(sizeof *n);
+    check(n);
+    *n = (struct noting){h, account};
+    h->notes++;
+    coroutine_spawn(&h->compactions, "note", note_it, n);
+}
+
 void accounts_consider_compaction(struct accounts *all, const struct journal_append *append)
 {
     const struct accounts_options *o = &all->options;
@@ -82,7 +113,9 @@ void accounts_consider_compaction(struct accounts *all, const struct journal_app
     bool asks = append->journal_bytes ? crosses(before, append->journal_bytes, o->compact_journal_bytes) ||
                                            crosses(append->journal_records - 1, append->journal_records, o->compact_journal_records)
                                      : asks_at_random(o, bytes);
-    if (asks) loop_post(accounts_home(all, append->journal), &wish_new(all, append->journal)->task);
+    if (!asks) return;
+    if (all->options.leaves_upkeep && all->are_shared) leave_note(accounts_here(all), append->journal);
+    else loop_post(accounts_home(all, append->journal), &wish_new(all, append->journal)->task);
 }
 
 bool account_has_old_retired(const struct account *a)
@@ -121,19 +154,73 @@ void account_consider_upkeep(struct account *a)
 
 /* ---- compacting ----------------------------------------------------------------------------------------- */
 
+/* Among nodes only one does it. */
+MAY_YIELD static result compact_claimed(struct account *a, bool is_claimed, millis deadline, struct fault *fault)
+{
+    struct accounts *all = a->home->all;
+    struct note_claim claim;
+    bool claims = all->are_shared && !is_claimed;
+    result code = claims ? note_claim(all, a->id, &claim, clock_in(CLAIM_MS), fault) : OK;
+    if (code != OK) return code;
+    code = account_compact(a, deadline, fault);
+    /* A claim that stays keeps all from trying again at once what failed. */
+    if (claims && code == OK) (void)!note_drop(all, a->id, &claim, clock_in(CLAIM_MS), NULL);
+    return code;
+}
+
+struct tending {
+    struct accounts *all;
+    struct id id;
+    bool is_claimed;
+    bool was_due;
+    millis deadline;
+    result code;
+    struct fault *fault;
+};
+
+static void tell_of_failure(const struct tending *t)
+{
+    if (t->code == OK || t->code == CANCELLED || t->code == BUSY) return;
+    EVENT_EMIT(ACCOUNT_NOT_COMPACTED, EVENT_ID("account", t->id), EVENT_TEXT("result", view_of(result_name(t->code))), EVENT_FAULT(t->fault));
+}
+
+/* On the account's home. */
+MAY_YIELD static void tend(void *argument)
+{
+    struct tending *t = argument;
+    struct account *a;
+    struct home *h = accounts_here(t->all);
+    bool was_loaded = map_get(&h->accounts, id_view(&t->id)) != NULL;
+    t->code = account_open(t->all, t->id, t->deadline, &a, t->fault);
+    if (t->code == OK) {
+        t->was_due = may_be_compacted(a) && is_due(a);
+        if (t->was_due) t->code = compact_claimed(a, t->is_claimed, t->deadline, t->fault);
+        if (t->code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
+        account_close_cold(a, was_loaded);
+    }
+    tell_of_failure(t);
+}
+
+result accounts_tend(struct accounts *all, struct id account, bool is_noted, millis deadline, bool *ret_was_due, struct fault *fault)
+{
+    struct note_claim claim;
+    struct fault ignored = {0};
+    struct tending t = {.all = all, .id = account, .is_claimed = is_noted, .deadline = deadline, .fault = fault ? fault : &ignored};
+    if (is_noted) t.code = note_claim(all, account, &claim, clock_in(CLAIM_MS), fault);
+    if (t.code != OK) return t.code;
+    loop_run_on(accounts_home(all, account), "tend account", tend, &t);
+    if (is_noted && t.code == OK) t.code = note_drop(all, account, &claim, clock_in(CLAIM_MS), fault);
+    *ret_was_due = t.was_due;
+    return t.code;
+}
+
+/* ---- accounts of this home ------------------------------------------------------------------------------ */
+
 MAY_YIELD static void compact_one(struct home *h, struct id id)
 {
-    struct account *a;
     struct fault fault = {0};
-    millis deadline = clock_in(COMPACT_MS);
-    result code = account_open(h->all, id, deadline, &a, &fault);
-    if (code == OK) {
-        if (may_be_compacted(a) && is_due(a)) code = account_compact(a, deadline, &fault);
-        if (code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
-        account_close(a);
-    }
-    if (code != OK && code != CANCELLED)
-        EVENT_EMIT(ACCOUNT_NOT_COMPACTED, EVENT_ID("account", id), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+    struct tending t = {.all = h->all, .id = id, .deadline = clock_in(COMPACT_MS), .fault = &fault};
+    tend(&t);
 }
 
 MAY_YIELD static void run_compactor(void *argument)
@@ -151,14 +238,19 @@ MAY_YIELD static void run_compactor(void *argument)
 
 /* ---- at times ------------------------------------------------------------------------------------------- */
 
-/* One node does it, the first to ask in a day: the lease is kept until it expires. */
-MAY_YIELD static void reclaim(struct engine *e)
+/* Of nodes that share a store the first one to ask does it: the lease is kept until it expires. */
+MAY_YIELD static bool has_turn(const struct accounts *all, view lease, int64_t every_ms)
 {
     char owner[ID_TEXT_LEN + 1];
+    struct fault fault;
+    id_text(random_id(), owner);
+    return !all->are_shared || lease_acquire(all->engine, lease, view_of(owner), every_ms, clock_in(CLEAN_UP_MS), &fault) == OK;
+}
+
+MAY_YIELD static void reclaim(struct engine *e)
+{
     uint64_t place = 0, count = 0;
     struct fault fault = {0};
-    id_text(random_id(), owner);
-    if (lease_acquire(e, VIEW("reclaim"), view_of(owner), RECLAIM_EVERY_MS, clock_in(CLEAN_UP_MS), NULL) != OK) return;
     result code;
     do {
         code = engine_reclaim(e, &place, &count, &fault);
@@ -171,8 +263,9 @@ MAY_YIELD static void reclaim(struct engine *e)
 MAY_YIELD static void sweep(void *argument)
 {
     struct home *h = argument;
-    staging_sweep(h->all);
-    reclaim(h->all->engine);
+    struct accounts *all = h->all;
+    if (has_turn(all, VIEW("upkeep/staging"), SWEEP_EVERY_MS - LEASE_SLACK_MS)) staging_sweep(all);
+    if (has_turn(all, VIEW("upkeep/reclaim"), RECLAIM_EVERY_MS - LEASE_SLACK_MS)) reclaim(all->engine);
 }
 
 static void upkeep_due(struct timer *t)
@@ -192,7 +285,7 @@ void home_start_upkeep(struct home *h)
     h->wall_offset_ms = clock_wall().ms - clock_now().ms;
     h->wall_steady_since = clock_now();
     timer_init(&h->upkeep, upkeep_due);
-    if (loop_index(h->loop) == 0) timer_arm(&h->upkeep, clock_in(FIRST_SWEEP_MS));
+    if (loop_index(h->loop) == 0 && !h->all->options.leaves_upkeep) timer_arm(&h->upkeep, clock_in(FIRST_SWEEP_MS));
 }
 
 void home_stop_upkeep(struct home *h)

@@ -9,7 +9,10 @@
 #include "base/check.h"
 #include "runtime/clock.h"
 
-enum { LIST_NAMES = 1000, FOUND_TEXT_MAX = 400, PIECE_BYTES = 1 << 20 };
+enum {
+    LIST_NAMES = 1000, FOUND_TEXT_MAX = 400, PIECE_BYTES = 1 << 20,
+    LOOK_MS = 500,                           /* while it waits for its pace, whether it is to stop */
+};
 
 result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault)
 {
@@ -94,7 +97,24 @@ struct checking {
     struct account *account;
     struct account_verify *verify;
     millis deadline;
+    millis began;
+    uint64_t bytes;
 };
+
+/* Keeps to the pace. CANCELLED when it is to stop. */
+MAY_YIELD static result keep_pace(struct checking *k, uint64_t bytes)
+{
+    struct account_verify *v = k->verify;
+    v->bytes += bytes;
+    k->bytes += bytes;
+    for (;;) {
+        if (v->is_stopped && atomic_load(v->is_stopped)) return CANCELLED;
+        int64_t took_ms = clock_now().ms - k->began.ms, wait_ms = v->bytes_per_second ? (int64_t)(k->bytes * 1000 / v->bytes_per_second) - took_ms : 0;
+        if (wait_ms <= 0) return OK;
+        result code = coroutine_sleep(wait_ms < LOOK_MS ? wait_ms : LOOK_MS);
+        if (code != OK) return code;
+    }
+}
 
 static void tell_problem(struct checking *k, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void tell_problem(struct checking *k, const char *format, ...)
@@ -163,7 +183,8 @@ MAY_YIELD static result check_messages(struct checking *k, struct found_rows *fo
         struct fault fault = {0};
         k->verify->messages++;
         if (i > 0 && by_place(f, f - 1) == 0 && f->row.size_bytes == f[-1].row.size_bytes) continue;
-        result code = check_bytes(k, f, &fault);
+        result code = keep_pace(k, f->row.size_bytes);
+        if (code == OK) code = check_bytes(k, f, &fault);
         if (code == TIMEOUT || code == CANCELLED || code == UNAVAILABLE) return code;
         if (code != OK && (code != NOT_FOUND || is_still_there(k->account, f, listed_at)))
             tell_problem(k, "mailbox %u, UID %u%s: %s: %s", f->mailbox, f->row.uid, f->is_expunged ? " (expunged)" : "", result_name(code), fault.detail);
@@ -201,12 +222,14 @@ MAY_YIELD static result check_objects(struct checking *k, const struct found_row
     }
     k->verify->objects += used + there.count;
     k->verify->garbage_objects += there.count;
+    size_t position = 0;
+    for (struct map_slot *slot; (slot = map_next(&there, &position));) k->verify->stale_objects += collect_is_stale(a, slot->key);
     return OK;
 }
 
 result account_verify(struct account *a, struct account_verify *v, millis deadline, struct fault *fault)
 {
-    struct checking k = {.account = a, .verify = v, .deadline = deadline};
+    struct checking k = {.account = a, .verify = v, .deadline = deadline, .began = clock_now()};
     struct found_rows found = {0};
     result code = account_refresh(a, deadline, fault);
     if (code == OK) code = find_rows(a, false, &found, deadline, fault);
@@ -221,6 +244,37 @@ result account_verify(struct account *a, struct account_verify *v, millis deadli
     }
     free(found.rows);
     return code;
+}
+
+struct scrubbing {
+    struct accounts *all;
+    struct id account;
+    struct account_verify *verify;
+    millis deadline;
+    result code;
+    struct fault *fault;
+};
+
+MAY_YIELD static void scrub(void *argument)
+{
+    struct scrubbing *s = argument;
+    struct account *a;
+    bool was_loaded = map_get(&accounts_here(s->all)->accounts, id_view(&s->account)) != NULL;
+    s->code = account_open(s->all, s->account, s->deadline, &a, s->fault);
+    if (s->code != OK) return;
+    s->code = account_verify(a, s->verify, s->deadline, s->fault);
+    if (s->code == OK && s->verify->stale_objects > 0) {
+        a->wants_sweep = true;
+        s->code = account_compact(a, s->deadline, s->fault);
+    }
+    account_close_cold(a, was_loaded);
+}
+
+result accounts_scrub(struct accounts *all, struct id account, struct account_verify *v, millis deadline, struct fault *fault)
+{
+    struct scrubbing s = {.all = all, .account = account, .verify = v, .deadline = deadline, .fault = fault};
+    loop_run_on(accounts_home(all, account), "scrub account", scrub, &s);
+    return s.code;
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------- */
