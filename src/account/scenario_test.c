@@ -332,7 +332,7 @@ static void draw_faults(struct scenario *c)
     memory_store_set_faults(c->world->store, &c->world->faults);
 }
 
-struct ending { struct scenario *scenario; unsigned char digest[32]; bool has_digest; };
+struct ending { struct scenario *scenario; unsigned char digest[32]; uint64_t sequence; unsigned compared; bool has_digest; };
 
 static void note_problem(void *argument, view what)
 {
@@ -375,7 +375,11 @@ static void checks_all(void *argument)
     if (code != OK) test_fail(__FILE__, __LINE__, "seed %" PRIu64 ": verify: %s: %s", c->seed, result_name(code), fault.detail);
     check_kept(c, a);
     REQUIRE(account_digest(a, digest, soon(), &fault) == OK);
-    if (e->has_digest && memcmp(digest, e->digest, 32) != 0) test_fail(__FILE__, __LINE__, "seed %" PRIu64 ": two nodes disagree", c->seed);
+    /* Maintenance may have purged something since the last look: that is another value, with a number of its own. */
+    bool is_same = e->has_digest && e->sequence == state_sequence(account_state(a));
+    e->compared += is_same;
+    e->sequence = state_sequence(account_state(a));
+    if (is_same && memcmp(digest, e->digest, 32) != 0) test_fail(__FILE__, __LINE__, "seed %" PRIu64 ": two nodes disagree", c->seed);
     memcpy(e->digest, digest, 32);
     e->has_digest = true;
     account_close(a);
@@ -426,7 +430,11 @@ static void run_scenario(uint64_t seed)
     memory_store_set_faults(w->store, &w->faults);
     memory_store_settle(w->store);
     struct ending e = {.scenario = c};
-    for (unsigned i = 0; i < nodes; i++) world_run(w, i, checks_all, &e);
+    for (unsigned i = 0; i < nodes || e.compared < nodes; i++) {
+        world_run(w, i % nodes, checks_all, &e);
+        sim_run(w->sim, 1000);
+        REQUIRE(i < 50);
+    }
     world_kill(w, 0);
     world_run(w, 0, checks_all, &e);
     world_close(w);
