@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+import uuid
 
 import pytest
 
@@ -15,11 +16,30 @@ PROGRAM = pathlib.Path(os.environ.get("TAYORI_PROGRAM", ROOT / "build-check" / "
 TESTDATA = pathlib.Path(os.environ.get("TAYORI_TESTDATA", ROOT.parent / "shared" / "testdata"))
 PASSWORD = "correct horse 馬"
 START_TIMEOUT_S = 30
+CLUSTER_TOOL = ROOT / "tools" / "test-cluster"
 PORT_OFFSETS = {"smtp": 25, "lmtp": 24, "imap": 43, "imaps": 93, "pop3": 10, "pop3s": 95, "http": 80}
+
+
+LISTENERS = {"smtp": ("smtp", "starttls"), "lmtp": ("lmtp", "starttls"), "imap": ("imap", "starttls"), "imaps": ("imap", "implicit"),
+             "pop3": ("pop3", "starttls"), "pop3s": ("pop3", "implicit"), "http": ("http", "none")}
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; only with ./check --long")
+    config.addinivalue_line("markers", "local: about the local engine, or about none")
+    config.addinivalue_line("markers", "rados: about several nodes on one cluster")
+    config.addinivalue_line("markers", "both: on the rados engine too in every ./check; other tests only with --long")
+
+
+def pytest_generate_tests(metafunc):
+    """Whatever serves runs on both engines."""
+    if "engine" not in metafunc.fixturenames:
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    engines = ["local"] if "rados" not in marks else []
+    if "local" not in marks:
+        engines.append(pytest.param("rados", marks=[] if marks & {"both", "rados"} else [pytest.mark.long]))
+    metafunc.parametrize("engine", engines)
 
 
 def free_port_base():
@@ -36,12 +56,39 @@ def free_port_base():
             base = base + 100 if base < 32000 else 10000
 
 
+class RadosStore:
+    """A store of its own in a test cluster; several servers may have it open."""
+    def __init__(self, ceph_config):
+        self.ceph_config, self.name = ceph_config, f"t{uuid.uuid4().hex}"
+
+    def rados(self, *words, **options):
+        """Of Ceph's tool, in the pool and namespace of message packs."""
+        line = ["rados", "-c", self.ceph_config, "-p", "tayori-objects", "-N", f"{self.name}.o", *words]
+        return subprocess.run(line, check=True, capture_output=True, **options).stdout
+
+    def truncate_largest_object(self):
+        largest = max((self.rados("get", name, "-") for name in self.rados("ls", text=True).split()), key=len)
+        name = next(name for name in self.rados("ls", text=True).split() if self.rados("get", name, "-") == largest)
+        self.rados("put", name, "-", input=largest[:len(largest) // 2])
+
+    def config(self, node, base, more=""):
+        listeners = "".join(f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {base + PORT_OFFSETS[name]} tls = "{tls}" }}\n'
+                            for name, (protocol, tls) in LISTENERS.items())
+        return (f'server {{ node = "{node}" }}\nstore {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" '
+                f'namespace = "{self.name}" }}\n{more}{listeners}')
+
+
 class Server:
-    def __init__(self, folder, options=(), config=None):
+    """`store`: a RadosStore; None: the local engine. `settings`: more sections of the configuration, with a store."""
+    def __init__(self, folder, options=(), config=None, store=None, settings=""):
         self.folder = pathlib.Path(folder)
         self.base = free_port_base()
-        self.options, self.config = list(options), config
+        self.options, self.config, self.store = list(options), config, store
         self.process = None
+        if store and not config:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self.config = self.folder.parent / f"{self.folder.name}.conf"
+            self.config.write_text(store.config(self.folder.name, self.base, settings))
         self.log = self.folder.parent / (self.folder.name + ".log")
 
     def port(self, name):
@@ -50,6 +97,8 @@ class Server:
     def command(self, *words, stdin=None, check=True, json_rows=False):
         """Runs `tayori words`; its standard output, or the rows of --json."""
         line = [str(PROGRAM), *map(str, words), "--dir", str(self.folder)] + (["--json"] if json_rows else [])
+        if self.store and words[0] not in ("man", "version", "events"):
+            line += ["--config", str(self.config)]
         done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=600)
         if check:
             assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -60,8 +109,12 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         how = ["--config", str(self.config)] if self.config else ["--port-base", str(self.base)]
         log = open(self.log, "ab")
+        environment = dict(os.environ)
+        if self.store:
+            # What is written to the cluster passes through memory, of which the sanitizer keeps 256 MB that were freed.
+            environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=32"
         self.process = subprocess.Popen([str(PROGRAM), "serve", "--dir", str(self.folder), *how, *self.options], stdout=log, stderr=log,
-                                        stdin=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, env=environment)
         self.wait_ready(is_ready=is_ready)
         return self
 
@@ -123,13 +176,33 @@ def folder(tmp_path):
     return tmp_path / "var"
 
 
+@pytest.fixture(scope="session")
+def ceph_config():
+    """Of the cluster that tools/run-tests.py has started for all, or of one of our own."""
+    if "TAYORI_TEST_CEPH" in os.environ:
+        yield os.environ["TAYORI_TEST_CEPH"]
+        return
+    folder = f"/dev/shm/tayori-check-{os.getpid()}"
+    done = subprocess.run([CLUSTER_TOOL, "start", folder], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no Ceph cluster: {done.stderr.strip()}")
+    yield done.stdout.split()[-1]
+    subprocess.run([CLUSTER_TOOL, "stop", folder])
+
+
 @pytest.fixture
-def new_server(tmp_path):
+def store(engine, request):
+    """What the servers of a test share; None: each has a local store of its own."""
+    return RadosStore(request.getfixturevalue("ceph_config")) if engine == "rados" else None
+
+
+@pytest.fixture
+def new_server(tmp_path, store):
     """A function that makes servers; all are ended at the end."""
     made = []
 
     def make(name="var", **options):
-        server = Server(tmp_path / name, **options)
+        server = Server(tmp_path / name, **{"store": store, **options})
         made.append(server)
         return server
 

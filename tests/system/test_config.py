@@ -4,8 +4,11 @@ import socket
 import ssl
 import subprocess
 
+import pytest
 from conftest import PROGRAM, free_port_base
 from mail import wait_for
+
+pytestmark = pytest.mark.local
 
 GOOD = """
 server {{ name = "mx.example.test" }}

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 from conftest import PROGRAM
 from mail import fetch_all, imap, message, send, wait_for
 
@@ -80,6 +81,7 @@ def test_metrics_count_and_one_id_is_followed(server):
     assert message_id.encode() in client.fetch("1", "(BODY.PEEK[HEADER])")[1][0][1]
 
 
+@pytest.mark.local
 def test_log_as_json(tmp_path, new_server):
     from test_config import GOOD, serve
     server = serve(new_server, tmp_path, GOOD)
@@ -87,7 +89,6 @@ def test_log_as_json(tmp_path, new_server):
 
 
 def test_no_password_reaches_the_log(server):
-    import pytest
     with pytest.raises(Exception):
         imap(server, password="a wrong secret")
     server.command("account", "set", "hanako@example.test", "--password-stdin", stdin="another secret\n")
@@ -95,6 +96,7 @@ def test_no_password_reaches_the_log(server):
     assert "secret" not in server.log_text()
 
 
+@pytest.mark.local
 def test_catalogue_page_is_current(new_server):
     from conftest import ROOT
     printed = subprocess.run([str(PROGRAM), "events"], capture_output=True, text=True, check=True).stdout

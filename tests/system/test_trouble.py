@@ -21,6 +21,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)])
 
 
+@pytest.mark.local
 def test_full_disk_defers_mail_and_reading_goes_on(new_server, small_disk):
     server = new_server()
     server.folder = small_disk / "var"
