@@ -158,9 +158,7 @@ MAY_YIELD static result judge(struct session *s, const struct imap_append *appen
     view name;
     result code = session_mailbox_name(s, append->mailbox, r, &name);
     if (code != OK) return code;
-    struct mailbox *m = state_find(account_state(s->account), name);
-    if (m) mailbox_read_info(m, s->arena, &info);
-    if (!m || !info.is_selectable) {
+    if (!session_find_destination(s, name, &info)) {
         reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
         return NOT_FOUND;
     }

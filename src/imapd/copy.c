@@ -53,9 +53,7 @@ void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r
     if (session_mailbox_name(s, c->copy.mailbox, r, &name) != OK) return;
     if (session_resolve(s, &c->copy.set, c->is_uid, r, &named) != OK) return;
     if (session_uids_of(s, &named, c->is_uid, r, &uids) != OK || uids.count == 0) return;
-    struct mailbox *m = state_find(account_state(s->account), name);
-    if (m) mailbox_read_info(m, s->arena, &to);
-    if (!m || !to.is_selectable) {
+    if (!session_find_destination(s, name, &to)) {
         reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
         return;
     }

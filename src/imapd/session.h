@@ -140,6 +140,8 @@ void session_unselect(struct session *s);
 MAY_YIELD void session_sync(struct session *s, bool may_expunge);
 /* Learns what other nodes wrote, first. */
 MAY_YIELD NODISCARD result session_refresh(struct session *s, struct fault *fault);
+/* For COPY, MOVE and APPEND: false when there is no such mailbox, or none that holds messages. */
+MAY_YIELD bool session_find_destination(struct session *s, view name, struct mailbox_info *ret_info);
 /* OVER_QUOTA when `more` bytes do not fit the account. */
 NODISCARD result session_check_quota(const struct session *s, uint64_t more, struct fault *fault);
 struct mailbox *session_mailbox(struct session *s);      /* the selected one; NULL when it is gone */

@@ -15,6 +15,17 @@ result session_refresh(struct session *s, struct fault *fault)
     return account_refresh(s->account, session_store_deadline(s), fault);
 }
 
+/* A mailbox that another session, on another node perhaps, has only just made is there for this one too. */
+bool session_find_destination(struct session *s, view name, struct mailbox_info *ret_info)
+{
+    struct fault fault = {0};
+    struct mailbox *m = state_find(account_state(s->account), name);
+    if (!m && session_refresh(s, &fault) == OK) m = state_find(account_state(s->account), name);
+    if (!m) return false;
+    mailbox_read_info(m, s->arena, ret_info);
+    return ret_info->is_selectable;
+}
+
 /* Exact, because the session is where the account is. */
 result session_check_quota(const struct session *s, uint64_t more, struct fault *fault)
 {

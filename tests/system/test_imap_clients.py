@@ -9,6 +9,8 @@ import pytest
 from conftest import PASSWORD, ROOT, need
 from mail import fetch_all, imap, message, send, wait_for, without_trace
 
+pytestmark = pytest.mark.both
+
 
 def test_imaplib_a_day_in_a_mailbox(server):
     client = imap(server)

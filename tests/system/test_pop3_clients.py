@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 from conftest import PASSWORD
-from mail import imap, message, pop3, send, without_trace
+from mail import imap, message, pop3, send, wait_for, without_trace
+
+pytestmark = pytest.mark.both
 
 
 def test_poplib_a_whole_session(server):
