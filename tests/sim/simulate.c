@@ -1,9 +1,10 @@
 /*
  * simulate: plays scenarios for many seeds, a few to a process.
  *
- *     simulate --seeds A..B [--scenario NAME] [--jobs N] [--verbose] [--progress] [--here]
+ *     simulate --seeds A..B [--scenario NAME] [--jobs N] [--failures N] [--verbose] [--progress] [--here]
  *
- * A failure prints its seed and scenario and what to type to see it again. --here plays in this process, for a debugger. doc/simulator.md.
+ * A failure prints its seed and scenario and what to type to see it again. --here plays in this process, for a debugger. It stops after N failures
+ * (10). doc/simulator.md.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +23,7 @@
 #include "runtime/sim/sim.h"
 #include "scenario.h"
 
-enum { JOBS_MAX = 16, SEED_SECONDS_MAX = 120, FAILURES_SHOWN = 10, POINTS_MAX = 128, POINT_NAME_MAX = 64, TWICE_ONE_IN = 20, LEAKS_ONE_IN = 50, PROGRESS_EVERY_S = 10 };
+enum { JOBS_MAX = 16, SEED_SECONDS_MAX = 120, FAILURES_MAX = 10, POINTS_MAX = 128, POINT_NAME_MAX = 64, TWICE_ONE_IN = 20, LEAKS_ONE_IN = 50, PROGRESS_EVERY_S = 10 };
 
 static const struct scenario *const scenarios[] = {
     &scenario_accounts, &scenario_calm, &scenario_crashes, &scenario_uncertain, &scenario_deliveries, &scenario_names, &scenario_large,
@@ -143,7 +144,7 @@ static void show_output(int file)
 
 struct run {
     struct job jobs[JOBS_MAX];
-    unsigned jobs_max, running, failed;
+    unsigned jobs_max, failures_max, running, failed;
     uint64_t played;
     bool shows_progress;
     time_t begun, shown;
@@ -176,7 +177,7 @@ static void end_job(struct run *r, unsigned slot, int status)
     close(j->output);
     j->child = 0;
     show_progress(r);
-    if (seed == j->last || r->failed >= FAILURES_SHOWN) return;
+    if (seed == j->last || r->failed >= r->failures_max) return;
     j->first = seed + 1;
     start_job(j, slot);
     r->running++;
@@ -224,13 +225,13 @@ static void play_found(struct run *r)
     if (file) fclose(file);
 }
 
-static int play(uint64_t first, uint64_t last, const char *name, unsigned jobs_max, bool shows_progress)
+static int play(uint64_t first, uint64_t last, const char *name, unsigned jobs_max, unsigned failures_max, bool shows_progress)
 {
-    struct run r = {.jobs_max = jobs_max, .shows_progress = shows_progress, .begun = time(NULL), .shown = time(NULL)};
+    struct run r = {.jobs_max = jobs_max, .failures_max = failures_max, .shows_progress = shows_progress, .begun = time(NULL), .shown = time(NULL)};
     struct timespec begun, ended;
     clock_gettime(CLOCK_MONOTONIC, &begun);
     if (!name && first != last) play_found(&r);
-    for (uint64_t seed = first, until; seed <= last && r.failed < FAILURES_SHOWN; seed = until + 1) {
+    for (uint64_t seed = first, until; seed <= last && r.failed < r.failures_max; seed = until + 1) {
         until = last - seed < SEEDS_TOGETHER ? last : seed + SEEDS_TOGETHER - 1;
         play_some(&r, seed, until, name);
     }
@@ -246,7 +247,7 @@ static int play(uint64_t first, uint64_t last, const char *name, unsigned jobs_m
 
 static int usage(void)
 {
-    fprintf(stderr, "simulate --seeds A..B [--scenario NAME] [--jobs N] [--verbose] [--progress] [--here]\n");
+    fprintf(stderr, "simulate --seeds A..B [--scenario NAME] [--jobs N] [--failures N] [--verbose] [--progress] [--here]\n");
     for (size_t i = 0; i < SCENARIOS; i++) fprintf(stderr, "    %-12s %s\n", scenarios[i]->name, scenarios[i]->what);
     return 2;
 }
@@ -261,7 +262,7 @@ static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
 
 int main(int argument_count, char **arguments)
 {
-    uint64_t first = 0, last = 0, jobs = 2;
+    uint64_t first = 0, last = 0, jobs = 2, failures = FAILURES_MAX;
     const char *name = NULL, *seeds = NULL;
     bool here = false, progress = false;
     for (int i = 1; i < argument_count; i++) {
@@ -272,12 +273,13 @@ int main(int argument_count, char **arguments)
         else if (strcmp(word, "--seeds") == 0 && value) seeds = arguments[++i];
         else if (strcmp(word, "--scenario") == 0 && value) name = arguments[++i];
         else if (strcmp(word, "--jobs") == 0 && value && view_to_u64(view_of(arguments[++i]), &jobs) && jobs > 0 && jobs <= JOBS_MAX) continue;
+        else if (strcmp(word, "--failures") == 0 && value && view_to_u64(view_of(arguments[++i]), &failures) && failures > 0) continue;
         else return usage();
     }
     if (!seeds || !parse_seeds(seeds, &first, &last) || (name && !scenario_of(0, name))) return usage();
     counters = mmap(NULL, sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counters == MAP_FAILED) return 1;
-    if (!here) return play(first, last, name, (unsigned)jobs, progress);
+    if (!here) return play(first, last, name, (unsigned)jobs, (unsigned)failures, progress);
     for (uint64_t seed = first; seed <= last; seed++) scenario_of(seed, name)->run(seed);
     if (scenario_is_verbose) show_points();
     printf("%" PRIu64 " seeds played here, 0 failed\n", last - first + 1);
