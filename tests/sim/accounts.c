@@ -32,13 +32,13 @@ static uint64_t run(uint64_t seed, const struct workload_options *options, const
 {
     static struct workload w;
     workload_open(&w, seed, options, faults, point_ppm);
-    if (!sim_call(w.cluster.keeper, 0, play, &w)) FAIL("the keeper died");
+    if (!sim_call(w.world.keeper, 0, play, &w)) FAIL("the keeper died");
     size_t records;
-    memory_store_history(w.cluster.store, &records);
+    memory_store_history(w.world.store, &records);
     scenario_say("%zu records, %u acknowledged, %u unknown, %u failed, %u nodes died, %u views synced, %" PRIu64 " steps", records, w.told_ok, w.told_unknown,
-                 w.told_failed, sim_crashes(w.cluster.sim), w.checked_views, sim_steps(w.cluster.sim));
-    uint64_t trace = sim_trace(w.cluster.sim);
-    cluster_close(&w.cluster);
+                 w.told_failed, sim_crashes(w.world.sim), w.checked_views, sim_steps(w.world.sim));
+    uint64_t trace = sim_trace(w.world.sim);
+    world_close(&w.world);
     free_notes(&w);
     return trace;
 }

@@ -24,7 +24,7 @@ struct imap {
     struct post_look *look;              /* may be NULL: counts what is fetched */
 };
 
-static uint64_t choose(struct imap *m, uint64_t below) { return sim_choose(m->client.post->cluster.sim, below); }
+static uint64_t choose(struct imap *m, uint64_t below) { return sim_choose(m->client.post->world.sim, below); }
 
 /* ---- what is told -------------------------------------------------------------------------------------- */
 
@@ -313,7 +313,7 @@ void imap_client(struct post *p)
 {
     struct imap *m = calloc(1, sizeof *m);
     check(m);
-    if (client_connect(&m->client, p, POST_IMAP, cluster_pick(&p->cluster))) {
+    if (client_connect(&m->client, p, POST_IMAP, world_pick(&p->world))) {
         if (log_in(m) && select_box(m, choose(m, 4) ? POST_INBOX : POST_ARCHIVE))
             for (uint64_t left = 1 + choose(m, 20); left > 0 && !m->client.is_lost && !m->is_done; left--) act(m);
         client_close(&m->client);

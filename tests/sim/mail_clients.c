@@ -8,7 +8,7 @@
 #include "runtime/coroutine.h"
 #include "scenario.h"
 
-static bool percent(struct post *p, unsigned percent) { return sim_choose(p->cluster.sim, 100) < percent; }
+static bool percent(struct post *p, unsigned percent) { return sim_choose(p->world.sim, 100) < percent; }
 
 /* ---- SMTP ---------------------------------------------------------------------------------------------- */
 
@@ -52,9 +52,9 @@ void smtp_client(struct post *p)
 {
     struct client c;
     bool is_lmtp = percent(p, 50);
-    if (!client_connect(&c, p, is_lmtp ? POST_LMTP : POST_SMTP, cluster_pick(&p->cluster))) return;
+    if (!client_connect(&c, p, is_lmtp ? POST_LMTP : POST_SMTP, world_pick(&p->world))) return;
     if (reply(&c) == 220 && say(&c, is_lmtp ? "LHLO elsewhere.test" : "EHLO elsewhere.test") == 250) {
-        for (uint64_t left = 1 + sim_choose(p->cluster.sim, 5); left > 0 && !c.is_lost; left--) {
+        for (uint64_t left = 1 + sim_choose(p->world.sim, 5); left > 0 && !c.is_lost; left--) {
             send_letter(&c);
             arena_reset(c.arena);
         }
@@ -185,7 +185,7 @@ MAY_YIELD static void quit(struct client *c, const struct maildrop_seen *seen)
 void pop_client(struct post *p)
 {
     struct client c;
-    if (!client_connect(&c, p, POST_POP, cluster_pick(&p->cluster))) return;
+    if (!client_connect(&c, p, POST_POP, world_pick(&p->world))) return;
     struct maildrop_seen *seen = calloc(1, sizeof *seen);
     check(seen);
     if (pop_ok(&c) && pop_say(&c, "USER joe@example.test")) {

@@ -60,7 +60,7 @@ bool client_connect(struct client *c, struct post *p, enum post_service service,
 {
     if (node < 0) return false;
     struct post_node *n = &p->nodes[node];
-    struct loop *loop = sim_node_loop(p->cluster.nodes[node].sim, (unsigned)sim_choose(p->cluster.sim, p->cluster.nodes[node].loops));
+    struct loop *loop = sim_node_loop(p->world.nodes[node].sim, (unsigned)sim_choose(p->world.sim, p->world.nodes[node].loops));
     struct arrival *a = malloc(sizeof *a);
     struct stream *mine;
     check(a);

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "cluster.h"
+#include "world.h"
 #include "imapd/imapd.h"
 #include "popd/popd.h"
 #include "runtime/wire.h"
@@ -38,9 +38,9 @@ struct post_node {
 };
 
 struct post {
-    struct cluster cluster;
+    struct world world;
     struct sim_node *away;               /* where the clients are; never dies */
-    struct post_node nodes[CLUSTER_NODES_MAX];
+    struct post_node nodes[WORLD_NODES_MAX];
     struct letter letters[POST_LETTERS_MAX];
     unsigned letter_count;
     uint32_t uid_validity[POST_BOXES];

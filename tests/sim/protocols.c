@@ -18,7 +18,7 @@ static void node_up(void *argument, unsigned node)
 {
     colour_pretend_coroutine();
     struct post *p = argument;
-    struct cluster_node *c = &p->cluster.nodes[node];
+    struct world_node *c = &p->world.nodes[node];
     struct post_node *n = &p->nodes[node];
     struct loops *all = loop_family(loop_self());
     struct smtpd_options smtp = smtpd_default_options();
@@ -78,7 +78,7 @@ static void make_archive(void *argument)
     struct outcome outcome = {0};
     struct arena *arena = arena_new(NULL, 1 << 20);
     struct record r = {.kind = RECORD_CREATE, .create = {.name = VIEW("Archive")}};
-    MUST(account_open(e->post->cluster.nodes[0].accounts, e->account, clock_in(SOON_MS), &a, &fault) == OK);
+    MUST(account_open(e->post->world.nodes[0].accounts, e->account, clock_in(SOON_MS), &a, &fault) == OK);
     MUST(account_change(a, &r, arena, &outcome, clock_in(SOON_MS), &fault) == OK && outcome.code == OK);
     account_close(a);
     arena_free(arena);
@@ -93,7 +93,7 @@ static void look_inside(void *argument)
     struct account *a;
     struct fault fault = {0};
     struct account_verify v = {.found = found_problem};
-    if (account_open(e->post->cluster.nodes[e->node].accounts, e->account, clock_in(SOON_MS), &a, &fault) != OK) FAIL("%s", fault.detail);
+    if (account_open(e->post->world.nodes[e->node].accounts, e->account, clock_in(SOON_MS), &a, &fault) != OK) FAIL("%s", fault.detail);
     if (account_refresh(a, clock_in(SOON_MS), &fault) != OK || account_digest(a, e->digest, clock_in(SOON_MS), &fault) != OK) FAIL("%s", fault.detail);
     e->sequence = state_sequence(account_state(a));
     if (account_verify(a, &v, clock_in(SOON_MS), &fault) != OK || v.problems) FAIL("verify: %s", fault.detail);
@@ -106,7 +106,7 @@ static void run_client(void *argument)
 {
     colour_pretend_coroutine();
     struct post *p = argument;
-    switch (sim_choose(p->cluster.sim, 5)) {
+    switch (sim_choose(p->world.sim, 5)) {
     case 0: case 1: smtp_client(p); break;
     case 2: case 3: imap_client(p); break;
     case 4: pop_client(p); break;
@@ -130,14 +130,14 @@ static void check_letter(const struct post *p, unsigned number, const struct pos
 
 MAY_YIELD static void judge_post(struct post *p, struct id account)
 {
-    static struct post_look looks[CLUSTER_NODES_MAX][POST_BOXES];
+    static struct post_look looks[WORLD_NODES_MAX][POST_BOXES];
     struct errand first = {0};
     memset(looks, 0, sizeof looks);
-    for (unsigned i = 0; i < p->cluster.count; i++) {
+    for (unsigned i = 0; i < p->world.count; i++) {
         for (unsigned b = 0; b < POST_BOXES; b++) imap_look(p, (int)i, (enum post_box)b, &looks[i][b]);
         if (memcmp(looks[i], looks[0], sizeof looks[i]) != 0) FAIL("node %u shows other mailboxes than node 0", i);
         struct errand e = {.post = p, .node = i, .account = account};
-        cluster_run(&p->cluster, i, account, look_inside, &e);
+        world_run(&p->world, i, account, look_inside, &e);
         if (i == 0) first = e;
         if (e.sequence == first.sequence && memcmp(e.digest, first.digest, sizeof e.digest) != 0) FAIL("node %u has another digest", i);
     }
@@ -148,33 +148,33 @@ MAY_YIELD static void judge_post(struct post *p, struct id account)
 
 struct play {
     unsigned kills, stops, fills;
-    struct cluster_troubles troubles;
+    struct world_troubles troubles;
 };
 
 static bool happens(struct post *p, unsigned *left)
 {
-    if (*left == 0 || sim_choose(p->cluster.sim, 20) > 0) return false;
+    if (*left == 0 || sim_choose(p->world.sim, 20) > 0) return false;
     --*left;
     return true;
 }
 
 MAY_YIELD static void stop_and_start(struct post *p, unsigned node)
 {
-    struct cluster *c = &p->cluster;
+    struct world *c = &p->world;
     unsigned point_ppm = c->point_ppm;
     if (!c->nodes[node].is_ready) return;
     sim_node_crash_after(c->nodes[node].sim, 0);
     c->point_ppm = 0;
-    cluster_stop(c, node);
-    cluster_boot(c, node);
+    world_stop(c, node);
+    world_boot(c, node);
     c->point_ppm = point_ppm;
 }
 
 MAY_YIELD static void trouble(struct post *p, struct play *play)
 {
-    struct cluster *c = &p->cluster;
+    struct world *c = &p->world;
     unsigned node = (unsigned)sim_choose(c->sim, c->count);
-    if (sim_choose(c->sim, 20) == 0) cluster_raise(c);
+    if (sim_choose(c->sim, 20) == 0) world_raise(c);
     if (happens(p, &play->kills)) sim_node_crash_after(c->nodes[node].sim, 1 + sim_choose(c->sim, 500));
     if (happens(p, &play->stops)) stop_and_start(p, node);
     if (happens(p, &play->fills)) {
@@ -184,16 +184,16 @@ MAY_YIELD static void trouble(struct post *p, struct play *play)
         c->faults.full = false;
         memory_store_set_faults(c->store, &c->faults);
     }
-    cluster_trouble(c, &play->troubles);
+    world_trouble(c, &play->troubles);
 }
 
 MAY_YIELD static void play_post(struct post *p, struct play *play)
 {
-    struct cluster *c = &p->cluster;
+    struct world *c = &p->world;
     struct errand e = {.post = p};
-    cluster_wait_ready(c);
-    cluster_run(c, 0, (struct id){0}, fill_directory, &e);
-    cluster_run(c, 0, e.account, make_archive, &e);
+    world_wait_ready(c);
+    world_run(c, 0, (struct id){0}, fill_directory, &e);
+    world_run(c, 0, e.account, make_archive, &e);
     c->is_calm = false;
     memory_store_set_faults(c->store, &c->faults);
     while (p->clients_left > 0 || p->clients > 0) {
@@ -205,18 +205,18 @@ MAY_YIELD static void play_post(struct post *p, struct play *play)
         }
         MUST(coroutine_sleep(1 + (int64_t)sim_choose(c->sim, 50)) == OK);
     }
-    cluster_calm(c);
-    cluster_raise(c);
-    cluster_wait_ready(c);
+    world_calm(c);
+    world_raise(c);
+    world_wait_ready(c);
     MUST(coroutine_sleep(QUIET_MS) == OK);
     judge_post(p, e.account);
     for (unsigned i = 0; i < c->count; i++) {
-        cluster_stop(c, i);
-        cluster_boot(c, i);
+        world_stop(c, i);
+        world_boot(c, i);
     }
-    cluster_wait_ready(c);
+    world_wait_ready(c);
     judge_post(p, e.account);
-    for (unsigned i = 0; i < c->count; i++) cluster_stop(c, i);
+    for (unsigned i = 0; i < c->count; i++) world_stop(c, i);
 }
 
 static struct play present;
@@ -232,10 +232,10 @@ static uint64_t run_protocols(uint64_t seed)
     struct post *p = &post;
     bool is_rough = seed % 3 != 0;
     *p = (struct post){.clients_left = 24};
-    cluster_open(&p->cluster, seed, 2 + (unsigned)(seed % 2));
-    struct cluster *c = &p->cluster;
+    world_open(&p->world, seed, 2 + (unsigned)(seed % 2));
+    struct world *c = &p->world;
     present = (struct play){.kills = 3, .stops = 1, .fills = is_rough};
-    if (is_rough) present.troubles = (struct cluster_troubles){.hangs = 3, .cut_offs = 1, .fences = 1, .freezes = 1, .clock_jumps = seed % 2, .lease_losses = 1};
+    if (is_rough) present.troubles = (struct world_troubles){.hangs = 3, .cut_offs = 1, .fences = 1, .freezes = 1, .clock_jumps = seed % 2, .lease_losses = 1};
     p->pop_is_exclusive = !is_rough;
     p->away = sim_node_new(c->sim, "away", 1);
     c->up = node_up;
@@ -245,12 +245,12 @@ static uint64_t run_protocols(uint64_t seed)
     c->faults = (struct memory_faults){.delay_max_us = 4000, .unknown_ppm = is_rough ? 5000 : 0, .unavailable_ppm = seed % 5 == 0 ? 5000 : 0,
                                        .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true, .loses_notifications = seed % 4 == 0};
     c->options.compact_journal_records = 5 + (uint32_t)sim_choose(c->sim, 60);
-    for (unsigned i = 0; i < c->count; i++) cluster_boot(c, i);
+    for (unsigned i = 0; i < c->count; i++) world_boot(c, i);
     if (!sim_call(c->keeper, 0, run_play, p)) FAIL("the keeper died");
     scenario_say("%u letters, %u lines told, %u connections lost, %u nodes died, %" PRIu64 " steps", p->letter_count, p->told, p->lost_connections,
                  sim_crashes(c->sim), sim_steps(c->sim));
     uint64_t trace = sim_trace(c->sim);
-    cluster_close(c);
+    world_close(c);
     return trace;
 }
 

@@ -45,14 +45,14 @@ struct session {
 
 /* ---- choices ------------------------------------------------------------------------------------------- */
 
-static uint64_t choose(const struct session *s, uint64_t below) { return sim_choose(s->workload->cluster.sim, below); }
+static uint64_t choose(const struct session *s, uint64_t below) { return sim_choose(s->workload->world.sim, below); }
 static bool percent(const struct session *s, unsigned percent) { return choose(s, 100) < percent; }
 
 static bool is_stopped(const struct session *s) { return scope_is_cancelled(&s->scope); }
 
 static millis some_deadline(const struct session *s)
 {
-    if (!s->workload->cluster.is_calm && percent(s, s->workload->options.short_deadlines_percent)) return clock_in((int64_t)choose(s, 15));
+    if (!s->workload->world.is_calm && percent(s, s->workload->options.short_deadlines_percent)) return clock_in((int64_t)choose(s, 15));
     return clock_in(500 + (int64_t)choose(s, 30000));
 }
 
@@ -141,14 +141,14 @@ static void note_result(struct session *s, struct op *o, result code, const stru
     else if (code == UNKNOWN_OUTCOME) w->told_unknown++;
     else w->told_failed++;
     if (code != OK && !is_failure(code)) FAIL("line %u: %s: %s", o->line, result_name(code), fault->detail);
-    if (code != OK && code != CANCELLED && w->cluster.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
+    if (code != OK && code != CANCELLED && w->world.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
 }
 
 /* Reads may fail for a while, never for a reason that nobody made. */
 static bool may_fail(const struct session *s, result code, const struct fault *fault)
 {
     if (code == OK) return false;
-    if (code != CANCELLED && (s->workload->cluster.is_calm || !is_failure(code))) FAIL("%s: %s", result_name(code), fault->detail);
+    if (code != CANCELLED && (s->workload->world.is_calm || !is_failure(code))) FAIL("%s: %s", result_name(code), fault->detail);
     return true;
 }
 
@@ -179,7 +179,7 @@ static const struct made *make_message(struct session *s)
     m->message = random_id();
     m->number = w->next_number++;
     m->bytes = (size_t)choose(s, SMALL_BYTES_MAX);
-    if (sim_chance_ppm(w->cluster.sim, w->options.large_ppm)) m->bytes = (size_t)choose(s, LARGE_BYTES_MAX);
+    if (sim_chance_ppm(w->world.sim, w->options.large_ppm)) m->bytes = (size_t)choose(s, LARGE_BYTES_MAX);
     if (percent(s, 2)) m->bytes = DRAFT_INLINE_MAX_BYTES + (size_t)choose(s, 3) - 1;
     m->next = w->made;
     w->made = m;
@@ -190,14 +190,14 @@ static const struct made *make_message(struct session *s)
 MAY_YIELD static struct draft *write_draft(struct session *s, const struct made *m)
 {
     struct fault fault = {0};
-    struct draft *d = draft_new(s->workload->cluster.nodes[s->node].accounts, m->message, LARGE_BYTES_MAX);
+    struct draft *d = draft_new(s->workload->world.nodes[s->node].accounts, m->message, LARGE_BYTES_MAX);
     for (size_t at = 0; at < m->bytes;) {
         view piece = bytes_of(m->number, at, m->bytes - at);
         result code = draft_write(d, piece, some_deadline(s), &fault);
         at += piece.len;
         if (code == OK) continue;
         draft_free(d);
-        (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->workload->cluster.is_calm ? UNAVAILABLE : code, &fault);
+        (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->workload->world.is_calm ? UNAVAILABLE : code, &fault);
         return NULL;
     }
     return d;
@@ -520,7 +520,7 @@ MAY_YIELD static void act_deliver(struct session *s)
         ops[i]->message = m->message;
         ops[i]->account = to[i].account;
     }
-    accounts_deliver(w->cluster.nodes[s->node].accounts, d, to, count, some_deadline(s));
+    accounts_deliver(w->world.nodes[s->node].accounts, d, to, count, some_deadline(s));
     for (size_t i = 0; i < count; i++) note_result(s, ops[i], to[i].code, NULL, &to[i].fault);
     draft_free(d);
 }
@@ -537,7 +537,7 @@ static void session_changed(struct account_watch *watch)
 MAY_YIELD static bool open_account(struct session *s)
 {
     struct fault fault = {0};
-    result code = account_open(s->workload->cluster.nodes[s->node].accounts, s->account_id, some_deadline(s), &s->account, &fault);
+    result code = account_open(s->workload->world.nodes[s->node].accounts, s->account_id, some_deadline(s), &s->account, &fault);
     if (may_fail(s, code, &fault)) {
         s->account = NULL;
         return false;
@@ -651,7 +651,7 @@ static unsigned count_sessions(const struct workload *w, unsigned node)
 /* As a server stops: sessions are cancelled, what they have begun ends, then all is closed. Unless the node dies before. */
 MAY_YIELD static void stop_in_peace(struct workload *w, unsigned node)
 {
-    struct cluster *c = &w->cluster;
+    struct world *c = &w->world;
     unsigned life = c->nodes[node].lives;
     if (!c->nodes[node].is_ready) return;
     scenario_say("%" PRIu64 ": node %s stops", sim_steps(c->sim), sim_node_name(c->nodes[node].sim));
@@ -664,8 +664,8 @@ MAY_YIELD static void stop_in_peace(struct workload *w, unsigned node)
     sim_node_crash_after(c->nodes[node].sim, 0);
     unsigned point_ppm = c->point_ppm;
     c->point_ppm = 0;
-    cluster_stop(c, node);
-    cluster_boot(c, node);
+    world_stop(c, node);
+    world_boot(c, node);
     c->point_ppm = point_ppm;
 }
 
@@ -688,7 +688,7 @@ MAY_YIELD static void begin_large(struct workload *w)
 {
     struct session s = {.workload = w, .account_id = w->accounts[0], .arena = arena_new(NULL, ARENA_BYTES)};
     waitlist_init(&s.changed);
-    cluster_run(&w->cluster, 0, s.account_id, double_inbox, &s);
+    world_run(&w->world, 0, s.account_id, double_inbox, &s);
     arena_free(s.arena);
 }
 
@@ -700,15 +700,15 @@ static void start_session(struct workload *w, unsigned node, bool is_idler)
     s->node = node;
     s->number = w->started;
     s->is_idler = is_idler;
-    s->account_id = w->accounts[sim_choose(w->cluster.sim, w->options.accounts)];
-    s->delivers = !is_idler && sim_choose(w->cluster.sim, 100) < w->options.deliveries_percent;
+    s->account_id = w->accounts[sim_choose(w->world.sim, w->options.accounts)];
+    s->delivers = !is_idler && sim_choose(w->world.sim, 100) < w->options.deliveries_percent;
     s->next = w->sessions;
     w->sessions = s;
     if (!is_idler) {
         w->started++;
         w->running++;
     }
-    cluster_spawn(&w->cluster, node, s->account_id, is_idler ? "idler" : s->delivers ? "deliverer" : "session", run_session, s);
+    world_spawn(&w->world, node, s->account_id, is_idler ? "idler" : s->delivers ? "deliverer" : "session", run_session, s);
 }
 
 /* Sessions of a dead node are no more; what they were doing nobody knows. */
@@ -726,17 +726,17 @@ static void node_died(void *argument, unsigned node)
 void workload_open(struct workload *w, uint64_t seed, const struct workload_options *options, const struct memory_faults *faults, unsigned point_ppm)
 {
     *w = (struct workload){.options = *options};
-    cluster_open(&w->cluster, seed, options->nodes);
+    world_open(&w->world, seed, options->nodes);
     for (unsigned i = 0; i < options->accounts; i++) w->accounts[i] = random_id();
-    w->cluster.died = node_died;
-    w->cluster.argument = w;
-    w->cluster.point_ppm = point_ppm;
-    if (faults) w->cluster.faults = *faults;
-    w->cluster.options.retention_ms = options->retention_ms;
-    w->cluster.options.memory_bytes = options->memory_bytes;
-    for (unsigned i = 0; i < options->nodes; i++) sim_node_set_wall_skew(w->cluster.nodes[i].sim, (int64_t)sim_choose(w->cluster.sim, 4000) - 2000);
-    if (options->compact_records_max) w->cluster.options.compact_journal_records = 5 + (uint32_t)sim_choose(w->cluster.sim, options->compact_records_max);
-    for (unsigned i = 0; i < options->nodes; i++) cluster_boot(&w->cluster, i);
+    w->world.died = node_died;
+    w->world.argument = w;
+    w->world.point_ppm = point_ppm;
+    if (faults) w->world.faults = *faults;
+    w->world.options.retention_ms = options->retention_ms;
+    w->world.options.memory_bytes = options->memory_bytes;
+    for (unsigned i = 0; i < options->nodes; i++) sim_node_set_wall_skew(w->world.nodes[i].sim, (int64_t)sim_choose(w->world.sim, 4000) - 2000);
+    if (options->compact_records_max) w->world.options.compact_journal_records = 5 + (uint32_t)sim_choose(w->world.sim, options->compact_records_max);
+    for (unsigned i = 0; i < options->nodes; i++) world_boot(&w->world, i);
 }
 
 static unsigned count_idlers(const struct workload *w)
@@ -748,7 +748,7 @@ static unsigned count_idlers(const struct workload *w)
 
 static bool happens(struct workload *w, unsigned *left)
 {
-    if (*left == 0 || sim_choose(w->cluster.sim, 40) > 0) return false;
+    if (*left == 0 || sim_choose(w->world.sim, 40) > 0) return false;
     --*left;
     return true;
 }
@@ -756,27 +756,27 @@ static bool happens(struct workload *w, unsigned *left)
 /* The store loses power, and all nodes with it: one machine that falls over. */
 static void cut_power(struct workload *w)
 {
-    scenario_say("%" PRIu64 ": the power fails", sim_steps(w->cluster.sim));
-    memory_store_crash(w->cluster.store);
-    for (unsigned i = 0; i < w->cluster.count; i++) cluster_kill(&w->cluster, i);
+    scenario_say("%" PRIu64 ": the power fails", sim_steps(w->world.sim));
+    memory_store_crash(w->world.store);
+    for (unsigned i = 0; i < w->world.count; i++) world_kill(&w->world, i);
 }
 
 static void fill_store(struct workload *w, bool full)
 {
-    w->cluster.faults.full = full;
-    memory_store_set_faults(w->cluster.store, &w->cluster.faults);
+    w->world.faults.full = full;
+    memory_store_set_faults(w->world.store, &w->world.faults);
 }
 
 MAY_YIELD static void trouble(struct workload *w)
 {
-    struct cluster *c = &w->cluster;
+    struct world *c = &w->world;
     struct workload_options *o = &w->options;
     unsigned node = (unsigned)sim_choose(c->sim, c->count);
-    if (sim_choose(c->sim, 20) == 0) cluster_raise(c);
+    if (sim_choose(c->sim, 20) == 0) world_raise(c);
     if (happens(w, &o->kills)) sim_node_crash_after(c->nodes[node].sim, 1 + sim_choose(c->sim, 300));
     if (happens(w, &o->power_cuts)) cut_power(w);
     if (happens(w, &o->stops)) stop_in_peace(w, node);
-    cluster_trouble(c, &o->troubles);
+    world_trouble(c, &o->troubles);
     if (happens(w, &o->fills)) {
         fill_store(w, true);
         MUST(coroutine_sleep((int64_t)sim_choose(c->sim, 100)) == OK);
@@ -786,22 +786,22 @@ MAY_YIELD static void trouble(struct workload *w)
 
 void workload_play(struct workload *w)
 {
-    struct cluster *c = &w->cluster;
-    cluster_wait_ready(c);
+    struct world *c = &w->world;
+    world_wait_ready(c);
     if (w->options.doublings) begin_large(w);
     c->is_calm = false;
     memory_store_set_faults(c->store, &c->faults);
     while (w->started < w->options.sessions || w->running > 0) {
         trouble(w);
-        int node = cluster_pick(c);
+        int node = world_pick(c);
         if (node >= 0 && count_idlers(w) < w->options.idlers) start_session(w, (unsigned)node, true);
-        node = cluster_pick(c);
+        node = world_pick(c);
         if (node >= 0 && w->started < w->options.sessions && w->running < w->options.together) start_session(w, (unsigned)node, false);
         MUST(coroutine_sleep(1 + (int64_t)sim_choose(c->sim, 20)) == OK);
     }
-    cluster_calm(c);
-    cluster_raise(c);
-    cluster_wait_ready(c);
+    world_calm(c);
+    world_raise(c);
+    world_wait_ready(c);
     MUST(coroutine_sleep(IDLER_PATIENCE_MS) == OK);
 }
 

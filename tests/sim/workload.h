@@ -5,7 +5,7 @@
 #pragma once
 
 #include "account/view.h"
-#include "cluster.h"
+#include "world.h"
 
 enum { WORKLOAD_ACCOUNTS_MAX = 3 };
 
@@ -44,7 +44,7 @@ struct workload_options {
     unsigned power_cuts;                 /* the store and all nodes lose power */
     unsigned stops;                      /* of nodes, in peace, with sessions at work */
     unsigned fills;                      /* times that the store is full for a while */
-    struct cluster_troubles troubles;
+    struct world_troubles troubles;
     unsigned short_deadlines_percent;    /* of deadlines */
     unsigned doublings;                  /* of the first mailbox, before anything else: rows in many blocks */
     int64_t retention_ms;                /* 0: longer than the scenario */
@@ -54,7 +54,7 @@ struct workload_options {
 struct session;
 
 struct workload {
-    struct cluster cluster;
+    struct world world;
     struct workload_options options;
     struct id accounts[WORKLOAD_ACCOUNTS_MAX];
     struct op *ops;

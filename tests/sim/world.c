@@ -1,4 +1,4 @@
-#include "cluster.h"
+#include "world.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -11,13 +11,13 @@
 
 enum { BOOT_WAIT_MS = 5, RUN_WAIT_MS = 2, CALL_LIMIT_MS = 12 * 3600 * 1000, SELDOM_TIMES = 10, SELDOM_FACTOR = 5 };
 
-static struct cluster *cluster;              /* of this world: for the points, which have no argument */
+static struct world *present;              /* of this world: for the points, which have no argument */
 
 static void node_died(void *argument, struct sim_node *n)
 {
-    struct cluster *c = argument;
+    struct world *c = argument;
     for (unsigned i = 0; i < c->count; i++) {
-        struct cluster_node *node = &c->nodes[i];
+        struct world_node *node = &c->nodes[i];
         if (node->sim != n) continue;
         scenario_say("%" PRIu64 ": node %s dies", sim_steps(c->sim), sim_node_name(n));
         if (node->engine) engine_abandon_memory(node->engine);
@@ -33,20 +33,20 @@ static void node_died(void *argument, struct sim_node *n)
 /* Points that are passed seldom are as worthy of a death as those that are passed all the time. */
 static unsigned chance_at(const char *name)
 {
-    for (unsigned i = 0; i < CLUSTER_POINTS_MAX; i++) {
-        struct point_passes *p = &cluster->passes[i];
+    for (unsigned i = 0; i < WORLD_POINTS_MAX; i++) {
+        struct point_passes *p = &present->passes[i];
         if (p->name && strcmp(p->name, name) != 0) continue;
         p->name = name;
-        return ++p->times <= SELDOM_TIMES ? cluster->point_ppm * SELDOM_FACTOR : cluster->point_ppm;
+        return ++p->times <= SELDOM_TIMES ? present->point_ppm * SELDOM_FACTOR : present->point_ppm;
     }
-    return cluster->point_ppm;
+    return present->point_ppm;
 }
 
 static void point_passed(const char *name)
 {
     struct sim_node *n = sim_node_of_caller();
-    bool may_die = n && n != cluster->keeper && !cluster->is_calm && cluster->point_ppm > 0;
-    bool dies = may_die && sim_chance_ppm(cluster->sim, chance_at(name));
+    bool may_die = n && n != present->keeper && !present->is_calm && present->point_ppm > 0;
+    bool dies = may_die && sim_chance_ppm(present->sim, chance_at(name));
     scenario_count_point(name, dies);
     if (!dies) return;
     scenario_say("at point %s:", name);
@@ -60,10 +60,10 @@ static void store_changed(void *argument, const char *kind, struct id journal, v
     scenario_say("%" PRIu64 ": %s: %s " VIEW_FMT " %s", sim_steps(sim_current()), n ? sim_node_name(n) : "-", kind, VIEW_ARG(name), result_name(code));
 }
 
-void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
+void world_open(struct world *c, uint64_t seed, unsigned nodes)
 {
     static const char *const names[] = {"a", "b", "c", "d"};
-    cluster = c;
+    present = c;
     c->sim = sim_open(seed);
     sim_set_call_limit(c->sim, CALL_LIMIT_MS);
     c->store = memory_store_new();
@@ -73,7 +73,7 @@ void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
     if (scenario_is_verbose) memory_store_on_change(c->store, store_changed, c);
     c->keeper = sim_node_new(c->sim, "keeper", 1);
     for (unsigned i = 0; i < nodes; i++) {
-        c->nodes[i] = (struct cluster_node){.loops = 1 + (unsigned)sim_choose(c->sim, 3)};
+        c->nodes[i] = (struct world_node){.loops = 1 + (unsigned)sim_choose(c->sim, 3)};
         c->nodes[i].sim = sim_node_new(c->sim, names[i], c->nodes[i].loops);
     }
     sim_on_crash(c->sim, node_died, c);
@@ -85,37 +85,37 @@ void cluster_open(struct cluster *c, uint64_t seed, unsigned nodes)
 static void boot(void *argument)
 {
     colour_pretend_coroutine();
-    struct cluster_node *n = argument;
-    n->engine = engine_open_memory(cluster->store);
-    n->accounts = accounts_new(n->engine, loop_family(loop_self()), &cluster->options);
-    if (cluster->up) cluster->up(cluster->argument, (unsigned)(n - cluster->nodes));
+    struct world_node *n = argument;
+    n->engine = engine_open_memory(present->store);
+    n->accounts = accounts_new(n->engine, loop_family(loop_self()), &present->options);
+    if (present->up) present->up(present->argument, (unsigned)(n - present->nodes));
     n->is_ready = true;
 }
 
-void cluster_boot(struct cluster *c, unsigned node) { sim_spawn(c->nodes[node].sim, 0, "boot", boot, &c->nodes[node]); }
+void world_boot(struct world *c, unsigned node) { sim_spawn(c->nodes[node].sim, 0, "boot", boot, &c->nodes[node]); }
 
-void cluster_raise(struct cluster *c)
+void world_raise(struct world *c)
 {
     for (unsigned i = 0; i < c->count; i++) {
         if (sim_node_is_up(c->nodes[i].sim)) continue;
         sim_node_restart(c->nodes[i].sim);
-        cluster_boot(c, i);
+        world_boot(c, i);
     }
 }
 
-static bool all_ready(const struct cluster *c)
+static bool all_ready(const struct world *c)
 {
     for (unsigned i = 0; i < c->count; i++)
         if (!c->nodes[i].is_ready) return false;
     return true;
 }
 
-void cluster_wait_ready(struct cluster *c)
+void world_wait_ready(struct world *c)
 {
     while (!all_ready(c)) MUST(coroutine_sleep(BOOT_WAIT_MS) == OK);
 }
 
-void cluster_calm(struct cluster *c)
+void world_calm(struct world *c)
 {
     c->is_calm = true;
     for (unsigned i = 0; i < c->count; i++) sim_node_crash_after(c->nodes[i].sim, 0);
@@ -126,7 +126,7 @@ void cluster_calm(struct cluster *c)
     *sim_network(c->sim) = (struct sim_network){.window_bytes = 64 << 10};
 }
 
-void cluster_kill(struct cluster *c, unsigned node)
+void world_kill(struct world *c, unsigned node)
 {
     if (sim_node_is_up(c->nodes[node].sim)) sim_node_crash(c->nodes[node].sim);
 }
@@ -134,9 +134,9 @@ void cluster_kill(struct cluster *c, unsigned node)
 static void stop(void *argument)
 {
     colour_pretend_coroutine();
-    struct cluster_node *n = argument;
+    struct world_node *n = argument;
     n->is_ready = false;
-    if (cluster->down) cluster->down(cluster->argument, (unsigned)(n - cluster->nodes));
+    if (present->down) present->down(present->argument, (unsigned)(n - present->nodes));
     accounts_free(n->accounts);
     engine_close(n->engine);
     n->accounts = NULL;
@@ -161,27 +161,27 @@ MAY_YIELD static void wait_errand(struct errand *e)
     while (!e->is_done) MUST(coroutine_sleep(RUN_WAIT_MS) == OK);
 }
 
-void cluster_stop(struct cluster *c, unsigned node)
+void world_stop(struct world *c, unsigned node)
 {
     struct errand e = {.run = stop, .argument = &c->nodes[node]};
     sim_spawn(c->nodes[node].sim, 0, "stop", run_errand, &e);
     wait_errand(&e);
 }
 
-void cluster_spawn(struct cluster *c, unsigned node, struct id account, const char *name, void (*run)(void *argument), void *argument)
+void world_spawn(struct world *c, unsigned node, struct id account, const char *name, void (*run)(void *argument), void *argument)
 {
-    struct cluster_node *n = &c->nodes[node];
+    struct world_node *n = &c->nodes[node];
     sim_spawn(n->sim, loop_index(accounts_home(n->accounts, account)), name, run, argument);
 }
 
-void cluster_run(struct cluster *c, unsigned node, struct id account, void (*run)(void *argument), void *argument)
+void world_run(struct world *c, unsigned node, struct id account, void (*run)(void *argument), void *argument)
 {
     struct errand e = {.run = run, .argument = argument};
-    cluster_spawn(c, node, account, "errand", run_errand, &e);
+    world_spawn(c, node, account, "errand", run_errand, &e);
     wait_errand(&e);
 }
 
-void cluster_close(struct cluster *c)
+void world_close(struct world *c)
 {
     sim_close(c->sim);
     memory_store_free(c->store);
@@ -190,7 +190,7 @@ void cluster_close(struct cluster *c)
 #endif
 }
 
-int cluster_pick(struct cluster *c)
+int world_pick(struct world *c)
 {
     unsigned first = (unsigned)sim_choose(c->sim, c->count);
     for (unsigned i = 0; i < c->count; i++)
@@ -200,31 +200,31 @@ int cluster_pick(struct cluster *c)
 
 /* ---- troubles ------------------------------------------------------------------------------------------ */
 
-static int64_t some_while(struct cluster *c)
+static int64_t some_while(struct world *c)
 {
     static const int64_t longest_ms[] = {100, 1000, 5000, 30000};
     return 1 + (int64_t)sim_choose(c->sim, (uint64_t)longest_ms[sim_choose(c->sim, 4)]);
 }
 
-static bool happens(struct cluster *c, unsigned *left)
+static bool happens(struct world *c, unsigned *left)
 {
     if (*left == 0 || sim_choose(c->sim, 40) > 0) return false;
     --*left;
     return true;
 }
 
-static void jump_clock(struct cluster *c, struct cluster_node *n)
+static void jump_clock(struct world *c, struct world_node *n)
 {
-    static const int64_t farthest_ms[] = {100, 5000, 600000, CLUSTER_CLOCK_JUMP_MAX_MS};
+    static const int64_t farthest_ms[] = {100, 5000, 600000, WORLD_CLOCK_JUMP_MAX_MS};
     int64_t farthest = farthest_ms[sim_choose(c->sim, 4)];
     int64_t skew_ms = (int64_t)sim_choose(c->sim, 2 * (uint64_t)farthest + 1) - farthest;
     scenario_say("%" PRIu64 ": the clock of %s is wrong by %" PRId64 " ms", sim_steps(c->sim), sim_node_name(n->sim), skew_ms);
     sim_node_set_wall_skew(n->sim, skew_ms);
 }
 
-void cluster_trouble(struct cluster *c, struct cluster_troubles *left)
+void world_trouble(struct world *c, struct world_troubles *left)
 {
-    struct cluster_node *n = &c->nodes[sim_choose(c->sim, c->count)];
+    struct world_node *n = &c->nodes[sim_choose(c->sim, c->count)];
     const char *name = sim_node_name(n->sim);
     millis until = clock_in(some_while(c));
     long long for_ms = (long long)(until.ms - clock_now().ms);
