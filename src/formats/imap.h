@@ -32,6 +32,7 @@ enum {
     IMAP_LIST_PATTERNS_MAX = 64,
     IMAP_ID_PAIRS_MAX = 30,             /* RFC 2971 §3.3 */
     IMAP_ENABLE_MAX = 64,
+    IMAP_SORT_CRITERIA_MAX = 16,        /* there are nine keys */
 };
 
 /* System flags and those that have a bit of their own. */
@@ -56,7 +57,7 @@ enum imap_verb {
     IMAP_ENABLE, IMAP_SELECT, IMAP_EXAMINE, IMAP_CREATE, IMAP_DELETE, IMAP_RENAME, IMAP_SUBSCRIBE, IMAP_UNSUBSCRIBE,
     IMAP_LIST, IMAP_LSUB, IMAP_NAMESPACE, IMAP_STATUS, IMAP_APPEND, IMAP_IDLE,
     IMAP_CHECK, IMAP_CLOSE, IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE,
-    IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
+    IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
     IMAP_VERB_COUNT
 };
 
@@ -290,6 +291,25 @@ struct imap_search {
     struct imap_search_key *root; /* an AND */
 };
 
+enum imap_sort_key {
+    IMAP_SORT_ARRIVAL = 1, IMAP_SORT_CC, IMAP_SORT_DATE, IMAP_SORT_FROM, IMAP_SORT_SIZE, IMAP_SORT_SUBJECT, IMAP_SORT_TO,
+    IMAP_SORT_DISPLAYFROM, IMAP_SORT_DISPLAYTO,         /* RFC 5957 */
+};
+
+/* SORT (RFC 5256, with RETURN: RFC 5267 §3). */
+struct imap_sort {
+    struct imap_sort_criterion { enum imap_sort_key key; bool is_reverse; } *criteria;
+    size_t count;
+    struct imap_search search;
+};
+
+enum imap_thread_algorithm { IMAP_THREAD_ORDEREDSUBJECT = 1, IMAP_THREAD_REFERENCES, IMAP_THREAD_REFS };
+
+struct imap_thread {
+    enum imap_thread_algorithm algorithm;
+    struct imap_search search;
+};
+
 struct imap_command {
     view tag;
     enum imap_verb verb;
@@ -308,6 +328,8 @@ struct imap_command {
         struct imap_append append;
         struct imap_set expunge;        /* UID EXPUNGE */
         struct imap_search search;
+        struct imap_sort sort;
+        struct imap_thread thread;
         struct imap_fetch fetch;
         struct imap_store store;
         struct imap_copy copy;          /* COPY, MOVE */

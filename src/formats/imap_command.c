@@ -122,6 +122,8 @@ static bool take_append(struct imap_grammar *g, struct imap_command *c) { return
 static bool take_search(struct imap_grammar *g, struct imap_command *c) { return imap_take_search(g, &c->search); }
 static bool take_fetch(struct imap_grammar *g, struct imap_command *c) { return imap_take_fetch(g, &c->fetch); }
 static bool take_store(struct imap_grammar *g, struct imap_command *c) { return imap_take_store(g, &c->store); }
+static bool take_sort(struct imap_grammar *g, struct imap_command *c) { return imap_take_sort(g, &c->sort); }
+static bool take_thread(struct imap_grammar *g, struct imap_command *c) { return imap_take_thread(g, &c->thread); }
 static bool take_select(struct imap_grammar *g, struct imap_command *c) { return imap_take_select(g, &c->select); }
 static bool take_uidbatches(struct imap_grammar *g, struct imap_command *c) { return imap_take_uidbatches(g, &c->uidbatches); }
 
@@ -174,6 +176,8 @@ static const struct verb {
     [IMAP_STORE] = {VIEW_INIT("STORE"), PLAIN | WITH_UID, take_store},
     [IMAP_COPY] = {VIEW_INIT("COPY"), PLAIN | WITH_UID, take_copy},
     [IMAP_MOVE] = {VIEW_INIT("MOVE"), PLAIN | WITH_UID, take_copy},
+    [IMAP_SORT] = {VIEW_INIT("SORT"), PLAIN | WITH_UID, take_sort},
+    [IMAP_THREAD] = {VIEW_INIT("THREAD"), PLAIN | WITH_UID, take_thread},
     [IMAP_GETQUOTA] = {VIEW_INIT("GETQUOTA"), PLAIN, take_getquota},
     [IMAP_GETQUOTAROOT] = {VIEW_INIT("GETQUOTAROOT"), PLAIN, take_mailbox},
     [IMAP_UIDBATCHES] = {VIEW_INIT("UIDBATCHES"), PLAIN, take_uidbatches},
@@ -367,6 +371,8 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
         buf_append_byte(w->out, ' ');
         imap_command_astring(w, c->copy.mailbox);
         break;
+    case IMAP_SORT: imap_write_sort(w, &c->sort); break;
+    case IMAP_THREAD: imap_write_thread(w, &c->thread); break;
     case IMAP_GETQUOTA: imap_command_astring(w, c->quota_root); break;
     case IMAP_COMPRESS: buf_append(w->out, c->compression); break;
     case IMAP_UIDBATCHES: imap_write_uidbatches(w, &c->uidbatches); break;

@@ -66,6 +66,11 @@ bool imap_take_append(struct imap_grammar *g, struct imap_append *ret_append);
 bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message *ret_message);
 bool imap_take_fetch(struct imap_grammar *g, struct imap_fetch *ret_fetch);
 bool imap_take_search(struct imap_grammar *g, struct imap_search *ret_search);
+bool imap_take_search_return(struct imap_grammar *g, struct imap_search *search);
+/* search-key *(SP search-key) */
+bool imap_take_search_keys(struct imap_grammar *g, struct imap_search_key **ret_root);
+bool imap_take_sort(struct imap_grammar *g, struct imap_sort *ret_sort);
+bool imap_take_thread(struct imap_grammar *g, struct imap_thread *ret_thread);
 bool imap_take_store(struct imap_grammar *g, struct imap_store *ret_store);
 bool imap_take_select(struct imap_grammar *g, struct imap_select *ret_select);
 bool imap_take_uidbatches(struct imap_grammar *g, struct imap_uidbatches *ret_uidbatches);
@@ -85,6 +90,10 @@ void imap_write_list(struct imap_command_writer *w, const struct imap_list *list
 void imap_write_append(struct imap_command_writer *w, const struct imap_append *append);
 void imap_write_fetch(struct imap_command_writer *w, const struct imap_fetch *fetch);
 void imap_write_search(struct imap_command_writer *w, const struct imap_search *search);
+void imap_write_search_return(struct imap_command_writer *w, const struct imap_search *search);
+void imap_write_search_keys(struct imap_command_writer *w, const struct imap_search *search);
+void imap_write_sort(struct imap_command_writer *w, const struct imap_sort *sort);
+void imap_write_thread(struct imap_command_writer *w, const struct imap_thread *thread);
 void imap_write_store(struct imap_command_writer *w, const struct imap_store *store);
 void imap_write_select(struct imap_command_writer *w, const struct imap_select *select);
 void imap_write_uidbatches(struct imap_command_writer *w, const struct imap_uidbatches *u);

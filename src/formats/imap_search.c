@@ -273,7 +273,7 @@ static void close_keys(struct reader *r)
 }
 
 /* search-key *(SP search-key), up to the end of the command */
-static bool take_keys(struct imap_grammar *g, struct imap_search_key **ret_root)
+bool imap_take_search_keys(struct imap_grammar *g, struct imap_search_key **ret_root)
 {
     struct reader r = {.g = g};
     bool is_open;
@@ -291,7 +291,7 @@ static bool take_keys(struct imap_grammar *g, struct imap_search_key **ret_root)
 }
 
 /* search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")" */
-static bool take_return(struct imap_grammar *g, struct imap_search *search)
+bool imap_take_search_return(struct imap_grammar *g, struct imap_search *search)
 {
     if (!imap_take_word(g, VIEW("RETURN"))) return true;
     search->has_return = true;
@@ -314,12 +314,12 @@ static bool take_return(struct imap_grammar *g, struct imap_search *search)
 bool imap_take_search(struct imap_grammar *g, struct imap_search *ret_search)
 {
     struct imap_search search = {0};
-    if (!take_return(g, &search)) return false;
+    if (!imap_take_search_return(g, &search)) return false;
     if (imap_take_word(g, VIEW("CHARSET"))) {
         if (!imap_take_space(g) || !imap_take_astring(g, &search.charset)) return imap_miss(g, "a charset");
         if (!imap_take_space(g)) return false;
     }
-    if (!take_keys(g, &search.root)) return false;
+    if (!imap_take_search_keys(g, &search.root)) return false;
     *ret_search = search;
     return true;
 }
@@ -400,7 +400,7 @@ static void write_key(struct imap_command_writer *w, const struct imap_search_ke
     }
 }
 
-void imap_write_search(struct imap_command_writer *w, const struct imap_search *search)
+void imap_write_search_return(struct imap_command_writer *w, const struct imap_search *search)
 {
     if (search->has_return) {
         const char *space = "";
@@ -417,6 +417,16 @@ void imap_write_search(struct imap_command_writer *w, const struct imap_search *
         }
         buf_append_cstr(w->out, ") ");
     }
+}
+
+void imap_write_search_keys(struct imap_command_writer *w, const struct imap_search *search)
+{
+    write_list(w, search->root->children);
+}
+
+void imap_write_search(struct imap_command_writer *w, const struct imap_search *search)
+{
+    imap_write_search_return(w, search);
     if (search->charset.len) {
         buf_append_cstr(w->out, "CHARSET ");
         imap_command_astring(w, search->charset);

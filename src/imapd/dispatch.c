@@ -40,6 +40,8 @@ static const struct command_rule rules[IMAP_VERB_COUNT] = {
     [IMAP_STORE] = {SESSION_SELECTED, COMMAND_USES_NUMBERS | COMMAND_WRITES, imapd_store},
     [IMAP_COPY] = {SESSION_SELECTED, 0, imapd_copy},
     [IMAP_MOVE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_copy},
+    [IMAP_SORT] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_sort},
+    [IMAP_THREAD] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_thread},
     [IMAP_GETQUOTA] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
     [IMAP_GETQUOTAROOT] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
     [IMAP_UIDBATCHES] = {SESSION_SELECTED, 0, imapd_uidbatches},
@@ -54,6 +56,8 @@ static bool uses_numbers(const struct imap_command *c)
     case IMAP_FETCH:
     case IMAP_STORE:
     case IMAP_SEARCH:
+    case IMAP_SORT:
+    case IMAP_THREAD:
     case IMAP_COPY:
     case IMAP_MOVE: return !c->is_uid;
     default: return false;

@@ -44,7 +44,10 @@ void imapd_free(struct imapd *d)
 {
     if (!d) return;
     check(imapd_sessions(d) == 0);
-    for (unsigned i = 0; i < d->loop_count; i++) structure_cache_done(&d->loops[i].structures);
+    for (unsigned i = 0; i < d->loop_count; i++) {
+        structure_cache_done(&d->loops[i].structures);
+        header_digests_done(&d->loops[i].digests);
+    }
     free(d->loops);
     free(d);
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "imapd/header_digests.h"
 #include "imapd/imapd.h"
 #include "imapd/structure_cache.h"
 #include "runtime/loop.h"
@@ -15,6 +16,7 @@ struct imapd_loop {
     struct imapd *imapd;
     struct list sessions;
     struct structure_cache structures;
+    struct header_digests digests;
     bool is_stopping;
 };
 

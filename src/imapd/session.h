@@ -256,10 +256,12 @@ MAY_YIELD void imapd_noop(struct session *s, const struct imap_command *c, struc
 MAY_YIELD void imapd_rename(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_search(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_select(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_starttls(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_status(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_store(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_subscribe(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_thread(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_uidbatches(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_unauthenticate(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_unselect(struct session *s, const struct imap_command *c, struct reply *r);

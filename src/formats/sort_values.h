@@ -1,0 +1,31 @@
+/*
+ * sort_values: what SORT and THREAD compare of a message's header (RFC 5256, RFC 5957).
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/time.h"
+#include "base/view.h"
+
+enum {
+    SORT_REFERENCES_MAX = 64,               /* of a message; the last ones, which say the most, are kept */
+    SORT_TEXT_BYTES_MAX = 1000,             /* of a text that is compared; what differs only behind it counts as equal */
+};
+
+/* Texts are collated (collate.h). Message ids are hashes of their normal form, 0: none. */
+struct sort_values {
+    bool has_date;
+    unix_ms sent;                           /* §2.2: in UTC */
+    view subject;                           /* base subject, §2.1 */
+    bool is_reply;                          /* the subject was that of a reply or forward */
+    view from, to, cc;                      /* mailbox of the first address */
+    view display_from, display_to;          /* RFC 5957 §3 */
+    uint64_t message_id;
+    uint64_t references[SORT_REFERENCES_MAX];   /* ancestors, the parent last: of References, else the first of In-Reply-To */
+    size_t reference_count;
+};
+
+void sort_values_read(view header, struct arena *arena, struct sort_values *ret_values);
+
+/* The base subject of a decoded one (§2.1). `ret_is_reply` as above. */
+view sort_base_subject(view subject, struct arena *arena, bool *ret_is_reply);

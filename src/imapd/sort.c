@@ -1,0 +1,181 @@
+/*
+ * SORT and UID SORT: RFC 5256, RFC 5957; with RETURN: RFC 5267 §3, RFC 9394.
+ *
+ * Each message becomes one key that compares bytewise; sorting is a merge sort in turns.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "formats/imap_write.h"
+#include "imapd/header_digests.h"
+#include "imapd/search_match.h"
+#include "imapd/sort_order.h"
+
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20 };
+
+struct sorting {
+    struct search search;
+    const struct imap_sort *asked;
+    bool by_uid, needs_header;
+    struct arena *arena;                     /* of one message */
+    struct sort_list list;
+    buf key;
+    uint64_t modseq;
+};
+
+static void append_key(struct sorting *g, const struct imap_sort_criterion *c, const struct row *row, const struct sort_values *v)
+{
+    switch (c->key) {
+    case IMAP_SORT_ARRIVAL: sort_key_number(&g->key, row->internal_date.ms, c->is_reverse); break;
+    case IMAP_SORT_SIZE: sort_key_number(&g->key, row->size_bytes, c->is_reverse); break;
+    case IMAP_SORT_DATE: sort_key_number(&g->key, v->has_date ? v->sent.ms : row->internal_date.ms, c->is_reverse); break;
+    case IMAP_SORT_SUBJECT: sort_key_text(&g->key, v->subject, c->is_reverse); break;
+    case IMAP_SORT_FROM: sort_key_text(&g->key, v->from, c->is_reverse); break;
+    case IMAP_SORT_TO: sort_key_text(&g->key, v->to, c->is_reverse); break;
+    case IMAP_SORT_CC: sort_key_text(&g->key, v->cc, c->is_reverse); break;
+    case IMAP_SORT_DISPLAYFROM: sort_key_text(&g->key, v->display_from, c->is_reverse); break;
+    case IMAP_SORT_DISPLAYTO: sort_key_text(&g->key, v->display_to, c->is_reverse); break;
+    }
+}
+
+/* A message that cannot be read sorts as one without fields. */
+MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
+{
+    struct sorting *g = argument;
+    struct sort_values values = {0};
+    struct fault fault = {0};
+    result code = OK;
+    if (g->needs_header) {
+        arena_reset(g->arena);
+        code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
+        if (code != OK && code != NOT_FOUND && g->search.code == OK) {
+            g->search.code = code;
+            g->search.fault = fault;
+        }
+        code = session_breathe(g->search.s);
+        if (code != OK) return code;
+    }
+    buf_clear(&g->key);
+    for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values);
+    sort_key_number(&g->key, number, false);
+    if (row->modseq > g->modseq) g->modseq = row->modseq;
+    return sort_list_add(&g->list, buf_view(&g->key), number, row->uid);
+}
+
+static uint32_t told(const struct sorting *g, size_t i)
+{
+    return g->by_uid ? g->list.items[i].uid : g->list.items[i].number;
+}
+
+/* RFC 5267 §3.2: numbers in order; ranges only where they rise. */
+static void write_order(struct sorting *g, size_t from, size_t to)
+{
+    buf *out = session_out(g->search.s);
+    for (size_t i = from; i < to;) {
+        size_t last = i;
+        while (last + 1 < to && told(g, last + 1) == told(g, last) + 1) last++;
+        if (i > from) buf_append_byte(out, ',');
+        buf_append_u64(out, told(g, i));
+        if (last > i) buf_appendf(out, ":%u", told(g, last));
+        i = last + 1;
+    }
+}
+
+static void write_partial(struct sorting *g)
+{
+    const struct imap_partial *p = &g->asked->search.partial;
+    size_t low = p->first < p->last ? p->first : p->last, high = p->first < p->last ? p->last : p->first, count = g->list.count;
+    buf *out = session_out(g->search.s);
+    buf_append(out, VIEW(" PARTIAL ("));
+    imap_write_partial(out, p);
+    buf_append_byte(out, ' ');
+    if (high > count) high = count;
+    if (low > count) {
+        buf_append(out, VIEW("NIL"));
+    } else if (p->from_end) {
+        write_order(g, count - high, count - low + 1);
+    } else {
+        write_order(g, low - 1, high);
+    }
+    buf_append_byte(out, ')');
+}
+
+static void tell_esearch(struct sorting *g, view tag)
+{
+    buf *out = session_out(g->search.s);
+    unsigned want = g->asked->search.want;
+    size_t count = g->list.count;
+    buf_append(out, VIEW("* ESEARCH (TAG "));
+    imap_write_string(out, tag, false);
+    buf_append_cstr(out, g->by_uid ? ") UID" : ")");
+    if ((want & IMAP_RETURN_MIN) && count) buf_appendf(out, " MIN %u", told(g, 0));
+    if ((want & IMAP_RETURN_MAX) && count) buf_appendf(out, " MAX %u", told(g, count - 1));
+    if (want & IMAP_RETURN_COUNT) buf_appendf(out, " COUNT %zu", count);
+    if ((want & IMAP_RETURN_ALL) && count) {
+        buf_append(out, VIEW(" ALL "));
+        write_order(g, 0, count);
+    }
+    if (want & IMAP_RETURN_PARTIAL) write_partial(g);
+    if (g->search.has_modseq && count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)g->modseq);
+    buf_append(out, VIEW("\r\n"));
+}
+
+static void tell_sort(struct sorting *g)
+{
+    buf *out = session_out(g->search.s);
+    buf_append(out, VIEW("* SORT"));
+    for (size_t i = 0; i < g->list.count; i++) {
+        buf_append_byte(out, ' ');
+        buf_append_u64(out, told(g, i));
+    }
+    if (g->search.has_modseq && g->list.count) buf_appendf(out, " (MODSEQ %llu)", (unsigned long long)g->modseq);
+    buf_append(out, VIEW("\r\n"));
+}
+
+static int compare_uids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* What "$" means afterwards: all that matched (RFC 5182 §2.1), in the order of the mailbox. */
+static void save(struct sorting *g)
+{
+    struct session *s = g->search.s;
+    uint32_t *uids = arena_array(s->arena, uint32_t, g->list.count);
+    for (size_t i = 0; i < g->list.count; i++) uids[i] = g->list.items[i].uid;
+    qsort(uids, g->list.count, sizeof *uids, compare_uids);
+    imap_set_builder_done(&s->saved);
+    s->saved = IMAP_SET_BUILDER_INIT;
+    for (size_t i = 0; i < g->list.count; i++) imap_set_builder_add(&s->saved, uids[i]);
+}
+
+static void tell(struct sorting *g, view tag)
+{
+    const struct imap_search *asked = &g->asked->search;
+    if (asked->want & IMAP_RETURN_SAVE) save(g);
+    if (asked->want == IMAP_RETURN_SAVE) return;
+    if (asked->has_return) {
+        tell_esearch(g, tag);
+    } else {
+        tell_sort(g);
+    }
+}
+
+void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
+    for (size_t i = 0; i < c->sort.count; i++)
+        g.needs_header |= c->sort.criteria[i].key != IMAP_SORT_ARRIVAL && c->sort.criteria[i].key != IMAP_SORT_SIZE;
+    if (search_prepare(&g.search, s, &c->sort.search, r) == OK) {
+        result code = search_walk(&g.search, false, gather, &g);
+        if (code == OK) code = sort_list_sort(s, &g.list);
+        if (code == OK) tell(&g, c->tag);
+        reply_result(s, r, code != OK ? code : g.search.code, &g.search.fault);
+        session_tell_limit(s, g.search.lowest_uid, r);
+    }
+    sort_list_done(&g.list);
+    buf_done(&g.key);
+    search_done(&g.search);
+    arena_free(g.arena);
+}

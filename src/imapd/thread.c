@@ -1,0 +1,55 @@
+/* THREAD and UID THREAD: RFC 5256; REFS: as REFERENCES without subjects, the thread with the latest arrival last. */
+#include "imapd/header_digests.h"
+#include "imapd/search_match.h"
+#include "imapd/thread_tree.h"
+
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20 };
+
+struct threading {
+    struct search search;
+    bool by_uid, links;
+    struct arena *arena;                     /* of one message */
+    struct thread_tree tree;
+};
+
+MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
+{
+    struct threading *g = argument;
+    struct sort_values values = {0};
+    struct fault fault = {0};
+    arena_reset(g->arena);
+    result code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
+    if (code != OK && code != NOT_FOUND && g->search.code == OK) {
+        g->search.code = code;
+        g->search.fault = fault;
+    }
+    code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values, g->links);
+    return code == OK ? session_breathe(g->search.s) : code;
+}
+
+/* Between the lines of a long answer the output must not be told anything else, so it is one line. */
+MAY_YIELD static result tell(struct threading *g)
+{
+    buf *out = session_out(g->search.s);
+    buf_append_cstr(out, g->tree.message_count ? "* THREAD " : "* THREAD");
+    result code = thread_tree_write(&g->tree, out);
+    buf_append_cstr(out, "\r\n");
+    return code;
+}
+
+void imapd_thread(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    struct threading g = {.by_uid = c->is_uid, .links = c->thread.algorithm != IMAP_THREAD_ORDEREDSUBJECT,
+                          .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
+    thread_tree_init(&g.tree, s, g.links ? mailbox_view_count(s->view) : 0);
+    if (search_prepare(&g.search, s, &c->thread.search, r) == OK) {
+        result code = search_walk(&g.search, false, gather, &g);
+        if (code == OK) code = thread_tree_build(&g.tree, c->thread.algorithm);
+        if (code == OK) code = tell(&g);
+        reply_result(s, r, code != OK ? code : g.search.code, &g.search.fault);
+        session_tell_limit(s, g.search.lowest_uid, r);
+    }
+    thread_tree_done(&g.tree);
+    search_done(&g.search);
+    arena_free(g.arena);
+}

@@ -1,0 +1,425 @@
+#include "imapd/thread_tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "imapd/sort_order.h"
+
+enum { NODES_PER_TURN = 2048, TABLE_FIRST = 1024 };
+
+/* ---- tables ---- */
+
+static void hashes_init(struct thread_table *t, size_t expected)
+{
+    t->capacity = TABLE_FIRST;
+    while (t->capacity < expected * 2) t->capacity *= 2;
+    t->count = 0;
+    t->keys = calloc(t->capacity, sizeof *t->keys);
+    t->values = calloc(t->capacity, sizeof *t->values);
+    check(t->keys && t->values);
+}
+
+static void hashes_done(struct thread_table *t)
+{
+    free(t->keys);
+    free(t->values);
+    *t = (struct thread_table){0};
+}
+
+static size_t hashes_slot(const struct thread_table *t, uint64_t key)
+{
+    size_t i = (size_t)(key ^ key >> 29) & (t->capacity - 1);
+    while (t->keys[i] && t->keys[i] != key) i = (i + 1) & (t->capacity - 1);
+    return i;
+}
+
+static uint32_t hashes_get(const struct thread_table *t, uint64_t key)
+{
+    size_t i = hashes_slot(t, key);
+    return t->keys[i] ? t->values[i] : THREAD_NONE;
+}
+
+static void hashes_put(struct thread_table *t, uint64_t key, uint32_t value)
+{
+    if (t->count * 2 >= t->capacity) {
+        struct thread_table larger;
+        hashes_init(&larger, t->capacity);
+        for (size_t i = 0; i < t->capacity; i++)
+            if (t->keys[i]) hashes_put(&larger, t->keys[i], t->values[i]);
+        hashes_done(t);
+        *t = larger;
+    }
+    size_t i = hashes_slot(t, key);
+    t->count += !t->keys[i];
+    t->keys[i] = key;
+    t->values[i] = value;
+}
+
+/* ---- nodes ---- */
+
+void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected)
+{
+    *t = (struct thread_tree){.s = s, .root_first = THREAD_NONE, .root_last = THREAD_NONE};
+    hashes_init(&t->ids, expected);
+}
+
+void thread_tree_done(struct thread_tree *t)
+{
+    free(t->nodes);
+    free(t->by_date);
+    hashes_done(&t->ids);
+}
+
+static result add_node(struct thread_tree *t, uint32_t *ret_node)
+{
+    if (t->count == THREAD_NODES_MAX) return TOO_BIG;
+    if (t->count == t->capacity) {
+        t->capacity = t->capacity ? 2 * t->capacity : 1024;
+        t->nodes = realloc(t->nodes, t->capacity * sizeof *t->nodes);
+        check(t->nodes != NULL);
+    }
+    t->nodes[t->count] = (struct thread_node){.parent = THREAD_NONE, .first = THREAD_NONE, .last = THREAD_NONE, .next = THREAD_NONE};
+    *ret_node = (uint32_t)t->count++;
+    return OK;
+}
+
+/* The node of an id, a dummy if no message has come with it. */
+static result node_of(struct thread_tree *t, uint64_t id, uint32_t *ret_node)
+{
+    *ret_node = hashes_get(&t->ids, id);
+    if (*ret_node != THREAD_NONE) return OK;
+    result code = add_node(t, ret_node);
+    if (code == OK) hashes_put(&t->ids, id, *ret_node);
+    return code;
+}
+
+/* False when `child` is `parent` or above it, or the chain is too deep to say. */
+static bool may_link(const struct thread_tree *t, uint32_t parent, uint32_t child)
+{
+    unsigned depth = 0;
+    for (uint32_t at = parent; at != THREAD_NONE; at = t->nodes[at].parent)
+        if (at == child || ++depth > THREAD_DEPTH_MAX) return false;
+    return true;
+}
+
+/* Step 1 A and B. */
+static result link_references(struct thread_tree *t, uint32_t node, const struct sort_values *v)
+{
+    uint32_t before = THREAD_NONE;
+    for (size_t i = 0; i < v->reference_count; i++) {
+        uint32_t at;
+        result code = node_of(t, v->references[i], &at);
+        if (code != OK) return code;
+        if (before != THREAD_NONE && t->nodes[at].parent == THREAD_NONE && may_link(t, before, at)) t->nodes[at].parent = before;
+        before = at;
+    }
+    t->nodes[node].parent = THREAD_NONE;
+    if (before != THREAD_NONE && may_link(t, before, node)) t->nodes[node].parent = before;
+    return OK;
+}
+
+result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links)
+{
+    uint32_t node = v->message_id && links ? hashes_get(&t->ids, v->message_id) : THREAD_NONE;
+    if (node == THREAD_NONE || t->nodes[node].told) {
+        bool is_known = node != THREAD_NONE;
+        result code = add_node(t, &node);
+        if (code != OK) return code;
+        if (v->message_id && links && !is_known) hashes_put(&t->ids, v->message_id, node);
+    }
+    struct thread_node *n = &t->nodes[node];
+    n->told = told;
+    n->is_reply = v->is_reply;
+    n->subject = v->subject.len ? hash_bytes(v->subject) | 1 : 0;
+    n->sent_ms = v->has_date ? v->sent.ms : row->internal_date.ms;
+    n->arrived_ms = row->internal_date.ms;
+    t->message_count++;
+    return links ? link_references(t, node, v) : OK;
+}
+
+/* ---- orders and lists ---- */
+
+MAY_YIELD static result breathe(struct thread_tree *t)
+{
+    if (++t->since_turn < NODES_PER_TURN) return OK;
+    t->since_turn = 0;
+    return session_breathe(t->s);
+}
+
+MAY_YIELD static result sort_by_date(struct thread_tree *t)
+{
+    struct sort_list list = {0};
+    buf key CLEANUP(buf_done) = BUF_INIT;
+    result code = OK;
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        if (!t->nodes[i].told) continue;
+        buf_clear(&key);
+        sort_key_number(&key, t->nodes[i].sent_ms, false);
+        sort_key_number(&key, t->nodes[i].told, false);
+        code = sort_list_add(&list, buf_view(&key), i, 0);
+        if (code == OK) code = breathe(t);
+    }
+    if (code == OK) code = sort_list_sort(t->s, &list);
+    t->by_date = calloc(list.count + 1, sizeof *t->by_date);
+    check(t->by_date != NULL);
+    for (size_t i = 0; i < list.count; i++) t->by_date[i] = list.items[i].number;
+    sort_list_done(&list);
+    return code;
+}
+
+static void append_root(struct thread_tree *t, uint32_t node)
+{
+    t->nodes[node].next = THREAD_NONE;
+    if (t->root_last == THREAD_NONE) {
+        t->root_first = node;
+    } else {
+        t->nodes[t->root_last].next = node;
+    }
+    t->root_last = node;
+}
+
+static void append_child(struct thread_tree *t, uint32_t parent, uint32_t node)
+{
+    struct thread_node *p = &t->nodes[parent];
+    t->nodes[node].next = THREAD_NONE;
+    if (p->last == THREAD_NONE) {
+        p->first = node;
+    } else {
+        t->nodes[p->last].next = node;
+    }
+    p->last = node;
+}
+
+/* The lists anew from the parents. A dummy comes where its first child does (steps 4 and 6). */
+MAY_YIELD static result make_lists(struct thread_tree *t)
+{
+    result code = OK;
+    t->root_first = t->root_last = THREAD_NONE;
+    for (size_t i = 0; i < t->count && code == OK; i++) {
+        t->nodes[i].first = t->nodes[i].last = t->nodes[i].next = THREAD_NONE;
+        code = breathe(t);
+    }
+    for (size_t i = 0; i < t->message_count && code == OK; i++) {
+        uint32_t node = t->by_date[i], parent = t->nodes[node].parent;
+        while (parent != THREAD_NONE && t->nodes[parent].is_merged) parent = t->nodes[parent].parent;
+        if (parent == THREAD_NONE) {
+            append_root(t, node);
+        } else {
+            if (!t->nodes[parent].told && t->nodes[parent].first == THREAD_NONE) append_root(t, parent);
+            append_child(t, parent, node);
+        }
+        code = breathe(t);
+    }
+    return code;
+}
+
+/* ---- step 3: dummies ---- */
+
+/* The nearest message above, or the topmost dummy. */
+static uint32_t settled_parent(const struct thread_tree *t, uint32_t node)
+{
+    uint32_t at = t->nodes[node].parent, top = THREAD_NONE;
+    for (; at != THREAD_NONE; at = t->nodes[at].parent) {
+        top = at;
+        if (t->nodes[at].told) break;
+    }
+    return top;
+}
+
+/* Dummies that stay have several children; their own parents are gone. */
+MAY_YIELD static result prune_dummies(struct thread_tree *t)
+{
+    uint32_t *settled = calloc(t->count + 1, sizeof *settled), *children = calloc(t->count + 1, sizeof *children);
+    result code = OK;
+    check(settled && children);
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        settled[i] = THREAD_NONE;
+        if (t->nodes[i].told) settled[i] = settled_parent(t, i);
+        if (settled[i] != THREAD_NONE) children[settled[i]]++;
+        code = breathe(t);
+    }
+    for (uint32_t i = 0; i < t->count && code == OK; i++) {
+        uint32_t parent = settled[i];
+        if (parent != THREAD_NONE && !t->nodes[parent].told && children[parent] == 1) parent = THREAD_NONE;
+        t->nodes[i].parent = parent;
+        code = breathe(t);
+    }
+    free(settled);
+    free(children);
+    return code;
+}
+
+/* ---- step 5: subjects ---- */
+
+static uint64_t thread_subject(const struct thread_tree *t, uint32_t root)
+{
+    const struct thread_node *n = &t->nodes[root];
+    return n->told ? n->subject : t->nodes[n->first].subject;
+}
+
+MAY_YIELD static result fill_subjects(struct thread_tree *t, struct thread_table *subjects)
+{
+    result code = OK;
+    for (uint32_t at = t->root_first; at != THREAD_NONE && code == OK; at = t->nodes[at].next) {
+        uint64_t subject = thread_subject(t, at);
+        code = breathe(t);
+        if (!subject) continue;
+        uint32_t in = hashes_get(subjects, subject);
+        const struct thread_node *n = &t->nodes[at], *old = in == THREAD_NONE ? NULL : &t->nodes[in];
+        if (!old || (old->told && (!n->told || (old->is_reply && !n->is_reply)))) hashes_put(subjects, subject, at);
+    }
+    return code;
+}
+
+/* C: the parents change, the lists are made anew afterwards. */
+MAY_YIELD static result merge_subjects(struct thread_tree *t, struct thread_table *subjects)
+{
+    uint32_t next;
+    for (uint32_t at = t->root_first; at != THREAD_NONE; at = next) {
+        next = t->nodes[at].next;
+        uint64_t subject = thread_subject(t, at);
+        uint32_t in = subject ? hashes_get(subjects, subject) : at, dummy;
+        result code = breathe(t);
+        if (code != OK) return code;
+        if (in == at || in == THREAD_NONE) continue;
+        if (!t->nodes[in].told || (t->nodes[at].is_reply && !t->nodes[in].is_reply)) {
+            t->nodes[at].is_merged = !t->nodes[at].told;
+            t->nodes[at].parent = in;
+            continue;
+        }
+        code = add_node(t, &dummy);
+        if (code != OK) return code;
+        t->nodes[at].parent = t->nodes[in].parent = dummy;
+        hashes_put(subjects, subject, dummy);
+    }
+    return OK;
+}
+
+MAY_YIELD static result gather_subjects(struct thread_tree *t)
+{
+    struct thread_table subjects;
+    hashes_init(&subjects, 0);
+    result code = fill_subjects(t, &subjects);
+    if (code == OK) code = merge_subjects(t, &subjects);
+    hashes_done(&subjects);
+    return code == OK ? make_lists(t) : code;
+}
+
+/* ---- the other algorithms ---- */
+
+/* ORDEREDSUBJECT: the first message of a subject is the parent of the others. */
+MAY_YIELD static result group_by_subject(struct thread_tree *t)
+{
+    struct thread_table subjects;
+    result code = OK;
+    hashes_init(&subjects, 0);
+    for (size_t i = 0; i < t->message_count && code == OK; i++) {
+        struct thread_node *n = &t->nodes[t->by_date[i]];
+        uint64_t subject = n->subject ? n->subject : 2;      /* hashes of subjects are odd */
+        n->parent = hashes_get(&subjects, subject);
+        if (n->parent == THREAD_NONE) hashes_put(&subjects, subject, t->by_date[i]);
+        code = breathe(t);
+    }
+    hashes_done(&subjects);
+    return code == OK ? make_lists(t) : code;
+}
+
+/* REFS: threads in the order of their latest arrival. Parents of messages are settled, so the root is reached in few steps. */
+MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
+{
+    struct sort_list list = {0};
+    buf key CLEANUP(buf_done) = BUF_INIT;
+    result code = OK;
+    for (size_t i = 0; i < t->message_count && code == OK; i++) {
+        uint32_t root = t->by_date[i];
+        int64_t arrived = t->nodes[root].arrived_ms;
+        while (t->nodes[root].parent != THREAD_NONE) root = t->nodes[root].parent;
+        if (t->nodes[root].arrived_ms < arrived) t->nodes[root].arrived_ms = arrived;
+        code = breathe(t);
+    }
+    for (uint32_t at = t->root_first; at != THREAD_NONE && code == OK; at = t->nodes[at].next) {
+        buf_clear(&key);
+        sort_key_number(&key, t->nodes[at].arrived_ms, false);
+        code = sort_list_add(&list, buf_view(&key), at, 0);
+        if (code == OK) code = breathe(t);
+    }
+    if (code == OK) code = sort_list_sort(t->s, &list);
+    if (code == OK) t->root_first = t->root_last = THREAD_NONE;
+    for (size_t i = 0; i < list.count && code == OK; i++) append_root(t, list.items[i].number);
+    sort_list_done(&list);
+    return code;
+}
+
+result thread_tree_build(struct thread_tree *t, enum imap_thread_algorithm algorithm)
+{
+    result code = sort_by_date(t);
+    if (code == OK && algorithm == IMAP_THREAD_ORDEREDSUBJECT) return group_by_subject(t);
+    if (code == OK) code = prune_dummies(t);
+    if (code == OK) code = make_lists(t);
+    if (code != OK) return code;
+    return algorithm == IMAP_THREAD_REFS ? sort_roots_by_arrival(t) : gather_subjects(t);
+}
+
+/* ---- writing ---- */
+
+static void push(buf *stack, uint32_t node) { buf_append(stack, view_make(&node, sizeof node)); }
+
+static uint32_t *top(buf *stack)
+{
+    return stack->len ? (uint32_t *)(void *)(stack->at + stack->len - sizeof(uint32_t)) : NULL;
+}
+
+/* After a node without children: the next sibling that is open, or THREAD_NONE when the thread is complete. */
+static uint32_t close_node(struct thread_tree *t, buf *stack, buf *out)
+{
+    buf_append_byte(out, ')');
+    while (top(stack)) {
+        uint32_t next = t->nodes[*top(stack)].next;
+        if (next != THREAD_NONE) {
+            *top(stack) = next;
+            buf_append_byte(out, '(');
+            return next;
+        }
+        stack->len -= sizeof(uint32_t);
+        buf_append_byte(out, ')');
+    }
+    return THREAD_NONE;
+}
+
+/* Chains stand side by side; where a thread splits, each branch has parentheses. */
+MAY_YIELD static result write_thread(struct thread_tree *t, uint32_t root, buf *stack, buf *out)
+{
+    uint32_t at = root;
+    buf_append_byte(out, '(');
+    while (at != THREAD_NONE) {
+        const struct thread_node *n = &t->nodes[at];
+        uint32_t first = n->first;
+        if (n->told) buf_append_u64(out, n->told);
+        if (first == THREAD_NONE) {
+            at = close_node(t, stack, out);
+        } else {
+            if (n->told) buf_append_byte(out, ' ');
+            if (t->nodes[first].next != THREAD_NONE) {
+                push(stack, first);
+                buf_append_byte(out, '(');
+            }
+            at = first;
+        }
+        if (out == session_out(t->s)) {
+            result code = breathe(t);
+            if (code != OK) return code;
+        }
+    }
+    return OK;
+}
+
+result thread_tree_write(struct thread_tree *t, buf *out)
+{
+    buf stack CLEANUP(buf_done) = BUF_INIT;
+    result code = OK;
+    for (uint32_t root = t->root_first; root != THREAD_NONE && code == OK; root = t->nodes[root].next)
+        code = write_thread(t, root, &stack, out);
+    return code;
+}

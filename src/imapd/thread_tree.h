@@ -1,0 +1,51 @@
+/*
+ * thread_tree: messages and who answers whom (RFC 5256 §3, THREAD).
+ *
+ * Nodes are added in the order of the mailbox and linked at once; then parents are settled, and lists of children made by going through the
+ * messages in the order of their sent dates, so that all siblings are in that order. Passes over all nodes are cut into turns.
+ */
+#pragma once
+
+#include "formats/sort_values.h"
+#include "imapd/session.h"
+
+enum {
+    THREAD_NODES_MAX = 8 << 20,              /* dummies too; 48 bytes each */
+    THREAD_DEPTH_MAX = 1000,                 /* no link is made that would go deeper: bounds the search for loops */
+};
+#define THREAD_NONE UINT32_MAX
+
+struct thread_node {
+    uint32_t parent, first, last, next;      /* nodes, or THREAD_NONE */
+    uint32_t told;                           /* number or UID; 0: a dummy */
+    bool is_reply, is_merged;                /* is_merged: a dummy whose children went to `parent` */
+    uint64_t subject;                        /* hash of the base subject; 0: it is empty */
+    int64_t sent_ms, arrived_ms;
+};
+
+struct thread_table {                        /* 64-bit keys, not 0 */
+    uint64_t *keys;
+    uint32_t *values;
+    size_t capacity, count;
+};
+
+struct thread_tree {
+    struct session *s;
+    struct thread_node *nodes;
+    size_t count, capacity;
+    struct thread_table ids;
+    uint32_t *by_date;                       /* messages, in order of sent date and mailbox */
+    size_t message_count;
+    uint32_t root_first, root_last;          /* list of roots by `next` */
+    uint64_t unique;                         /* for messages without an id of their own */
+    size_t since_turn;
+};
+
+void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected);
+void thread_tree_done(struct thread_tree *t);
+/* `links`: by references (RFC 5256, REFERENCES step 1). TOO_BIG. */
+NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links);
+/* Sorts and threads. Not OK: the client is gone, or TOO_BIG. */
+MAY_YIELD NODISCARD result thread_tree_build(struct thread_tree *t, enum imap_thread_algorithm algorithm);
+/* "(1 2)(3)", in turns. */
+MAY_YIELD NODISCARD result thread_tree_write(struct thread_tree *t, buf *out);
