@@ -4,7 +4,7 @@
  *     build/bench-rados --config FILE [--pool NAME] [--seconds N] [--rounds N] [--size BYTES] [--journals N] [--depth N ...]
  *
  * In turn, A B A B: A is bare librados (the same operation: a frame appended and an attribute set, submitted again by the completion), B the
- * engine with a coroutine to each append that is under way. CPU is of this process, not of the cluster. The last lines are medians and ratios.
+ * engine with a coroutine to each append that is under way. CPU is of this process, not of the cluster. Lines with "median" have the ratios.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/arena.h"
 #include "base/check.h"
 #include "engine/rados/frame.h"
 #include "engine/rados/rados_private.h"
@@ -181,6 +182,54 @@ MAY_YIELD static struct figures measure_engine(struct engine_run *r, unsigned de
     return end(&r->stretch);
 }
 
+/* ---- reads ------------------------------------------------------------------------------------------------ */
+
+enum { READ_RECORDS = 1000, LOOKS = 3000, ARENA_BYTES = 64 << 20 };
+
+MAY_YIELD static size_t read_all(struct engine *e, struct id journal, struct arena *arena, struct journal_position *ret_end, size_t *ret_pages)
+{
+    struct journal_page page = {.more = true};
+    size_t count = 0;
+    *ret_pages = 0;
+    for (bool first = true; page.more; first = false) {
+        check(engine_read(e, journal, first ? NULL : ret_end, clock_in(30000), arena, &page, NULL) == OK);
+        *ret_end = page.end;
+        count += page.count;
+        ++*ret_pages;
+    }
+    return count;
+}
+
+/* What opening an account costs whose journal has a thousand messages, and what looking for news costs where there are none. */
+MAY_YIELD static void measure_reads(struct engine *e)
+{
+    struct arena *arena = arena_new(NULL, ARENA_BYTES);
+    struct id journal = random_id();
+    struct journal_position end;
+    size_t pages = 0, count = 0;
+    for (unsigned i = 0; i < READ_RECORDS; i++) {
+        struct journal_append a = {.journal = journal, .meta = view_make(bytes, META_BYTES), .body = view_make(bytes + META_BYTES, options.size)};
+        check(engine_append(e, &a, clock_in(30000)) == OK);
+    }
+    for (unsigned i = 0; i < options.rounds; i++) {
+        arena_reset(arena);
+        int64_t began_us = clock_now_us(), began_cpu_us = cpu_us();
+        count = read_all(e, journal, arena, &end, &pages);
+        printf("read of %zu records of %zu bytes: %.1f ms, %.1f ms CPU, %zu pages\n", count, options.size, (double)(clock_now_us() - began_us) / 1e3,
+               (double)(cpu_us() - began_cpu_us) / 1e3, pages);
+    }
+    for (unsigned i = 0; i < options.rounds; i++) {
+        int64_t began_us = clock_now_us(), began_cpu_us = cpu_us();
+        for (unsigned n = 0; n < LOOKS; n++) {
+            struct journal_page page;
+            arena_reset(arena);
+            check(engine_read(e, journal, &end, clock_in(30000), arena, &page, NULL) == OK && page.count == 0);
+        }
+        printf("look without news: %.0f us, %.1f us CPU\n", (double)(clock_now_us() - began_us) / LOOKS, (double)(cpu_us() - began_cpu_us) / LOOKS);
+    }
+    arena_free(arena);
+}
+
 /* ---- in turn ---------------------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
@@ -235,6 +284,7 @@ static void run_all(void *argument)
     struct client *c = rados_of(e.engine)->client;
     b.io = client_io(c, SPACE_JOURNALS, &generation);
     for (unsigned i = 0; i < options.depth_count; i++) measure_depth(&b, &e, options.depths[i]);
+    measure_reads(e.engine);
     client_io_done(c, b.io);
     engine_close(e.engine);
     free(e.journals);

@@ -348,7 +348,7 @@ static void run_open(void *argument)
 {
     colour_pretend_worker();
     struct opening *o = argument;
-    o->code = connection_open(o->client, &o->client->now, o->fault);
+    o->code = connection_open(o->client, 0, &o->client->now, o->fault);
 }
 
 result client_open(const struct engine_rados_options *options, struct client **ret_client, struct fault *fault)

@@ -50,7 +50,8 @@ struct client {
 };
 
 /* connection.c */
-BLOCKS result connection_open(struct client *c, struct connection **ret_connection, struct fault *fault);
+/* operation_seconds: librados ends each operation after that many (0: none, client.c does). For connections on which a thread waits. */
+BLOCKS result connection_open(struct client *c, unsigned operation_seconds, struct connection **ret_connection, struct fault *fault);
 BLOCKS void connection_close(struct connection *k);
 /* A share of the connection of now. NULL: there is none. */
 struct connection *connection_take(struct client *c);

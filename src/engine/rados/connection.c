@@ -29,21 +29,21 @@ static void quieten(rados_t cluster)
         if (rados_conf_get(cluster, logs[i][0], now, sizeof now) == 0 && strcmp(now, logs[i][1]) == 0) rados_conf_set(cluster, logs[i][0], "0/0");
 }
 
-/* librados blocks its caller at limits of its own: they are put out of reach, client.c has ours. No operation of it ends by time: ours do. */
-static void configure(const struct client *c, rados_t cluster)
+/* librados blocks its caller at limits of its own: they are put out of reach, client.c has ours. */
+static void configure(const struct client *c, rados_t cluster, unsigned operation_seconds)
 {
     char seconds[32];
     int64_t timeout_ms = c->options.connect_timeout_ms;
     snprintf(seconds, sizeof seconds, "%lld", (long long)((timeout_ms + 999) / 1000));
     rados_conf_set(cluster, "client_mount_timeout", seconds);
     rados_conf_set(cluster, "rados_mon_op_timeout", seconds);
-    rados_conf_set(cluster, "rados_osd_op_timeout", "0");
+    set_number(cluster, "rados_osd_op_timeout", operation_seconds);
     set_number(cluster, "objecter_inflight_ops", c->options.flight_operations_max * 4 + 1024);
     set_number(cluster, "objecter_inflight_op_bytes", c->options.flight_bytes_max * 4 + (1ull << 30));
     quieten(cluster);
 }
 
-BLOCKS static result connect_cluster(const struct client *c, struct connection *k, struct fault *fault)
+BLOCKS static result connect_cluster(const struct client *c, struct connection *k, unsigned operation_seconds, struct fault *fault)
 {
     const char *file = c->options.config_file, *user = c->options.user;
     int error = rados_create(&k->cluster, user);
@@ -53,7 +53,7 @@ BLOCKS static result connect_cluster(const struct client *c, struct connection *
     }
     error = rados_conf_read_file(k->cluster, file);
     if (error < 0) return fail(fault, INVALID, "the cluster's configuration %s cannot be read: %s", file ? file : "(ceph.conf)", strerror(-error));
-    configure(c, k->cluster);
+    configure(c, k->cluster, operation_seconds);
     error = rados_connect(k->cluster);
     switch (-error) {
     case 0: return OK;
@@ -107,12 +107,12 @@ BLOCKS static result open_space(struct client *c, struct connection *k, enum cli
     return OK;
 }
 
-BLOCKS result connection_open(struct client *c, struct connection **ret_connection, struct fault *fault)
+BLOCKS result connection_open(struct client *c, unsigned operation_seconds, struct connection **ret_connection, struct fault *fault)
 {
     struct connection *k = calloc(1, sizeof *k);
     check(k);
     list_init(&k->node);
-    result code = connect_cluster(c, k, fault);
+    result code = connect_cluster(c, k, operation_seconds, fault);
     for (enum client_space space = 0; space < SPACE_COUNT && code == OK; space++) code = open_space(c, k, space, fault);
     if (code == OK) code = try_space(c, k, SPACE_JOURNALS, fault);
     if (code == OK) code = try_space(c, k, SPACE_OBJECTS, fault);
@@ -202,7 +202,7 @@ BLOCKS static bool connect_anew(struct client *c)
 {
     struct connection *k;
     struct fault fault = {0};
-    result code = connection_open(c, &k, &fault);
+    result code = connection_open(c, 0, &k, &fault);
     if (code != OK) {
         EVENT_EMIT(STORE_NOT_CONNECTED, EVENT_FAULT(&fault));
         return false;

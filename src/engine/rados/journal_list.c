@@ -1,18 +1,20 @@
 /*
- * Which journals there are, in the cluster's own order: that of the hash of their names. librados lists in no other way than a blocking one,
- * so it is done on a worker.
+ * Which journals there are, in the cluster's own order: that of the hash of their names. librados lists in no other way than a blocking one:
+ * on a worker then, and over a connection of its own (10 ms), on which operations end by time. A part of the cluster that hangs must
+ * not keep the worker, nor the end of the process.
  */
 #include <errno.h>
 
+#include "engine/rados/client_private.h"
 #include "engine/rados/journal_private.h"
 #include "engine/rados/object_hash.h"
 #include "runtime/clock.h"
 #include "runtime/workers.h"
 
-enum { NAME_SPACE_MAX_BYTES = 400 };
+enum { OPERATION_MAX_MS = 60000 };
 
 struct listing {
-    rados_ioctx_t io;
+    struct client *client;
     const struct id *after;
     view name_space;
     struct id *journals;
@@ -52,33 +54,38 @@ BLOCKS static result list_from(struct listing *l, rados_list_ctx_t list)
     return OK;
 }
 
+BLOCKS static result list_over(struct listing *l, rados_ioctx_t io)
+{
+    char name_space[CLIENT_SPACE_NAME_BYTES];
+    rados_list_ctx_t list;
+    int len = rados_ioctx_get_namespace(io, name_space, sizeof name_space);
+    int error = len < 0 ? len : rados_nobjects_list_open(io, &list);
+    if (error < 0) return client_error(error, false, "listing journals", l->fault);
+    l->name_space = view_make(name_space, (size_t)len);
+    result code = list_from(l, list);
+    rados_nobjects_list_close(list);
+    return code;
+}
+
 static void run_listing(void *argument)
 {
     colour_pretend_worker();
     struct listing *l = argument;
-    char name_space[NAME_SPACE_MAX_BYTES];
-    rados_list_ctx_t list;
-    int len = rados_ioctx_get_namespace(l->io, name_space, sizeof name_space);
-    int error = len < 0 ? len : rados_nobjects_list_open(l->io, &list);
-    if (error < 0) {
-        l->code = client_error(error, false, "listing journals", l->fault);
-        return;
-    }
-    l->name_space = view_make(name_space, (size_t)len);
-    l->code = list_from(l, list);
-    rados_nobjects_list_close(list);
+    struct connection *k;
+    int64_t left_ms = millis_is_never(l->deadline) ? OPERATION_MAX_MS : l->deadline.ms - clock_now().ms;
+    if (left_ms > OPERATION_MAX_MS) left_ms = OPERATION_MAX_MS;
+    l->code = left_ms <= 0 ? client_error(RETURNED_NOT_BEGUN_LATE, false, "listing journals", l->fault)
+                           : connection_open(l->client, (unsigned)((left_ms + 999) / 1000), &k, l->fault);
+    if (l->code != OK) return;
+    l->code = list_over(l, k->io[SPACE_JOURNALS]);
+    connection_close(k);
 }
 
 result cluster_list_journals(struct engine *base, const struct id *after, size_t max, millis deadline, struct id *journals, size_t *ret_count,
                              struct fault *fault)
 {
-    struct rados *e = rados_of(base);
-    uint64_t generation;
-    struct listing l = {.io = client_io(e->client, SPACE_JOURNALS, &generation), .after = after, .journals = journals, .max = max,
-                        .deadline = deadline, .fault = fault};
-    if (!l.io) return client_error(-ENOTCONN, false, "listing journals", fault);
+    struct listing l = {.client = rados_of(base)->client, .after = after, .journals = journals, .max = max, .deadline = deadline, .fault = fault};
     result code = worker_run(WORKER_READ, run_listing, &l);
-    client_io_done(e->client, l.io);
     if (code != OK) return fail(fault, code, "too many reads wait");
     if (l.code == OK) *ret_count = l.count;
     return l.code;
