@@ -16,6 +16,7 @@ import time
 import xml.etree.ElementTree as ET
 
 BUILD = "build-check"
+CHAOS_S = 80
 
 
 class Count:
@@ -177,6 +178,14 @@ def run_all(options):
     if not options.fast and glob.glob("tests/system/test_*.py"):
         heading("system tests", started)
         run_pytest(count, options.names, options.long)
+    if options.long and not options.names:
+        heading(f"chaos, {CHAOS_S} s", started)
+        status, output = run(["tests/chaos/chaos.py", str(CHAOS_S)], 900)
+        print(output.strip(), flush=True)
+        if status == 77:
+            count.add(0, 0, 1)
+        else:
+            count.one("chaos", status == 0, "")
     heading("end", started)
     for name in count.failures:
         print(f"failed: {name}")

@@ -379,10 +379,11 @@ def main():
         nodes = make_nodes(folder, store)
         trouble, load = Trouble(cluster_folder, nodes, store), Load(nodes)
         print(f"seed {options.seed}", flush=True)
+        began = time.monotonic()
         load.start()
         make_trouble(trouble, load, options.seconds, options.faults.split(","))
         load.stop()
-        status = conclude(trouble, load, nodes, options.seconds)
+        status = conclude(trouble, load, nodes, time.monotonic() - began)
         return status
     finally:
         for node in nodes:

@@ -7,6 +7,8 @@ import pytest
 
 from mail import imap, message, send
 
+pytestmark = pytest.mark.local      # it makes its stores itself
+
 LISTENERS = {"smtp": ("smtp", 25), "lmtp": ("lmtp", 24), "imap": ("imap", 43), "http": ("http", 80)}
 
 

@@ -2,8 +2,9 @@
  * Leases: exclusive locks with a duration, of the class "lock" that every OSD has. librados offers them only as calls that
  * block their thread; what these do, calling a method of the class in a write, is done here as an operation like any other.
  *
- * A lease is an object "lease/NAME" with one lock of that name. To the class the holder is this client and a cookie, which is the
- * owner. A client that was fenced is another client afterwards: it has lost its leases, though until their time others cannot have them.
+ * A lease is an object "lease/NAME" with one lock. To the class the holder is a client of the cluster and a cookie, which is the owner. A
+ * process that was started again, or fenced, is another client, so it has to renew in vain; acquiring, an owner takes what is its own by
+ * its name from the client it was before.
  * Arguments of the class are encoded as Ceph encodes everything: version, oldest version that reads it, length, members.
  */
 #include <errno.h>
@@ -15,6 +16,14 @@
 
 enum { LOCK_EXCLUSIVE = 1, LOCK_MAY_RENEW = 1, LOCK_MUST_RENEW = 2, INFO_MAX_BYTES = 4096, STRUCT_HEADER_BYTES = 6 };
 #define LOCK_NAME VIEW("lease")
+
+struct holder {
+    bool is_there;
+    unsigned char type;                                /* of the client's name in the cluster, and its number */
+    uint64_t client;
+    char owner[ENGINE_NAME_MAX_BYTES];
+    size_t owner_bytes;
+};
 
 static void append_text(buf *b, view text)
 {
@@ -59,6 +68,35 @@ static void append_unlock(buf *b, view owner)
     end_struct(b, began);
 }
 
+static void append_break(buf *b, const struct holder *h)
+{
+    size_t began = begin_struct(b);
+    append_text(b, LOCK_NAME);
+    buf_append_byte(b, (char)h->type);
+    buf_append_le64(b, h->client);
+    append_text(b, view_make(h->owner, h->owner_bytes));
+    end_struct(b, began);
+}
+
+/* The lockers, of which an exclusive lock has one at most: a count, then each one's name, cookie and more. */
+static bool take_holder(struct cursor *c, struct holder *ret_holder)
+{
+    view header, type, owner;
+    uint32_t count, owner_bytes;
+    struct holder h = {0};
+    if (!take_bytes(c, STRUCT_HEADER_BYTES, &header) || !take_le32(c, &count)) return false;
+    if (count > 0) {
+        if (!take_bytes(c, STRUCT_HEADER_BYTES, &header) || !take_bytes(c, 1, &type) || !take_le64(c, &h.client)) return false;
+        if (!take_le32(c, &owner_bytes) || owner_bytes > sizeof h.owner || !take_bytes(c, owner_bytes, &owner)) return false;
+        h.is_there = true;
+        h.type = (unsigned char)type.at[0];
+        memcpy(h.owner, owner.at, owner_bytes);
+        h.owner_bytes = owner_bytes;
+    }
+    *ret_holder = h;
+    return true;
+}
+
 static view object_name(view name, char into[static ENGINE_NAME_MAX_BYTES + 16])
 {
     static const char prefix[] = "lease/";
@@ -91,15 +129,7 @@ MAY_YIELD static int lock(struct engine *base, view name, view owner, int64_t du
     return returned;
 }
 
-result cluster_lease_acquire(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault)
-{
-    result code;
-    int returned = lock(base, name, owner, duration_ms, LOCK_MAY_RENEW, deadline, fault, &code);
-    return returned == -EBUSY ? fail(fault, BUSY, "lease " VIEW_FMT " has another owner", VIEW_ARG(name)) : code;
-}
-
-/* OK: somebody holds it. */
-MAY_YIELD static result is_held(struct engine *base, view name, millis deadline, bool *ret_is_held, struct fault *fault)
+MAY_YIELD static result ask_holder(struct engine *base, view name, millis deadline, struct holder *ret_holder, struct fault *fault)
 {
     struct answer { int returned; size_t used; char bytes[INFO_MAX_BYTES]; };
     char object[ENGINE_NAME_MAX_BYTES + 16];
@@ -114,11 +144,9 @@ MAY_YIELD static result is_held(struct engine *base, view name, millis deadline,
     result code = client_run(op, deadline, NULL);
     if (code == OK) {
         struct cursor c = cursor_of(view_make(a->bytes, a->used));
-        view header;
-        uint32_t holders = 0;
-        *ret_is_held = take_bytes(&c, STRUCT_HEADER_BYTES, &header) && take_le32(&c, &holders) && holders > 0;
+        if (!take_holder(&c, ret_holder)) code = fail(fault, CORRUPT, "the cluster tells of a lease in a way that is not known");
     } else if (code == NOT_FOUND) {
-        *ret_is_held = false;
+        *ret_holder = (struct holder){0};
         code = OK;
     } else {
         code = client_result(op, "lease", fault);
@@ -127,15 +155,44 @@ MAY_YIELD static result is_held(struct engine *base, view name, millis deadline,
     return code;
 }
 
+static bool is_owner(const struct holder *h, view owner) { return h->is_there && view_equal(view_make(h->owner, h->owner_bytes), owner); }
+
+static result fail_busy(view name, struct fault *fault) { return fail(fault, BUSY, "lease " VIEW_FMT " has another owner", VIEW_ARG(name)); }
+
+/* Takes it from the client that this owner was before. OK also when that has lost it meanwhile. */
+MAY_YIELD static result take_over(struct engine *base, view name, view owner, millis deadline, struct fault *fault)
+{
+    struct holder h;
+    result code = ask_holder(base, name, deadline, &h, fault);
+    if (code != OK || !h.is_there) return code;
+    if (!is_owner(&h, owner)) return fail_busy(name, fault);
+    buf in = BUF_INIT;
+    append_break(&in, &h);
+    int returned = call(base, name, "break_lock", &in, deadline, fault, &code);
+    buf_done(&in);
+    return returned == -ENOENT ? OK : code;
+}
+
+result cluster_lease_acquire(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault)
+{
+    result code;
+    int returned = lock(base, name, owner, duration_ms, LOCK_MAY_RENEW, deadline, fault, &code);
+    if (returned != -EBUSY) return code;
+    code = take_over(base, name, owner, deadline, fault);
+    if (code != OK) return code;
+    returned = lock(base, name, owner, duration_ms, LOCK_MAY_RENEW, deadline, fault, &code);
+    return returned == -EBUSY ? fail_busy(name, fault) : code;
+}
+
 result cluster_lease_renew(struct engine *base, view name, view owner, int64_t duration_ms, millis deadline, struct fault *fault)
 {
     result code;
-    bool is_anothers = false;
+    struct holder h;
     int returned = lock(base, name, owner, duration_ms, LOCK_MUST_RENEW, deadline, fault, &code);
     if (returned != -ENOENT && returned != -EBUSY) return code;
-    code = is_held(base, name, deadline, &is_anothers, fault);
+    code = ask_holder(base, name, deadline, &h, fault);
     if (code != OK) return code;
-    if (is_anothers) return fail(fault, BUSY, "lease " VIEW_FMT " has another owner", VIEW_ARG(name));
+    if (h.is_there && !is_owner(&h, owner)) return fail_busy(name, fault);
     return fail(fault, NOT_FOUND, "lease " VIEW_FMT " has expired", VIEW_ARG(name));
 }
 

@@ -25,7 +25,7 @@ enum {
     SIGNALS_BEAT_MS = 30000,
     SIGNALS_LOST_MS = 100000,         /* a node not heard for so long is dead */
     SIGNALS_WATCH_TIMEOUT_S = 10,     /* after which the cluster forgets the watch of a dead node */
-    SIGNALS_NOTIFY_TIMEOUT_MS = 2000, /* whole seconds; how long the cluster waits for answers of watchers. Nobody waits with it */
+    SIGNALS_NOTIFY_TIMEOUT_MS = 1000, /* whole seconds; how long the cluster waits for answers of watchers. Nobody waits with it */
 };
 
 /*

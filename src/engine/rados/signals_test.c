@@ -163,6 +163,23 @@ static void newcomer(struct pair *p)
 }
 TEST_SLOW(signals_miss_nothing_for_a_newcomer_and_are_spared_alone, 60) { with_pair(newcomer); }
 
+/* Its owner was killed and started again: it need not wait for its own lease to expire. */
+static void owner_returns(struct pair *p)
+{
+    colour_pretend_coroutine();
+    enum { LONG_MS = 600000 };
+    view name = VIEW("node/7"), owner = VIEW("one");
+    EXPECT(lease_acquire(p->a, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(lease_acquire(p->b, name, VIEW("another"), LONG_MS, clock_in(PATIENCE_MS), NULL) == BUSY);
+    EXPECT(lease_renew(p->b, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == NOT_FOUND);
+    EXPECT(lease_acquire(p->b, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(lease_renew(p->a, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == NOT_FOUND);
+    EXPECT(lease_renew(p->b, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(lease_release(p->b, name, owner, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(lease_acquire(p->a, name, VIEW("another"), LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
+}
+TEST_SLOW(leases_belong_to_their_owner_whatever_client_it_is, 60) { with_pair(owner_returns); }
+
 /* The cluster refuses node b from now on: it comes back as a new client, looks at everything and hears again. */
 static void fence(struct pair *p, struct engine *who)
 {
