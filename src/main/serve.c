@@ -23,6 +23,7 @@
 #include "runtime/tls.h"
 #include "runtime/workers.h"
 #include "smtpd/smtpd.h"
+#include "upkeep/upkeep.h"
 
 enum { STOP_TIMEOUT_MS = 20000, STOP_LOOK_MS = 20 };
 
@@ -37,6 +38,7 @@ struct server {
     struct imapd *imapd;
     struct popd *popd;
     struct httpd *httpd;
+    struct upkeep *upkeep;        /* NULL: this node has not the role */
     struct door { struct listener *listener; bool is_of_mail; } doors[CONFIG_LISTENERS_MAX + 1];
     size_t door_count;
     struct node *node;
@@ -239,6 +241,18 @@ static MAY_YIELD result join_cluster(struct server *s)
 
 /* ---- start, reload, stop ---- */
 
+static void start_upkeep(struct server *s)
+{
+    const struct config *c = &s->config;
+    struct upkeep_options o = {
+        .tend_every_ms = (int64_t)c->upkeep_every_ms,
+        .scrub_every_ms = (int64_t)c->scrub_every_ms,
+        .tend_accounts_per_second = c->upkeep_rate,
+        .scrub_bytes_per_second = c->scrub_rate,
+    };
+    if (c->roles & ROLE_MAINTENANCE) s->upkeep = upkeep_start(s->service.accounts, &o);
+}
+
 static MAY_YIELD result start(struct server *s)
 {
     result r = service_open(&s->service, &s->config, &s->fault);
@@ -248,6 +262,7 @@ static MAY_YIELD result start(struct server *s)
     httpd_set_ready(s->httpd, false);
     r = on_worker(s, open_doors_of_operator);
     if (r == OK) r = join_cluster(s);
+    if (r == OK) start_upkeep(s);
     listener_forget_inherited();
     return r;
 }
@@ -302,6 +317,7 @@ static MAY_YIELD void stop(struct server *s)
         popd_free(s->popd);
         httpd_free(s->httpd);
     }
+    upkeep_stop(s->upkeep);
     service_close(&s->service);
     tls_context_free(s->tls);
     EVENT_EMIT(SERVICE_STOPPED, EVENT_NUMBER("sessions_left", 0));

@@ -68,7 +68,9 @@ result service_open(struct service *s, const struct config *config, struct fault
 {
     *s = (struct service){.config = config, .loops = loop_family(loop_self())};
     struct accounts_options mailboxes = {.memory_bytes = config->mailbox_memory_bytes, .retention_ms = (int64_t)config->mailbox_retention_ms,
-                                         .grace_ms = (int64_t)config->mailbox_grace_ms, .node_name = view_of(config->node_name)};
+                                         .grace_ms = (int64_t)config->mailbox_grace_ms, .compact_journal_bytes = config->compact_bytes,
+                                         .compact_journal_records = (uint32_t)config->compact_records, .leaves_upkeep = !(config->roles & ROLE_MAINTENANCE),
+                                         .node_name = view_of(config->node_name)};
     result r = service_make_folder(config->state_folder, fault);
     if (r == OK) r = open_engine(config, &s->engine, fault);
     if (r != OK) return r;

@@ -120,6 +120,15 @@ const struct verb verbs[] = {
      "It is refused while a node in the registry does not understand it.",
      {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "raise"},
       {"--to", "to", ARGUMENT_NUMBER, "N", false, false, "to this level; default: the highest that this program knows"}}},
+    {"store", "scrub", "store.scrub", NULL, "round state accounts of messages bytes:size problems nodes began:date ended:date account",
+     "show how far the scrub is, or order one",
+     "The scrub reads every message and checks every reference, over all accounts, at the pace of maintenance.scrub_rate, by all nodes that have the\n"
+     "maintenance role; it can be left and gone on with. The column\n.Dq of\nhas the accounts of the round before. Accounts with problems are told; what they are stands in "
+     "the log.",
+     {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "start (a round now), pause or resume; default: only show"}}},
+    {"store", "upkeep", "store.upkeep", NULL, "round state accounts of tended nodes began:date ended:date", "show how far the round of maintenance is, or order one",
+     "A round looks at every account: long journals are folded, what was expunged before the retention period is purged, objects\nout of use are removed.",
+     {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "start (a round now), pause or resume; default: only show"}}},
     {"server", "status", "server.status", NULL, "pid loops", "show what the server says of itself", NULL, {{0}}},
     {"events", NULL, NULL, verb_events, NULL, "print the catalogue of log events and metrics", NULL, {{0}}},
     {"man", NULL, NULL, verb_man, NULL, "print a manual page",

@@ -11,6 +11,7 @@
 
 enum {
     LOOK_MS_DEFAULT = 10000,
+    ROUND_LOOKS = 5,                     /* at a row of rounds, to one at the notes: operators wait for their orders */
     STORE_MS = 15000,
     TEND_MS = 10 * 60000,                /* a compaction */
     SCRUB_MS = 24 * 3600 * 1000,         /* an account: at the pace that was set it may take long */
@@ -50,9 +51,8 @@ static bool goes_on(const struct upkeep *u)
 }
 
 /* A little more or less, so that nodes do not look all at once. */
-MAY_YIELD static bool wait_for_next_look(const struct upkeep *u)
+MAY_YIELD static bool wait_for_next_look(const struct upkeep *u, int64_t ms)
 {
-    int64_t ms = u->options.look_ms;
     return goes_on(u) && coroutine_sleep(ms / 2 + (int64_t)random_below((uint64_t)ms + 1)) == OK;
 }
 
@@ -96,7 +96,7 @@ static void follow_notes(void *argument)
     colour_pretend_coroutine();
     struct upkeep *u = argument;
     uint32_t shards = accounts_note_shards(u->accounts);
-    while (shards > 0 && wait_for_next_look(u)) {
+    while (shards > 0 && wait_for_next_look(u, u->options.look_ms)) {
         uint32_t first = (uint32_t)random_below(shards);
         for (uint32_t i = 0; i < shards && goes_on(u); i++) look_at_shard(u, (first + i) % shards);
     }
@@ -200,7 +200,7 @@ static void walk(void *argument)
     colour_pretend_coroutine();
     struct walker *w = argument;
     struct fault fault;
-    while (wait_for_next_look(w->upkeep))
+    while (wait_for_next_look(w->upkeep, w->upkeep->options.look_ms / ROUND_LOOKS))
         while (goes_on(w->upkeep) && !w->holds_page && round_take(&w->round, &w->page, &fault) == OK) walk_page(w);
 }
 

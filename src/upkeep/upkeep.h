@@ -16,7 +16,7 @@ struct upkeep_options {
     int64_t tend_every_ms, scrub_every_ms;       /* from one round's beginning to the next one's; 0: only when told to */
     uint64_t tend_accounts_per_second;           /* of this node; 0: as fast as it goes */
     uint64_t scrub_bytes_per_second;             /* of messages, of this node; 0: as fast as it goes */
-    int64_t look_ms;                             /* how often notes and rounds are looked at; 0: 10 s */
+    int64_t look_ms;                             /* how often notes are looked at, and rounds five times as often; 0: 10 s */
 };
 
 struct upkeep;
