@@ -10,6 +10,7 @@
 #include "formats/sasl.h"
 #include "formats/transfer.h"
 #include "imapd/session.h"
+#include "runtime/event.h"
 
 
 
@@ -51,21 +52,44 @@ MAY_YIELD static void log_in(struct session *s, view tag, const struct login *lo
     r->kind = REPLY_NONE;
 }
 
-void session_finish_login(struct session *s)
+/* RFC 5530 §3: LIMIT is no reason to ask for another password. */
+static bool is_over_limit(struct session *s, struct reply *r)
+{
+    if (connection_limit_enter_account(&s->imapd->account_sessions, s->account_id)) return false;
+    EVENT_EMIT(IMAP_REFUSED_LOGIN, EVENT_ID("session", s->id), EVENT_ID("account", s->account_id));
+    reply_set(r, REPLY_NO, "LIMIT", "Too many connections of this account are open");
+    return true;
+}
+
+MAY_YIELD static void open_account(struct session *s, struct reply *r)
 {
     struct fault fault = {0};
-    struct reply r = {0};
-    s->is_logging_in = false;
     result code = account_open(s->imapd->accounts, s->account_id, session_store_deadline(s), &s->account, &fault);
     if (code == OK) {
         s->state = SESSION_AUTHENTICATED;
-        buf_append(&r.code, VIEW("CAPABILITY "));
-        session_write_capabilities(s, &r.code);
-        r.text = "Logged in";
-    } else {
-        s->account = NULL;
-        reply_result(s, &r, code, &fault);
+        buf_append(&r->code, VIEW("CAPABILITY "));
+        session_write_capabilities(s, &r->code);
+        r->text = "Logged in";
+        return;
     }
+    s->account = NULL;
+    connection_limit_leave_account(&s->imapd->account_sessions, s->account_id);
+    reply_result(s, r, code, &fault);
+}
+
+void session_leave_account(struct session *s)
+{
+    if (!s->account) return;
+    account_close(s->account);
+    s->account = NULL;
+    connection_limit_leave_account(&s->imapd->account_sessions, s->account_id);
+}
+
+void session_finish_login(struct session *s)
+{
+    struct reply r = {0};
+    s->is_logging_in = false;
+    if (!is_over_limit(s, &r)) open_account(s, &r);
     reply_write(s, view_of(s->tag), "Log-in", &r);
     reply_done(&r);
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "imapd/session.h"
+#include "runtime/event.h"
 
 struct imapd_options imapd_default_options(void)
 {
@@ -29,6 +30,8 @@ struct imapd *imapd_new(const struct imapd_options *options, struct identity *id
     d->identity = identity;
     d->accounts = accounts;
     d->loop_count = loops_count(all);
+    connection_limit_init(&d->clients, options->connections_per_address_max);
+    connection_limit_init(&d->account_sessions, options->connections_per_account_max);
     d->loops = calloc(d->loop_count, sizeof *d->loops);
     check(d->loops);
     for (unsigned i = 0; i < d->loop_count; i++) {
@@ -48,6 +51,8 @@ void imapd_free(struct imapd *d)
         structure_cache_done(&d->loops[i].structures);
         header_digests_done(&d->loops[i].digests);
     }
+    connection_limit_done(&d->clients);
+    connection_limit_done(&d->account_sessions);
     free(d->loops);
     free(d);
 }
@@ -67,17 +72,27 @@ struct imapd_loop *imapd_here(struct imapd *d)
     return &d->loops[loop_index(loop_self())];
 }
 
+/* Before a handshake nothing can be said. */
+static void turn_away(const struct imapd_service *of, struct stream *s, view why)
+{
+    size_t written;
+    if (of->kind == IMAPD_PLAIN) (void)!stream_try_write(s, why, &written);
+    stream_close(s);
+}
+
 void imapd_accept(void *service, struct stream *s)
 {
     struct imapd_service *of = service;
     struct imapd_loop *home = imapd_here(of->imapd);
-    size_t written;
-    if (!home->is_stopping) {
+    char peer[ADDRESS_TEXT_MAX];
+    if (home->is_stopping) {
+        turn_away(of, s, VIEW("* BYE [UNAVAILABLE] The service is stopping\r\n"));
+    } else if (!connection_limit_enter(&of->imapd->clients, stream_peer(s))) {
+        EVENT_EMIT(IMAP_REFUSED_CONNECTION, EVENT_TEXT("peer", address_text(stream_peer(s), peer)));
+        turn_away(of, s, VIEW("* BYE [UNAVAILABLE] Too many connections from your address\r\n"));
+    } else {
         session_start(home, of->kind, s);
-        return;
     }
-    if (of->kind == IMAPD_PLAIN) (void)!stream_try_write(s, VIEW("* BYE [UNAVAILABLE] The service is stopping\r\n"), &written);
-    stream_close(s);
 }
 
 static void stop_loop(struct task *t)

@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/test.h"
 #include "imapd/test_server.h"
+#include "runtime/event.h"
 
 TEST(imapd_greets_tells_capabilities_and_logs_out)
 {
@@ -101,6 +102,36 @@ TEST(imapd_answers_what_was_sent_behind_the_login_on_the_accounts_loop)
         TRANSCRIPT(c, "C: a LOGIN joe@example.test secret\nC: b CREATE x\nC: c APPEND x {3+}\nC: abc\nC: d SELECT x\nC: e FETCH 1 UID\nC: f LOGOUT\n"
                       "S: a OK *\nS: b OK *\nS: c OK *\nS~ d OK *\nS: * 1 FETCH (UID 1)\nS: e OK *\nS: * BYE *\nS: f OK *\nE:\n");
         transcript_close(c);
+        test_server_close(t);
+    }
+}
+
+static void limit_connections(struct imapd_options *options)
+{
+    options->connections_per_address_max = 3;
+    options->connections_per_account_max = 2;
+}
+
+TEST(imapd_limits_connections_of_a_client_and_of_an_account)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct test_server *t = test_server_open(seed, limit_connections);
+        struct transcript *one = test_server_login(t), *two = test_server_login(t), *three = test_server_connect(t);
+        TRANSCRIPT(three, "C: a LOGIN joe@example.test secret\nS: a NO [LIMIT] *\nC: b NOOP\nS: b OK *\n");
+        struct transcript *four = transcript_open(t->node, 0, imapd_accept, imapd_service(t->imapd, IMAPD_PLAIN));
+        TRANSCRIPT(four, "S: * BYE [UNAVAILABLE] Too many connections from your address\nE:\n");
+        transcript_close(four);
+        TRANSCRIPT(one, "C: u UNAUTHENTICATE\nS: u OK *\n");
+        TRANSCRIPT(three, "C: a LOGIN joe@example.test secret\nS: a OK *\n");
+        TRANSCRIPT(one, "C: a LOGIN joe@example.test secret\nS: a NO [LIMIT] *\nC: o LOGOUT\nS~ o OK *\nE:\n");
+        transcript_close(one);
+        TRANSCRIPT(two, "C: o LOGOUT\nS~ o OK *\nE:\n");
+        transcript_close(two);
+        two = test_server_login(t);
+        EXPECT_NUMBER(sim_event_count(t->sim, EVENT_IMAP_REFUSED_CONNECTION), 1);
+        EXPECT_NUMBER(sim_event_count(t->sim, EVENT_IMAP_REFUSED_LOGIN), 2);
+        transcript_close(three);
+        transcript_close(two);
         test_server_close(t);
     }
 }

@@ -7,6 +7,7 @@
 #include "imapd/header_digests.h"
 #include "imapd/imapd.h"
 #include "imapd/structure_cache.h"
+#include "runtime/connection_limit.h"
 #include "runtime/loop.h"
 
 /* What a loop has for itself. Used on that loop alone. */
@@ -32,6 +33,7 @@ struct imapd {
     struct imapd_service services[IMAPD_KIND_COUNT];
     struct imapd_loop *loops;
     unsigned loop_count;
+    struct connection_limit clients, account_sessions;
     atomic_uint session_count;
     atomic_bool is_stopping;
 };

@@ -115,9 +115,10 @@ MAY_YIELD static void session_end(struct session *s)
                EVENT_NUMBER("bytes_in", s->wire.bytes_in), EVENT_NUMBER("bytes_out", s->wire.bytes_out));
     session_unselect(s);
     session_unwatch(s);
-    if (s->account) account_close(s->account);
+    session_leave_account(s);
     list_remove(&s->node);
     timer_disarm(&s->idle_timer);
+    connection_limit_leave(&s->imapd->clients, stream_peer(s->wire.stream));
     wire_done(&s->wire);
     buf_done(&s->text);
     arena_free(s->arena);

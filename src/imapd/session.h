@@ -219,6 +219,8 @@ void session_write_capabilities(struct session *s, buf *out);
 /* ---- log-in (authenticate.c) ---- */
 /* After a good password: the session goes to its account's loop; there session_finish_login() answers. */
 MAY_YIELD void session_finish_login(struct session *s);
+/* Nothing when none is open. */
+void session_leave_account(struct session *s);
 
 /* ---- commands, a file each ---- */
 struct command_rule {

@@ -7,8 +7,7 @@ void imapd_unauthenticate(struct session *s, const struct imap_command *c, struc
 {
     session_unselect(s);
     session_unwatch(s);
-    account_close(s->account);
-    s->account = NULL;
+    session_leave_account(s);
     s->account_id = (struct id){0};
     s->quota_bytes = 0;
     s->is_rev2 = s->is_utf8 = s->has_condstore = s->has_qresync = s->is_uid_only = false;

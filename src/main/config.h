@@ -44,6 +44,7 @@ struct config {
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent;
     uint64_t plaintext_login, idle_timeout_ms;
+    uint64_t imap_connections_per_address, imap_connections_per_account, pop_connections_per_address;
     uint64_t imap_message_limit, imap_save_limit;
     struct config_listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;

@@ -107,6 +107,9 @@ static void make_protocols(struct server *s)
     imap.message_bytes_max = c->message_bytes_max;
     imap.message_limit = (uint32_t)c->imap_message_limit;
     imap.save_limit = (uint32_t)c->imap_save_limit;
+    imap.connections_per_address_max = (unsigned)c->imap_connections_per_address;
+    imap.connections_per_account_max = (unsigned)c->imap_connections_per_account;
+    pop.connections_per_address_max = (unsigned)c->pop_connections_per_address;
     imap.idle_timeout_ms = (int64_t)c->idle_timeout_ms;
     make_smtpd(s);
     s->imapd = imapd_new(&imap, s->service.identity, s->service.accounts, s->service.loops);

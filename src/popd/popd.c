@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "popd/service.h"
 #include "popd/session.h"
+#include "runtime/event.h"
 
 struct popd_options popd_default_options(void)
 {
@@ -29,6 +30,7 @@ struct popd *popd_new(const struct popd_options *options, struct identity *ident
     d->accounts = accounts;
     d->loop_count = loops_count(all);
     d->loops_serving = d->loop_count;
+    connection_limit_init(&d->clients, options->connections_per_address_max);
     d->loops = calloc(d->loop_count, sizeof *d->loops);
     check(d->loops);
     for (unsigned i = 0; i < d->loop_count; i++) {
@@ -44,6 +46,7 @@ void popd_free(struct popd *d)
     if (!d) return;
     check(popd_sessions(d) == 0);
     for (unsigned i = 0; i < d->loop_count; i++) map_done(&d->loops[i].maildrops);
+    connection_limit_done(&d->clients);
     free(d->loops);
     free(d);
 }
@@ -60,10 +63,19 @@ unsigned popd_sessions(const struct popd *d)
 
 void popd_accept(void *service, struct stream *s)
 {
-    const struct popd_service *of = service;
+    struct popd_service *of = service;
     struct popd_loop *home = &of->popd->loops[loop_index(loop_self())];
-    if (home->is_stopping || (of->kind == POPD_TLS && !of->popd->options.tls)) stream_close(s);
-    else pop_session_start(home, of->kind, s);
+    char peer[ADDRESS_TEXT_MAX];
+    size_t written;
+    if (home->is_stopping || (of->kind == POPD_TLS && !of->popd->options.tls)) {
+        stream_close(s);
+    } else if (!connection_limit_enter(&of->popd->clients, stream_peer(s))) {
+        EVENT_EMIT(POP3_REFUSED_CONNECTION, EVENT_TEXT("peer", address_text(stream_peer(s), peer)));
+        if (of->kind == POPD_PLAIN) (void)!stream_try_write(s, VIEW("-ERR [SYS/TEMP] Too many connections from your address\r\n"), &written);
+        stream_close(s);
+    } else {
+        pop_session_start(home, of->kind, s);
+    }
 }
 
 static void stop_loop(struct task *t)

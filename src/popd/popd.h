@@ -20,6 +20,7 @@ enum popd_kind { POPD_PLAIN, POPD_TLS, POPD_KIND_COUNT };    /* POPD_TLS: the co
 struct popd_options {
     struct tls_context *tls;             /* NULL: STLS is not offered, and POPD_TLS turns connections away */
     bool allows_plain_login;             /* log-in without TLS from anywhere; from loopback it always may be */
+    unsigned connections_per_address_max;  /* 0: no limit */
     unsigned errors_max;                 /* -ERR in a row; then the connection ends */
     unsigned failed_logins_max;          /* of one connection */
     int64_t failed_login_delay_ms;       /* before the answer to a wrong password, times the number of them */

@@ -320,3 +320,19 @@ TEST_SLOW(popd_stops_whatever_its_sessions_do, 60)
         pop_world_close(w);
     }
 }
+
+TEST(popd_limits_connections_of_one_client)
+{
+    struct popd_options options = popd_default_options();
+    options.connections_per_address_max = 2;
+    struct pop_world *w = pop_world_open(1, &options);
+    struct transcript *one = pop_world_connect(w, POPD_PLAIN), *two = pop_world_connect(w, POPD_PLAIN);
+    TRANSCRIPT(one, "S: +OK *\n");
+    TRANSCRIPT(two, "S: +OK *\n");
+    pop_world_play(w, POPD_PLAIN, "S: -ERR [SYS/TEMP] Too many connections from your address\nE:\n");
+    TRANSCRIPT(one, QUIT);
+    transcript_close(one);
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\n" QUIT);
+    transcript_close(two);
+    pop_world_close(w);
+}

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "popd/popd.h"
+#include "runtime/connection_limit.h"
 #include "runtime/loop.h"
 
 /* What a loop has for itself. Used on that loop alone. */
@@ -30,6 +31,7 @@ struct popd {
     struct popd_service services[POPD_KIND_COUNT];
     struct popd_loop *loops;
     unsigned loop_count;
+    struct connection_limit clients;
     atomic_uint session_count;
     atomic_uint loops_serving;           /* have not heard of the stop */
     atomic_bool is_stopping;

@@ -93,6 +93,7 @@ MAY_YIELD static void session_end(struct pop_session *s)
                EVENT_NUMBER("retrieved", s->retrieved_count), EVENT_NUMBER("removed", s->removed_count),
                EVENT_NUMBER("bytes_in", s->wire.bytes_in), EVENT_NUMBER("bytes_out", s->wire.bytes_out));
     list_remove(&s->node);
+    connection_limit_leave(&s->popd->clients, &s->peer);
     wire_done(&s->wire);
     buf_done(&s->user);
     arena_free(s->scratch);

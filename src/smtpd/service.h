@@ -5,8 +5,8 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "runtime/connection_limit.h"
 #include "runtime/loop.h"
-#include "smtpd/connection_limit.h"
 #include "smtpd/smtpd.h"
 
 /* What a loop has for itself. Used on that loop alone. */
