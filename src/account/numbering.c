@@ -130,7 +130,8 @@ bool numbering_has_told(const struct numbering *n, uint64_t modseq)
 bool numbering_is_behind(const struct numbering *n)
 {
     if (n->ghost_messages) return true;
-    return n->mailbox && (n->mailbox->exists != n->count || !numbering_has_told(n, n->mailbox->highest_modseq));
+    /* Also when the last change is known: there may be others before it. */
+    return n->mailbox && (n->mailbox->exists != n->count || n->mailbox->highest_modseq > n->told_modseq);
 }
 
 void numbering_knows(struct numbering *n, uint64_t modseq)

@@ -114,3 +114,17 @@ TEST(imapd_sessions_of_a_deleted_mailbox_see_it_empty)
     transcript_close(b);
     test_server_close(t);
 }
+
+TEST(imapd_own_changes_do_not_hide_those_of_others_before_them)
+{
+    struct test_server *t = test_server_open(8, NULL);
+    test_server_add(t, "INBOX", "", VIEW("Subject: x\r\n\r\n"));
+    test_server_add(t, "INBOX", "", VIEW("Subject: y\r\n\r\n"));
+    struct transcript *a = test_server_login(t), *b = test_server_login(t);
+    TRANSCRIPT(a, "C: s SELECT INBOX\nS~ s OK *\n");
+    TRANSCRIPT(b, "C: s SELECT INBOX\nS~ s OK *\nC: x STORE 1 +FLAGS.SILENT (\\Flagged)\nS: x OK *\n");
+    TRANSCRIPT(a, "C: y STORE 2 +FLAGS (\\Seen)\nS: * 2 FETCH (FLAGS (\\Seen*))\nS: * 1 FETCH (FLAGS (\\Flagged*))\nS: y OK *\n");
+    transcript_close(a);
+    transcript_close(b);
+    test_server_close(t);
+}
