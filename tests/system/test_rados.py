@@ -1,11 +1,16 @@
 """One server on a real cluster: what it asks of the cluster, and what it says when the cluster cannot."""
+import contextlib
 import os
+import pathlib
 import re
+import smtplib
+import subprocess
+import time
 import uuid
 
 import pytest
 
-from mail import imap, message, send
+from mail import imap, message, send, wait_for
 
 pytestmark = pytest.mark.local      # it makes its stores itself
 
@@ -67,3 +72,28 @@ def test_a_large_message_is_kept_and_read_back(rados_server):
     with imap(rados_server) as client:
         _, data = client.fetch("1", "(BODY.PEEK[TEXT])")
         assert data[0][1].decode() == body
+
+
+def test_a_fenced_server_comes_back_by_itself(rados_server):
+    """As when the others have taken this node for dead: the cluster refuses it, it connects as a new client and goes on."""
+    namespace = re.search(r'namespace = "([^"]+)"', rados_server.config.read_text()).group(1)
+    folder = pathlib.Path(os.environ["TAYORI_TEST_CEPH"]).parent
+    tool = [pathlib.Path(__file__).resolve().parents[2] / "tools" / "test-cluster"]
+    watchers = subprocess.run([*tool, "watchers", folder, "signal.00", namespace + ".s"], capture_output=True, text=True, check=True).stdout
+    address = re.search(r"watcher=(\S+)", watchers).group(1)
+    send(rados_server, message("before"))
+    with imap(rados_server) as client:
+        subprocess.run([*tool, "blocklist", folder, address], check=True)
+        accepted = 0
+        for i in range(100):
+            with contextlib.suppress(smtplib.SMTPException):
+                send(rados_server, message(f"after {i}"))
+                accepted += 1
+            if accepted == 5:
+                break
+            time.sleep(0.02)
+        assert accepted == 5
+        found = wait_for(lambda: client.noop()[0] == "OK" and client.search(None, "ALL")[1][0].split())
+        subjects = {client.fetch(number, "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1] for number in found}
+        assert len(subjects) == len(found) >= 6, "nothing acknowledged is lost, nothing is there twice"
+    assert "store_fenced" in rados_server.log_text() and "store_connected_anew" in rados_server.log_text()
