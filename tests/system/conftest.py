@@ -80,10 +80,10 @@ class RadosStore:
 
 class Server:
     """`store`: a RadosStore; None: the local engine. `settings`: more sections of the configuration, with a store."""
-    def __init__(self, folder, options=(), config=None, store=None, settings=""):
+    def __init__(self, folder, options=(), config=None, store=None, settings="", program=PROGRAM):
         self.folder = pathlib.Path(folder)
         self.base = free_port_base()
-        self.options, self.config, self.store = list(options), config, store
+        self.options, self.config, self.store, self.program = list(options), config, store, program
         self.process = None
         if store and not config:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class Server:
 
     def command(self, *words, stdin=None, check=True, json_rows=False):
         """Runs `tayori words`; its standard output, or the rows of --json."""
-        line = [str(PROGRAM), *map(str, words), "--dir", str(self.folder)] + (["--json"] if json_rows else [])
+        line = [str(self.program), *map(str, words), "--dir", str(self.folder)] + (["--json"] if json_rows else [])
         if self.store and words[0] not in ("man", "version", "events"):
             line += ["--config", str(self.config)]
         done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=600)
@@ -113,7 +113,7 @@ class Server:
         if self.store:
             # What is written to the cluster passes through memory, of which the sanitizer keeps 256 MB that were freed.
             environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=32"
-        self.process = subprocess.Popen([str(PROGRAM), "serve", "--dir", str(self.folder), *how, *self.options], stdout=log, stderr=log,
+        self.process = subprocess.Popen([str(self.program), "serve", "--dir", str(self.folder), *how, *self.options], stdout=log, stderr=log,
                                         stdin=subprocess.DEVNULL, env=environment)
         self.wait_ready(is_ready=is_ready)
         return self

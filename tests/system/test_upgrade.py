@@ -1,0 +1,144 @@
+"""Programs of two feature levels on one store: side by side, forth and back, and what is refused after the level was raised."""
+import os
+import subprocess
+import time
+import uuid
+
+import pytest
+
+from conftest import PROGRAM, ROOT
+from mail import imap, message, send, wait_for
+
+OLD_BUILD = ROOT / "build-level-1"
+LISTENERS = {"smtp": ("smtp", 25), "imap": ("imap", 43), "http": ("http", 80)}
+HANAKO = "hanako@example.test"
+
+
+@pytest.fixture(scope="session")
+def old_program():
+    """A build that knows feature level 1 only."""
+    program = os.environ.get("TAYORI_PROGRAM_LEVEL_1", OLD_BUILD / "tayori")
+    if "TAYORI_PROGRAM_LEVEL_1" not in os.environ:
+        if not os.environ.get("TAYORI_CHECK_LONG") and not OLD_BUILD.exists():
+            pytest.skip("no build of feature level 1: ./check --long makes one, and so does meson setup build-level-1 -Dfeature_level=1")
+        if not OLD_BUILD.exists():
+            subprocess.run(["meson", "setup", str(OLD_BUILD), "-Dfeature_level=1", "-Dbuildtype=debugoptimized"], cwd=ROOT, check=True, capture_output=True)
+        subprocess.run(["ninja", "-C", str(OLD_BUILD), "tayori"], check=True, capture_output=True)
+    return program
+
+
+def start_again(server, program):
+    server.stop()
+    server.program = program
+    server.start()
+
+
+def level(server):
+    return server.command("cluster", "level", json_rows=True)[0]
+
+
+def refused(server, *words):
+    done = server.command(*words, check=False)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def subjects(server):
+    with imap(server) as client:
+        count = int(client.select("INBOX", readonly=True)[1][0])
+        return [client.fetch(str(i), "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1].decode().split(":")[1].strip() for i in range(1, count + 1)]
+
+
+def serve(server, subject):
+    send(server, message(subject), to=[HANAKO])
+    server.command("account", "compact", HANAKO)
+
+
+def test_up_and_down_and_up_on_one_machine(new_server, old_program):
+    server = new_server(program=old_program).start()
+    server.add_domain()
+    server.add_account(HANAKO)
+    serve(server, "one")
+    for program, subject in ((PROGRAM, "two"), (old_program, "three"), (PROGRAM, "four")):
+        start_again(server, program)
+        serve(server, subject)
+    assert subjects(server) == ["one", "two", "three", "four"]
+    assert level(server)["level"] == 1 and "compacted_by" not in server.command("account", "show", HANAKO, json_rows=True)[0]
+    server.command("cluster", "level", "raise")
+    wait_for(lambda: level(server)["written"] == 2, timeout_s=40)
+    time.sleep(4)
+    serve(server, "five")
+    assert server.command("account", "show", HANAKO, json_rows=True)[0]["compacted_by"]
+    server.stop()
+    server.program = old_program
+    text = refused(server, "account", "list")
+    assert "feature level is 2" in text and "start a newer version" in text
+    text = refused(server, "serve", "--port-base", str(server.base))
+    assert "feature level is 2" in text
+    server.program = PROGRAM
+    server.start()
+    assert subjects(server) == ["one", "two", "three", "four", "five"]
+
+
+@pytest.fixture
+def two_nodes(new_server, tmp_path):
+    """A function that makes two servers on one namespace of the test cluster."""
+    ceph = os.environ.get("TAYORI_TEST_CEPH")
+    if not ceph:
+        pytest.skip("no test cluster: TAYORI_TEST_CEPH is not set (tools/test-cluster)")
+    space = f"up-{uuid.uuid4().hex}"
+
+    def make(name, program):
+        config = tmp_path / f"{name}.conf"
+        server = new_server(name, config=config, program=program)
+        lines = [f'server {{ node = "{name}" }}',
+                 f'store {{ engine = "rados" ceph_config = "{ceph}" pool = "tayori" object_pool = "tayori-objects" namespace = "{space}" }}']
+        lines += [f'listener "{key}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {server.base + offset} }}'
+                  for key, (protocol, offset) in LISTENERS.items()]
+        config.write_text("\n".join(lines) + "\n")
+        return server.start()
+
+    return make
+
+
+def nodes(server):
+    return {row["node"]: row for row in server.command("cluster", "status", json_rows=True) if row["kind"] == "node"}
+
+
+def digest(server):
+    return server.command("account", "digest", HANAKO, json_rows=True)[0]["digest"]
+
+
+def test_two_levels_side_by_side(two_nodes, old_program):
+    a = two_nodes("a", old_program)
+    a.add_domain()
+    a.add_account(HANAKO)
+    b = two_nodes("b", PROGRAM)
+    assert {name: row["level"] for name, row in nodes(a).items()} == {"a": 1, "b": 2}
+    for i in range(3):
+        serve(a, f"a{i}")
+        serve(b, f"b{i}")
+    wanted = ["a0", "b0", "a1", "b1", "a2", "b2"]
+    assert subjects(a) == subjects(b) == wanted and digest(a) == digest(b)
+    text = refused(b, "cluster", "level", "raise")
+    assert "node a" in text and "level 1" in text
+    # Back again is a way that is open as long as the level was not raised.
+    start_again(b, old_program)
+    assert subjects(b) == wanted
+    # One after the other to the new program; mail is served by the other meanwhile.
+    start_again(b, PROGRAM)
+    serve(b, "b3")
+    start_again(a, PROGRAM)
+    assert {row["level"] for row in nodes(a).values()} == {2}
+    a.command("cluster", "level", "raise")
+    wait_for(lambda: level(b)["written"] == 2, timeout_s=40)
+    time.sleep(4)
+    serve(b, "b4")
+    assert a.command("account", "show", HANAKO, json_rows=True)[0]["compacted_by"] == "b"
+    assert subjects(a) == subjects(b) == wanted + ["b3", "b4"] and digest(a) == digest(b)
+    # An old one does not come any more, neither as a server nor as a command.
+    a.stop()
+    a.program = old_program
+    assert "start a newer version" in refused(a, "serve", "--config", a.config)
+    assert "feature level is 2" in refused(a, "account", "list", "--config", a.config)
+    assert subjects(b) == wanted + ["b3", "b4"]
