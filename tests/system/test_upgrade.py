@@ -2,7 +2,6 @@
 import os
 import subprocess
 import time
-import uuid
 
 import pytest
 
@@ -10,7 +9,6 @@ from conftest import PROGRAM, ROOT
 from mail import imap, message, send, wait_for
 
 OLD_BUILD = ROOT / "build-level-1"
-LISTENERS = {"smtp": ("smtp", 25), "imap": ("imap", 43), "http": ("http", 80)}
 HANAKO = "hanako@example.test"
 
 
@@ -80,27 +78,6 @@ def test_up_and_down_and_up_on_one_machine(new_server, old_program):
     assert subjects(server) == ["one", "two", "three", "four", "five"]
 
 
-@pytest.fixture
-def two_nodes(new_server, tmp_path):
-    """A function that makes two servers on one namespace of the test cluster."""
-    ceph = os.environ.get("TAYORI_TEST_CEPH")
-    if not ceph:
-        pytest.skip("no test cluster: TAYORI_TEST_CEPH is not set (tools/test-cluster)")
-    space = f"up-{uuid.uuid4().hex}"
-
-    def make(name, program):
-        config = tmp_path / f"{name}.conf"
-        server = new_server(name, config=config, program=program)
-        lines = [f'server {{ node = "{name}" }}',
-                 f'store {{ engine = "rados" ceph_config = "{ceph}" pool = "tayori" object_pool = "tayori-objects" namespace = "{space}" }}']
-        lines += [f'listener "{key}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {server.base + offset} }}'
-                  for key, (protocol, offset) in LISTENERS.items()]
-        config.write_text("\n".join(lines) + "\n")
-        return server.start()
-
-    return make
-
-
 def nodes(server):
     return {row["node"]: row for row in server.command("cluster", "status", json_rows=True) if row["kind"] == "node"}
 
@@ -109,11 +86,12 @@ def digest(server):
     return server.command("account", "digest", HANAKO, json_rows=True)[0]["digest"]
 
 
-def test_two_levels_side_by_side(two_nodes, old_program):
-    a = two_nodes("a", old_program)
+@pytest.mark.rados
+def test_two_levels_side_by_side(new_server, old_program):
+    a = new_server("a", program=old_program).start()
     a.add_domain()
     a.add_account(HANAKO)
-    b = two_nodes("b", PROGRAM)
+    b = new_server("b").start()
     assert {name: row["level"] for name, row in nodes(a).items()} == {"a": 1, "b": 2}
     for i in range(3):
         serve(a, f"a{i}")
@@ -139,6 +117,6 @@ def test_two_levels_side_by_side(two_nodes, old_program):
     # An old one does not come any more, neither as a server nor as a command.
     a.stop()
     a.program = old_program
-    assert "start a newer version" in refused(a, "serve", "--config", a.config)
-    assert "feature level is 2" in refused(a, "account", "list", "--config", a.config)
+    assert "start a newer version" in refused(a, "serve")
+    assert "feature level is 2" in refused(a, "account", "list")
     assert subjects(b) == wanted + ["b3", "b4"]
