@@ -4,7 +4,8 @@
  *
  *     rados-hammer --config CEPH.CONF [--seconds N] [--journals N] [--callers N] [--deadline MS] [--pool NAME] [--object-pool NAME]
  *
- * Callers append blindly, a third of them at the position they have read; each journal is also compacted all the time. The last line is
+ * Two engines, as of two nodes, on one store. Callers append blindly, a third of them at the position they have read; each journal is also
+ * compacted all the time, by one engine and the other. The last line is
  * "N acknowledged, N lost, N twice, N unknown (N of them done), N refused, N done though refused, N compactions, longest wait N ms"; the
  * exit status is 0 if nothing was lost, done twice, or done though refused.
  */
@@ -48,7 +49,7 @@ struct journal {
 };
 
 struct hammer {
-    struct engine *engine;
+    struct engine *engines[2];
     struct journal *journals;
     struct caller callers[CALLERS_MAX];
     _Atomic unsigned next_caller, next_compactor, left;
@@ -68,12 +69,12 @@ static enum fate fate_of(result code)
     return code == UNKNOWN_OUTCOME ? UNKNOWN : REFUSED;
 }
 
-MAY_YIELD static bool find_end(struct hammer *h, struct id journal, struct arena *arena, struct journal_position *ret_end)
+MAY_YIELD static bool find_end(struct engine *e, struct id journal, struct arena *arena, struct journal_position *ret_end)
 {
     struct journal_page page = {.more = true};
     *ret_end = (struct journal_position){0};
     for (bool first = true; page.more; first = false) {
-        result code = engine_read(h->engine, journal, first ? NULL : ret_end, clock_in(options.deadline_ms), arena, &page, NULL);
+        result code = engine_read(e, journal, first ? NULL : ret_end, clock_in(options.deadline_ms), arena, &page, NULL);
         if (code == NOT_FOUND) return true;
         if (code != OK) return false;
         *ret_end = page.end;
@@ -86,15 +87,16 @@ MAY_YIELD static void append_one(struct hammer *h, unsigned number, struct calle
 {
     char meta[32];
     struct journal_position end;
+    struct engine *e = h->engines[number % 2];
     struct journal *j = &h->journals[random_below(options.journals)];
     struct journal_append a = {.journal = j->id, .meta = view_make(meta, (size_t)snprintf(meta, sizeof meta, "%u %u", number, c->count)),
                                .body = view_make(body, random_below(BODY_MAX))};
     if (number % 3 == 0) {
-        if (!find_end(h, j->id, arena, &end)) return;
+        if (!find_end(e, j->id, arena, &end)) return;
         a.only_if_at = &end;
     }
     millis began = clock_now();
-    result code = engine_append(h->engine, &a, clock_in(options.deadline_ms));
+    result code = engine_append(e, &a, clock_in(options.deadline_ms));
     c->records[c->count++].fate = (unsigned char)fate_of(code);
     int64_t took_ms = clock_now().ms - began.ms;
     if (took_ms > h->longest_ms) h->longest_ms = took_ms;
@@ -126,12 +128,12 @@ static void note_folded(struct journal *j, const struct journal_record *r)
 }
 
 /* What was pending is folded if the head says so. False: it cannot be read now. */
-MAY_YIELD static bool read_all(struct hammer *h, struct journal *j, struct arena *arena, struct journal_position *ret_end, bool *ret_any)
+MAY_YIELD static bool read_all(struct engine *e, struct journal *j, struct arena *arena, struct journal_position *ret_end, bool *ret_any)
 {
     struct journal_page page = {.more = true};
     for (bool first = true; page.more; first = false) {
         arena_reset(arena);
-        result code = engine_read(h->engine, j->id, first ? NULL : ret_end, clock_in(options.deadline_ms), arena, &page, NULL);
+        result code = engine_read(e, j->id, first ? NULL : ret_end, clock_in(options.deadline_ms), arena, &page, NULL);
         if (code == NOT_FOUND) return *ret_any = false, true;
         if (code != OK || (page.has_head && !first)) return false;
         if (first) {
@@ -155,11 +157,12 @@ MAY_YIELD static void compact_there(void *argument)
     struct arena *arena = arena_new(NULL, ARENA_BYTES);
     for (unsigned i = first; millis_before(clock_now(), h->ends); i++) {
         struct journal *j = &h->journals[i % 4 * (options.journals / 4) + first % (options.journals / 4)];
+        struct engine *e = h->engines[i / 4 % 2];
         struct journal_position end;
         bool any;
         char head[24];
-        if (read_all(h, j, arena, &end, &any) && any)
-            (void)!engine_replace_head(h->engine, j->id, end.epoch, &end, view_make(head, (size_t)snprintf(head, sizeof head, "%" PRIu64, j->compactions + 1)),
+        if (read_all(e, j, arena, &end, &any) && any)
+            (void)!engine_replace_head(e, j->id, end.epoch, &end, view_make(head, (size_t)snprintf(head, sizeof head, "%" PRIu64, j->compactions + 1)),
                                        clock_in(options.deadline_ms), NULL, NULL);
         (void)!coroutine_sleep(20);
     }
@@ -197,7 +200,7 @@ MAY_YIELD static void find_records(struct hammer *h, struct journal *j, struct a
     struct journal_position end;
     bool any;
     millis until = clock_in(VERIFY_MS);
-    while (!read_all(h, j, arena, &end, &any)) check(millis_before(clock_now(), until));
+    while (!read_all(h->engines[0], j, arena, &end, &any)) check(millis_before(clock_now(), until));
     for (size_t i = 0; i < j->folded_count + j->pending_count; i++) h->callers[j->folded[i] >> 32].records[(uint32_t)j->folded[i]].found++;
 }
 
@@ -234,10 +237,11 @@ static void run_all(void *argument)
     check(h->journals);
     snprintf(name_space, sizeof name_space, "hammer-%" PRIx64, random_u64());
     options.store.name_space = name_space;
-    if (engine_open_rados(&options.store, &h->engine, &fault) != OK) {
-        fprintf(stderr, "%s\n", fault.detail);
-        exit(1);
-    }
+    for (int i = 0; i < 2; i++)
+        if (engine_open_rados(&options.store, &h->engines[i], &fault) != OK) {
+            fprintf(stderr, "%s\n", fault.detail);
+            exit(1);
+        }
     for (unsigned i = 0; i < options.journals; i++) h->journals[i].id = random_id();
     for (unsigned i = 0; i < options.callers; i++) check((h->callers[i].records = calloc(RECORDS_MAX, sizeof(struct record))));
     h->ends = clock_in(options.seconds * 1000);
@@ -249,7 +253,7 @@ static void run_all(void *argument)
     (void)completion_wait(&h->all_ended);
     for (unsigned i = 0; i < options.journals; i++) find_records(h, &h->journals[i], arena);
     status = report(h) ? 0 : 1;
-    engine_close(h->engine);
+    for (int i = 0; i < 2; i++) engine_close(h->engines[i]);
     for (unsigned i = 0; i < options.journals; i++) free(h->journals[i].folded);
     for (unsigned i = 0; i < options.callers; i++) free(h->callers[i].records);
     free(h->journals);
