@@ -35,6 +35,12 @@ CUT_OFF_S = 16                   # longer than watches and leases live
 KEPT = "Kept"
 
 
+def new_message(name):
+    """Small ones stand in the journal, large ones are objects of their own."""
+    body = ("x" * 70 + "\r\n") * random.choice([4, 60, 60, 1200, 3000])
+    return f"From: <load@example.org>\r\nSubject: {name}\r\nMessage-ID: <{name}@example.org>\r\n\r\n{body}".encode()
+
+
 class Book:
     """What clients were told. A message is (account, name)."""
     def __init__(self):
@@ -43,16 +49,16 @@ class Book:
         self.delivered, self.perhaps = set(), set()
         self.flagged, self.moved, self.expunged = set(), set(), set()
         self.unsure = set()          # asked to move or expunge and not answered
-        self.answers = []            # (begun, ended, node, kind, ok)
+        self.answers = []            # (begun, ended, node, kind, why it failed or None)
 
     def name(self):
         with self.lock:
             self.number += 1
             return f"k{self.number}"
 
-    def note(self, begun, node, kind, ok):
+    def note(self, begun, node, kind, why):
         with self.lock:
-            self.answers.append((begun, time.monotonic(), node.folder.name, kind, ok))
+            self.answers.append((begun, time.monotonic(), node.folder.name, kind, why))
 
 
 class Load:
@@ -61,13 +67,16 @@ class Load:
         self.threads = []
 
     def timed(self, node, kind, action):
-        begun, ok = time.monotonic(), False
+        begun, why = time.monotonic(), "?"
         try:
             result = action()
-            ok = True
+            why = None
             return result
+        except (Refused, Lost) as error:
+            why = re.sub(r"\bt\d+ |\d{5,}|0x\w+", "", str(error))[:70]
+            raise
         finally:
-            self.book.note(begun, node, kind, ok)
+            self.book.note(begun, node, kind, why)
 
     def run(self, work, *arguments):
         while not self.stopped.is_set():
@@ -99,8 +108,7 @@ class Load:
         client.append(sender)
         for _ in range(random.randrange(1, 30)):
             name, to = self.book.name(), random.sample(ACCOUNTS, random.choice([1, 1, 1, 3]))
-            body = ("x" * 70 + "\r\n") * random.choice([4, 60, 60, 1200, 3000])
-            data = f"From: <load@example.org>\r\nSubject: {name}\r\nMessage-ID: <{name}@example.org>\r\n\r\n{body}".encode()
+            data = new_message(name)
             with self.book.lock:
                 self.book.perhaps.update((account, name) for account in to)
             sure, _ = self.timed(node, "delivery", lambda: sender.deliver(to, data))
@@ -120,10 +128,20 @@ class Load:
         imap.ask("SELECT INBOX")
         for _ in range(random.randrange(2, 12)):
             messages = [m for m in self.timed(node, "fetch", imap.messages) if self.mine(account, m[1], part)]
+            if random.random() < 0.3:
+                self.append(node, imap, account)
             for uid, name, flags in random.sample(messages, min(4, len(messages))):
                 self.change_one(node, imap, account, uid, name, flags)
             if self.stopped.wait(random.uniform(0, 0.3)):
                 return
+
+    def append(self, node, imap, account):
+        name = self.book.name()
+        with self.book.lock:
+            self.book.perhaps.add((account, name))
+        self.timed(node, "append", lambda: imap.append(new_message(name)))
+        with self.book.lock:
+            self.book.delivered.add((account, name))
 
     def change_one(self, node, imap, account, uid, name, flags):
         book, message, what = self.book, (account, name), random.random()
@@ -234,7 +252,17 @@ class Trouble:
     def mon_restarted(self):
         self.tool("restart-mon", 3)
 
-    FAULTS = ("node_killed", "osd_killed", "node_cut_off", "node_fenced", "osd_hung", "mon_restarted", "two_nodes_killed")
+    def node_killed_while_osd_hangs(self):
+        number = random.randrange(3)
+        self.tool("hang-osd", number)
+        node = self.node_killed()
+        time.sleep(4)
+        self.tool("resume-osd", number)
+        time.sleep(1)
+        self.tool("wait")
+        return node
+
+    FAULTS = ("node_killed", "osd_killed", "node_cut_off", "node_fenced", "osd_hung", "mon_restarted", "two_nodes_killed", "node_killed_while_osd_hangs")
 
     def check_nodes(self):
         for node in self.nodes:
@@ -247,16 +275,19 @@ class Trouble:
 def show_stall(book, name, broken, begun, ended):
     """What was asked from the fault until a moment after it."""
     longest = collections.defaultdict(float)
-    failed = 0
+    failed = collections.Counter()
     with book.lock:
         answers = [a for a in book.answers if a[1] >= begun and a[0] <= ended]
-    for from_s, to_s, node, kind, ok in answers:
+    for from_s, to_s, node, kind, why in answers:
         where = "on it" if broken and node == broken.folder.name else "elsewhere"
         longest[where] = max(longest[where], to_s - from_s)
-        failed += not ok
+        if why:
+            failed[f"{kind}: {why}"] += 1
     text = ", ".join(f"{seconds:.2f} s {where}" for where, seconds in sorted(longest.items(), reverse=True))
     print(f"{name.replace('_', ' ')}{' (' + broken.folder.name + ')' if broken else ''}: took {ended - begun:.1f} s; longest answer {text or 'none'}; "
-          f"{len(answers)} answers, {failed} failed", flush=True)
+          f"{len(answers)} answers, {sum(failed.values())} failed", flush=True)
+    for why, count in failed.most_common(4):
+        print(f"    {count} {why}")
 
 
 def make_trouble(trouble, load, seconds, names):
@@ -321,7 +352,7 @@ def digests_differ(nodes):
 
 
 def show_rates(book, seconds):
-    counts = collections.Counter(kind for *_, kind, ok in book.answers if ok)
+    counts = collections.Counter(kind for *_, kind, why in book.answers if not why)
     print(", ".join(f"{count} {kind} ({count / seconds:.0f}/s)" for kind, count in counts.most_common()))
 
 

@@ -97,11 +97,14 @@ class Imap(Connection):
         self.line()
         self.ask(f"LOGIN {user} {password}")
 
-    def ask(self, text):
+    def append(self, data):
+        self.ask(f"APPEND INBOX {{{len(data)}+}}", b"\r\n" + data)
+
+    def ask(self, text, literal=b""):
         """The untagged answers, literals included."""
         self.number += 1
         tag = b"t%d" % self.number
-        self.send(tag + b" " + text.encode() + b"\r\n")
+        self.send(tag + b" " + text.encode() + literal + b"\r\n")
         answers = []
         while True:
             answer = self.line()

@@ -21,7 +21,7 @@ enum {
     RETRY_MS = 1000,
     UNDER_WAY_MAX = 64,               /* notifies of one spot that wait for a dead watcher */
     CREATE_MS = 10000,
-    START_MS = 300,
+    START_MS = 1000,
     STOP_MS = 8000,                   /* without an answer of the cluster */
     NAME_BYTES = 16,
 };
