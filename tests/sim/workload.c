@@ -721,6 +721,14 @@ static void node_died(void *argument, unsigned node)
     }
 }
 
+static void node_up(void *argument, unsigned node) { begin_upkeep(argument, node); }
+
+static void node_down(void *argument, unsigned node)
+{
+    colour_pretend_coroutine();
+    end_upkeep(argument, node);
+}
+
 /* ---- the whole ----------------------------------------------------------------------------------------- */
 
 void workload_open(struct workload *w, uint64_t seed, const struct workload_options *options, const struct memory_faults *faults, unsigned point_ppm)
@@ -729,6 +737,9 @@ void workload_open(struct workload *w, uint64_t seed, const struct workload_opti
     world_open(&w->world, seed, options->nodes);
     for (unsigned i = 0; i < options->accounts; i++) w->accounts[i] = random_id();
     w->world.died = node_died;
+    w->world.up = node_up;
+    w->world.down = node_down;
+    w->world.options.leaves_upkeep = options->has_upkeep;
     w->world.argument = w;
     w->world.point_ppm = point_ppm;
     if (faults) w->world.faults = *faults;

@@ -49,6 +49,7 @@ struct workload_options {
     unsigned doublings;                  /* of the first mailbox, before anything else: rows in many blocks */
     int64_t retention_ms;                /* 0: longer than the scenario */
     uint64_t memory_bytes;               /* of accounts; 0: plenty */
+    bool has_upkeep;                     /* some nodes have the maintenance role, and the others leave long accounts to them */
 };
 
 struct session;
@@ -61,6 +62,7 @@ struct workload {
     struct made *made;
     uint64_t next_number;
     struct session *sessions;            /* that live */
+    struct upkeep *upkeep[WORLD_NODES_MAX];
     unsigned started, running;
     bool idlers_leave;
     unsigned told_ok, told_unknown, told_failed, checked_views;
@@ -76,5 +78,10 @@ const struct made *workload_made(const struct workload *w, struct id message);
 /* Reads the whole message and compares. */
 MAY_YIELD result workload_check_message(struct workload *w, struct account *a, uint32_t mailbox, const struct row *row);
 
+/* upkeep.c: rounds of maintenance come to their end and find nothing wrong. From the keeper, when all is quiet. */
+MAY_YIELD void judge_upkeep(struct workload *w);
+/* Begins it on the node, if that has the role; ends it. On the node's first loop. */
+void begin_upkeep(struct workload *w, unsigned node);
+MAY_YIELD void end_upkeep(struct workload *w, unsigned node);
 /* judge.c: what must hold when all is quiet. From the keeper. */
 MAY_YIELD void judge(struct workload *w);
