@@ -3,11 +3,12 @@
  *
  *     build/bench-rados --config FILE [--pool NAME] [--seconds N] [--rounds N] [--size BYTES] [--journals N] [--depth N ...]
  *
- * In turn, A B A B: A is bare librados (the same operation: a frame appended and an attribute set, submitted again by the completion), B the
+ * In turn, A B A B: A is bare librados (the same operation, a frame appended and an attribute set, by one thread that completions wake), B the
  * engine with a coroutine to each append that is under way. CPU is of this process, not of the cluster. Lines with "median" have the ratios.
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,6 @@
 #include "base/check.h"
 #include "engine/rados/frame.h"
 #include "engine/rados/rados_private.h"
-#include "runtime/background.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/random.h"
@@ -67,28 +67,41 @@ static struct figures end(struct stretch *s)
 struct bare {
     struct stretch stretch;
     rados_ioctx_t io;
-    _Atomic unsigned left;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct bare_slot *ended;             /* what librados has done and the thread has not yet seen */
     char (*names)[NAME_BYTES];
 };
 
 struct bare_slot {
     struct bare *bare;
+    struct bare_slot *next_ended;
     rados_completion_t completion;
     unsigned next, step;
     uint64_t id;
 };
 
-static void bare_submit(struct bare_slot *s);
-
 static void bare_completed(rados_completion_t completion, void *argument)
 {
     struct bare_slot *s = argument;
-    struct bare *b = s->bare;
-    if (rados_aio_get_return_value(completion) < 0) b->stretch.failed++;
+    pthread_mutex_lock(&s->bare->lock);
+    s->next_ended = s->bare->ended;
+    s->bare->ended = s;
+    pthread_cond_signal(&s->bare->wake);
+    pthread_mutex_unlock(&s->bare->lock);
+}
+
+static struct bare_slot *bare_wait(struct bare *b)
+{
+    pthread_mutex_lock(&b->lock);
+    while (!b->ended) pthread_cond_wait(&b->wake, &b->lock);
+    struct bare_slot *s = b->ended;
+    b->ended = s->next_ended;
+    pthread_mutex_unlock(&b->lock);
+    if (rados_aio_get_return_value(s->completion) < 0) b->stretch.failed++;
     b->stretch.done++;
-    rados_aio_release(completion);
-    if (clock_now_us() < b->stretch.ends_us) bare_submit(s);
-    else b->left--;
+    rados_aio_release(s->completion);
+    return s;
 }
 
 static void bare_submit(struct bare_slot *s)
@@ -112,16 +125,19 @@ struct bare_run {
 
 static void run_bare_there(void *argument)
 {
-    colour_pretend_worker();
     struct bare_run *r = argument;
+    struct bare *b = r->bare;
     struct bare_slot *slots = calloc(r->depth, sizeof *slots);
     check(slots);
-    r->bare->left = r->depth;
     for (unsigned i = 0; i < r->depth; i++) {
-        slots[i] = (struct bare_slot){.bare = r->bare, .next = i * 7, .step = 1 + i, .id = i};
+        slots[i] = (struct bare_slot){.bare = b, .next = i * 7, .step = 1 + i, .id = i};
         bare_submit(&slots[i]);
     }
-    while (r->bare->left > 0) background_pause(1);
+    for (unsigned left = r->depth; left > 0;) {
+        struct bare_slot *s = bare_wait(b);
+        if (clock_now_us() < b->stretch.ends_us) bare_submit(s);
+        else left--;
+    }
     free(slots);
 }
 
@@ -268,7 +284,7 @@ static void run_all(void *argument)
     char name_space[64];
     struct fault fault = {0};
     struct engine_run e = {.journals = calloc(options.journals, sizeof *e.journals)};
-    struct bare b = {.names = calloc(options.journals, NAME_BYTES)};
+    struct bare b = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .names = calloc(options.journals, NAME_BYTES)};
     uint64_t generation;
     random_bytes(bytes, sizeof bytes);
     snprintf(name_space, sizeof name_space, "bench-%" PRIx64, random_u64());
