@@ -126,9 +126,8 @@ static size_t read_codes(struct mailing *m, bool is_last)
             continue;
         }
         end_letter(l, l->append.code);
-        if (l->append.code != OK) continue;
-        usage_grew(m->all, l->append.journal, draft_bytes(m->draft));
         accounts_consider_compaction(m->all, &l->append);
+        if (l->append.code == OK) usage_grew(m->all, l->append.journal, draft_bytes(m->draft));
     }
     return waiting;
 }

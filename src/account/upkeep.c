@@ -23,6 +23,7 @@ enum {
     FAILED_PAUSE_MS = 30000, CLEAN_UP_MS = 5000,
     RETIRED_KEPT_MS = 24 * 3600 * 1000,      /* beyond the grace period, when there is nothing else to compact for */
     CLAIM_MS = 10000,
+    REFUSED_ASKS_ONE_IN = 8,                 /* appends: all are refused where the store is out of reach */
     NOTES_MAX = 64,                          /* of a loop, on their way: the next delivery asks again */
     FIRST_SWEEP_MS = 60000, SWEEP_EVERY_MS = 6 * 3600 * 1000,
     LEASE_SLACK_MS = 60000,                  /* so that the one of the last time has ended when it is time again */
@@ -113,6 +114,8 @@ void accounts_consider_compaction(struct accounts *all, const struct journal_app
     bool asks = append->journal_bytes ? crosses(before, append->journal_bytes, o->compact_journal_bytes) ||
                                            crosses(append->journal_records - 1, append->journal_records, o->compact_journal_records)
                                      : asks_at_random(o, bytes);
+    /* A journal may be so long that it takes nothing more. */
+    if (append->code != OK) asks = append->code == UNAVAILABLE && random_below(REFUSED_ASKS_ONE_IN) == 0;
     if (!asks) return;
     if (all->options.leaves_upkeep && all->are_shared) leave_note(accounts_here(all), append->journal);
     else loop_post(accounts_home(all, append->journal), &wish_new(all, append->journal)->task);

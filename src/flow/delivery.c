@@ -43,12 +43,19 @@ static void tell(const struct delivery_order *order, const struct delivery *deli
                    EVENT_FAULT(&delivery->fault));
 }
 
+/* The recipient was accepted: whatever the store says to a delivery, another try may go better. */
+static enum smtp_status_name status_of(result code)
+{
+    enum smtp_status_name status = smtp_status_of_result(code);
+    return smtp_status(status)->code < 500 ? status : SMTP_STORE_UNAVAILABLE;
+}
+
 /* A recipient is served when all its accounts are. */
 static void set_status(struct intake_recipient *recipient, const struct map *by_account)
 {
     for (size_t i = 0; i < recipient->account_count && recipient->status == SMTP_SAVED; i++) {
         const struct delivery *delivery = map_get(by_account, id_view(&recipient->accounts[i].id));
-        if (delivery->code != OK) recipient->status = smtp_status_of_result(delivery->code);
+        if (delivery->code != OK) recipient->status = status_of(delivery->code);
     }
 }
 

@@ -292,6 +292,55 @@ TEST_SLOW(popd_tells_the_truth_when_the_store_fails, 120)
     EXPECT(byes > 10 && refusals > 10);
 }
 
+/* Every command while the store is out of reach: a temporary error, and the session goes on afterwards. */
+TEST(popd_answers_every_failure_of_the_store_as_temporary)
+{
+    static const struct memory_faults troubles[] = {{.unavailable_ppm = 1000000}, {.delay_max_us = 2000000000}};
+    for (unsigned i = 0; i < array_size(troubles); i++) {
+        struct pop_world *w = pop_world_open(i + 1, NULL);
+        for (int n = 0; n < 3; n++) pop_world_deliver(w, "joe@example.test", view_of(first_message));
+        struct transcript *t = pop_world_connect(w, POPD_PLAIN);
+        memory_store_set_faults(w->store, &troubles[i]);
+        TRANSCRIPT(t, "S: +OK *\nC: USER joe@example.test\nS: +OK *\nC: PASS secret\nS: -ERR [SYS/TEMP] *\n");
+        memory_store_set_faults(w->store, &(struct memory_faults){0});
+        memory_store_settle(w->store);
+        TRANSCRIPT(t, "C: USER joe@example.test\nS: +OK *\nC: PASS secret\nS: +OK 3 *\n");
+        memory_store_set_faults(w->store, &troubles[i]);
+        TRANSCRIPT(t, "C: RETR 1\nS: -ERR [SYS/TEMP] *\nC: TOP 2 0\nS: -ERR [SYS/TEMP] *\nC: STAT\nS: +OK 3 *\nC: NOOP\nS: +OK\nC: DELE 1\nS: +OK *\n");
+        memory_store_set_faults(w->store, &(struct memory_faults){0});
+        TRANSCRIPT(t, "C: RETR 2\nS: +OK *\nS~ .\n");
+        memory_store_set_faults(w->store, &troubles[i]);
+        TRANSCRIPT(t, "C: QUIT\nS: -ERR [SYS/TEMP] *\nE:\n");
+        memory_store_set_faults(w->store, &(struct memory_faults){0});
+        memory_store_settle(w->store);
+        transcript_close(t);
+        sim_run(w->sim, 61000);          /* the lease, which could not be released */
+        pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK * messages *\n" QUIT);
+        pop_world_close(w);
+    }
+}
+
+/* The lease alone cannot be taken: who would share the maildrop is not known. */
+TEST(popd_waits_with_the_maildrop_until_its_lease_is_certain)
+{
+    struct pop_world *w = pop_world_open(3, NULL);
+    unsigned entered = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        buf answers CLEANUP(buf_done) = BUF_INIT;
+        memory_store_set_faults(w->store, &(struct memory_faults){.unknown_ppm = 500000});
+        pop_world_converse(w, VIEW("USER joe@example.test\r\nPASS secret\r\nQUIT\r\n"), 0, &answers);
+        bool is_in = says(&answers, "0 messages");
+        entered += is_in;
+        EXPECT(is_in || says(&answers, "-ERR [SYS/TEMP]") || says(&answers, "-ERR [IN-USE]"));
+        memory_store_settle(w->store);
+    }
+    EXPECT(entered > 0);
+    memory_store_set_faults(w->store, &(struct memory_faults){0});
+    sim_run(w->sim, 70000);
+    pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 0 *\n" QUIT);
+    pop_world_close(w);
+}
+
 struct stopping {
     struct pop_world *world;
     int64_t after_ms;

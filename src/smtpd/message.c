@@ -43,7 +43,8 @@ MAY_YIELD static void keep(struct smtp_session *s, view bytes)
     struct fault fault = {0};
     result code = draft_write(s->transaction.draft, bytes, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
     if (code == OK) return;
-    message_condemn(s, smtp_status_of_result(code));
+    enum smtp_status_name status = smtp_status_of_result(code);
+    message_condemn(s, code == TOO_BIG || smtp_status(status)->code < 500 ? status : SMTP_STORE_UNAVAILABLE);
     EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", s->transaction.message),
                EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
     drop_draft(s);

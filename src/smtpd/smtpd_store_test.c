@@ -36,6 +36,31 @@ TEST(smtpd_refuses_a_large_message_when_it_cannot_be_streamed)
     post_office_close(o);
 }
 
+/* In each way in which it can fail, at RCPT and at the end of the data. */
+TEST(smtpd_answers_every_failure_of_the_store_as_temporary)
+{
+    static const struct memory_faults troubles[] = {{.unavailable_ppm = 1000000}, {.delay_max_us = 2000000000}, {.unknown_ppm = 1000000, .unavailable_ppm = 500000}};
+    for (unsigned i = 0; i < array_size(troubles); i++) {
+        struct post_office *o = post_office_open(i + 1, NULL);
+        struct transcript *t = post_office_connect(o, SMTPD_MX);
+        TRANSCRIPT(t, "S: 220 *\nC: EHLO x\nS~ 250 HELP\nC: MAIL FROM:<s@away.test>\nS: 250 *\n");
+        if (troubles[i].unknown_ppm == 0) {
+            memory_store_set_faults(o->store, &troubles[i]);
+            TRANSCRIPT(t, "C: RCPT TO:<d@example.test>\nS: 4*\n");
+            memory_store_set_faults(o->store, &(struct memory_faults){0});
+        }
+        TRANSCRIPT(t, "C: RCPT TO:<a@example.test>\nS: 250 *\nC: DATA\nS: 354 *\n");
+        memory_store_set_faults(o->store, &troubles[i]);
+        TRANSCRIPT(t, "C: x\nC: .\nS: 451 4.3.0 *\n");
+        TRANSCRIPT(t, "C: MAIL FROM:<s@away.test>\nS: 250 *\n");
+        memory_store_set_faults(o->store, &(struct memory_faults){0});
+        memory_store_settle(o->store);
+        TRANSCRIPT(t, "C: RCPT TO:<c@example.test>\nS: 250 *\nC: DATA\nS: 354 *\nC: x\nC: .\nS: 250 *\n" QUIT);
+        transcript_close(t);
+        post_office_close(o);
+    }
+}
+
 TEST(smtpd_keeps_a_large_message)
 {
     struct post_office *o = post_office_open(1, NULL);

@@ -41,9 +41,16 @@ result client_error(int error, bool is_write, const char *what, struct fault *fa
     return fail(fault, IO, "%s: %s (%d)", what, strerror(-error), error);
 }
 
+/*
+ * While a store serves, what its cluster refuses is a mistake of operators which they will mend: never "wrong password" or "no such
+ * user" to those who read or send mail.
+ */
 result client_result(const struct client_op *op, const char *what, struct fault *fault)
 {
-    return client_error(op->returned, op->write != NULL, what, fault);
+    result code = client_error(op->returned, op->write != NULL, what, fault);
+    if (code == DENIED || code == INVALID) code = UNAVAILABLE;
+    if (fault && code == UNAVAILABLE) fault->code = code;
+    return code;
 }
 
 const char *client_space_name(enum client_space space)

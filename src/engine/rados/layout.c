@@ -55,6 +55,8 @@ result rados_layout_read(struct client *c, struct rados_layout *ret_layout, mill
     struct text_read *text = client_op_alloc(op, sizeof *text);
     rados_read_op_read(op->read, 0, sizeof text->bytes, text->bytes, &text->got, &text->returned);
     result code = client_run(op, deadline, fault);
+    /* Whoever starts a program is told what is wrong with the key or the pool. */
+    if (code == UNAVAILABLE && op->returned < 0) code = client_error(op->returned, false, "the layout of the store", fault);
     if (code == OK) code = rados_layout_parse(view_make(text->bytes, text->got), ret_layout, fault);
     else if (code == NOT_FOUND) code = fail(fault, NOT_FOUND, "the cluster has no store there: nothing has been made in these pools under this name");
     client_op_free(op);
