@@ -9,7 +9,8 @@
 #include "engine/rados/journal_private.h"
 
 enum {
-    FIRST_WINDOW_BYTES = 128 << 10,      /* what arrives between two looks fits, mostly */
+    FIRST_WINDOW_BYTES = 64 << 10,       /* what arrives between two looks fits, mostly */
+    LOOK_BYTES = 8 << 10,                /* what a look is counted with among what is under way: most bring little, and many are at once */
     SPECULATIVE_BYTES = 64 << 10,        /* with the head: a journal whose object begins with its first record is read in one go */
     WINDOW_BYTES = 1 << 20,
     PAGE_SCANNED_BYTES = 4 << 20,        /* of a page, bodies included */
@@ -120,6 +121,7 @@ MAY_YIELD static result read_window(struct page_read *p, size_t wanted, size_t *
     journal_read_if(op, "epoch", p->epoch);
     journal_read_if(op, "base", p->base);
     struct journal_bytes *bytes = journal_read_bytes(op, offset - back, wanted + back);
+    if (wanted == FIRST_WINDOW_BYTES) op->bytes = LOOK_BYTES;
     result code = run(p, op);
     if (code == OK && !is_continued(p, bytes, back)) code = CONFLICT;
     if (code == OK) code = gather(p, view_make(bytes->at + back, bytes->got - back), bytes->got < bytes->wanted, ret_needed);
