@@ -1,37 +1,24 @@
 """One server on a real cluster: what it asks of the cluster, and what it says when the cluster cannot."""
 import contextlib
-import os
 import pathlib
 import re
 import smtplib
 import subprocess
 import time
-import uuid
 
 import pytest
 
+from conftest import CLUSTER_TOOL
 from mail import imap, message, send, wait_for
 
 pytestmark = pytest.mark.local      # it makes its stores itself
 
-LISTENERS = {"smtp": ("smtp", 25), "lmtp": ("lmtp", 24), "imap": ("imap", 43), "http": ("http", 80)}
+pytestmark = pytest.mark.rados
 
 
 @pytest.fixture
-def rados_server(new_server, tmp_path):
-    """As `server`, with its store in the test cluster under a name of its own."""
-    ceph = os.environ.get("TAYORI_TEST_CEPH")
-    if not ceph:
-        pytest.skip("no test cluster: TAYORI_TEST_CEPH is not set (tools/test-cluster)")
-    config = tmp_path / "tayori.conf"
-    server = new_server(config=config)
-    lines = [f'store {{ engine = "rados" ceph_config = "{ceph}" pool = "tayori" object_pool = "tayori-objects" namespace = "sys-{uuid.uuid4().hex}" }}']
-    lines += [f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {server.base + offset} }}'
-              for name, (protocol, offset) in LISTENERS.items()]
-    config.write_text("\n".join(lines) + "\n")
-    server.start()
-    server.add_domain()
-    for name in ("hanako", "jiro", "saburo"):
+def rados_server(server):
+    for name in ("jiro", "saburo"):
         server.add_account(f"{name}@example.test")
     return server
 
@@ -76,14 +63,13 @@ def test_a_large_message_is_kept_and_read_back(rados_server):
 
 def test_a_fenced_server_comes_back_by_itself(rados_server):
     """As when the others have taken this node for dead: the cluster refuses it, it connects as a new client and goes on."""
-    namespace = re.search(r'namespace = "([^"]+)"', rados_server.config.read_text()).group(1)
-    folder = pathlib.Path(os.environ["TAYORI_TEST_CEPH"]).parent
-    tool = [pathlib.Path(__file__).resolve().parents[2] / "tools" / "test-cluster"]
-    watchers = subprocess.run([*tool, "watchers", folder, "signal.00", namespace + ".s"], capture_output=True, text=True, check=True).stdout
+    store = rados_server.store
+    folder = pathlib.Path(store.ceph_config).parent
+    watchers = subprocess.run([CLUSTER_TOOL, "watchers", folder, "signal.00", f"{store.name}.s"], capture_output=True, text=True, check=True).stdout
     address = re.search(r"watcher=(\S+)", watchers).group(1)
     send(rados_server, message("before"))
     with imap(rados_server) as client:
-        subprocess.run([*tool, "blocklist", folder, address], check=True)
+        subprocess.run([CLUSTER_TOOL, "blocklist", folder, address], check=True)
         accepted = 0
         for i in range(100):
             with contextlib.suppress(smtplib.SMTPException):

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HAMMER = pathlib.Path(os.environ.get("TAYORI_PROGRAM", ROOT / "build-check" / "tayori")).parent / "rados-hammer"
-CLUSTER = ROOT / "tools" / "test-cluster"
+from conftest import CLUSTER_TOOL, PROGRAM
+
+HAMMER = PROGRAM.parent / "rados-hammer"
 ENDS_WITHIN_S = 300
 
 
@@ -21,7 +21,7 @@ class Cluster:
         self.folder = base / f"tayori-check-faults-{os.getpid()}"
 
     def do(self, command, *words):
-        done = subprocess.run([CLUSTER, command, self.folder, *map(str, words)], capture_output=True, text=True, timeout=ENDS_WITHIN_S)
+        done = subprocess.run([CLUSTER_TOOL, command, self.folder, *map(str, words)], capture_output=True, text=True, timeout=ENDS_WITHIN_S)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
     def ceph(self, *words):
