@@ -109,7 +109,7 @@ static uint64_t run_cluster(uint64_t seed)
 {
     struct workload_options options = {.accounts = 2, .nodes = 3, .sessions = 16, .actions_max = 15, .together = 6, .idlers = 2, .deliveries_percent = 40,
                                        .large_ppm = 50000, .names_percent = 5, .pause_max_ms = 50, .compact_records_max = 40, .kills = 2, .fills = 1,
-                                       .short_deadlines_percent = seed % 2 ? 3 : 0, .retention_ms = seed % 4 == 0 ? 300 : 0, .has_upkeep = seed / 2 % 2,
+                                       .short_deadlines_percent = seed % 2 ? 3 : 0, .retention_ms = seed % 4 == 0 ? 300 : 0, .has_upkeep = seed / 2 % 3 == 0,
                                        .troubles = {.hangs = 4, .cut_offs = 2, .fences = 2, .freezes = 2, .clock_jumps = seed % 2 ? 3 : 0, .lease_losses = 1}};
     struct memory_faults faults = {.delay_max_us = 5000, .unknown_ppm = seed % 3 ? 0 : 10000, .blind_appends_tell_nothing = true, .reorders_objects = true,
                                    .loses_notifications = seed % 2 == 0, .page_records_max = seed % 4 == 0 ? 5 : 0};

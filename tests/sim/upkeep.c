@@ -6,13 +6,13 @@
 #include "scenario.h"
 #include "workload.h"
 
-enum { ROUND_PATIENCE_MS = 3600 * 1000, LOOK_MS = 500, STORE_MS = 60000, ARENA_BYTES = 1 << 20 };
+enum { ROUND_PATIENCE_MS = 3600 * 1000, LOOK_MS = 2000, STORE_MS = 60000, ARENA_BYTES = 1 << 20 };
 
 static bool has_role(const struct workload *w, unsigned node) { return w->options.has_upkeep && (node == 0 || sim_seed(w->world.sim) >> node & 1); }
 
 void begin_upkeep(struct workload *w, unsigned node)
 {
-    struct upkeep_options options = {.tend_every_ms = 2000, .scrub_every_ms = 5000, .look_ms = LOOK_MS};
+    struct upkeep_options options = {.tend_every_ms = 5000, .scrub_every_ms = 20000, .look_ms = LOOK_MS};
     if (has_role(w, node)) w->upkeep[node] = upkeep_start(w->world.nodes[node].accounts, &options);
 }
 
