@@ -17,7 +17,7 @@ enum { COLUMNS_MAX = 16, ROWS_AT_ONCE = 1000, BAR_WIDTH = 30 };
 
 struct column {
     char name[32];
-    enum { AS_TEXT, AS_SIZE, AS_DATE } kind;
+    enum { AS_TEXT, AS_SIZE, AS_LIMIT, AS_DATE } kind;
     size_t width;
     bool is_used;
 };
@@ -41,7 +41,7 @@ struct render *render_new(const char *columns, bool wants_json)
         struct column *c = &r->columns[r->column_count++];
         view name = word, kind = word;
         check(r->column_count <= COLUMNS_MAX && view_cut(&kind, ':', &name));
-        c->kind = view_equal(kind, VIEW("size")) ? AS_SIZE : view_equal(kind, VIEW("date")) ? AS_DATE : AS_TEXT;
+        c->kind = view_equal(kind, VIEW("size")) ? AS_SIZE : view_equal(kind, VIEW("limit")) ? AS_LIMIT : view_equal(kind, VIEW("date")) ? AS_DATE : AS_TEXT;
         snprintf(c->name, sizeof c->name, VIEW_FMT, VIEW_ARG(name));
     }
     return r;
@@ -67,7 +67,8 @@ static void append_cell(buf *out, const struct column *c, const json_t *value)
         json_array_foreach(value, index, item) buf_appendf(out, "%s%s", index ? ", " : "", json_string_value(item));
     } else if (json_is_integer(value)) {
         json_int_t number = json_integer_value(value);
-        if (c->kind == AS_SIZE) append_size(out, number);
+        if (c->kind == AS_LIMIT && number == 0) buf_append_cstr(out, "none");
+        else if (c->kind == AS_SIZE || c->kind == AS_LIMIT) append_size(out, number);
         else if (c->kind == AS_DATE) {
             struct civil t = civil_of((unix_ms){number}, 0);
             buf_appendf(out, "%04d-%02d-%02d %02d:%02d", t.year, t.month, t.day, t.hour, t.minute);

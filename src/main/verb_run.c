@@ -14,6 +14,7 @@
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/run.h"
+#include "runtime/tls.h"
 #include "runtime/workers.h"
 
 enum { EXIT_USAGE = 2, PORT_BASE_DEFAULT = 2000, CALL_ARENA_BYTES_MAX = 256 << 20 };
@@ -69,7 +70,8 @@ static MAY_YIELD void ask(void *argument)
     struct asking *a = argument;
     const char *path = control_path(a->config.state_folder, a->arena);
     result r = control_request(path, a->call->request, show_answer, a, &a->fault);
-    if (r == NOT_FOUND) r = run_here(a);
+    if (r == NOT_FOUND && strcmp(a->call->verb->noun, "server") == 0) r = fail(&a->fault, NOT_FOUND, "no server runs on %s", a->config.state_folder);
+    else if (r == NOT_FOUND) r = run_here(a);
     a->failed = r != OK;
 }
 
@@ -120,9 +122,31 @@ static void show_config(const struct config *c)
     config_show(c, stdout);
 }
 
+/* Whether the server could use the certificate: the files are not in the configuration, but a start would fail without. */
+static result check_certificate(const struct config *c, struct fault *fault)
+{
+    struct tls_certificate files = {c->tls_certificate, c->tls_key};
+    struct tls_context *tls;
+    if (!c->tls_certificate[0]) return OK;
+    colour_pretend_worker();
+    result r = tls_context_new_server(&files, 1, &tls, fault);
+    if (r == OK) tls_context_free(tls);
+    return r;
+}
+
 int verb_config_check(const struct invocation *call)
 {
-    return with_config(call, say_fine);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 16 << 20);
+    struct config_options options = options_of(call);
+    struct config *config = arena_new_struct(arena, struct config);
+    struct fault fault = {0};
+    if (config_load(&options, arena, stderr, config) != OK) return 1;
+    if (check_certificate(config, &fault) != OK) {
+        fprintf(stderr, "%s: section tls: %s\n", config->file ? config->file : "defaults", fault.detail);
+        return 1;
+    }
+    say_fine(config);
+    return 0;
 }
 
 int verb_config_show(const struct invocation *call)

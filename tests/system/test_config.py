@@ -134,3 +134,8 @@ def test_listeners_of_roles_that_a_node_does_not_hold_do_not_listen(new_server):
     for name, listens in (("smtp", True), ("lmtp", True), ("http", True), ("imap", False), ("pop3s", False)):
         with socket.socket() as s:
             assert (s.connect_ex(("127.0.0.1", server.port(name))) == 0) == listens, name
+
+
+def test_check_looks_at_the_certificate(tmp_path):
+    done, path = check_text(tmp_path, 'tls { certificate = "/nonexistent/chain.pem" key = "/nonexistent/key.pem" }')
+    assert done.returncode == 1 and str(path) in done.stderr and "/nonexistent/chain.pem" in done.stderr
