@@ -36,8 +36,9 @@ struct tls_context {
 
 view tls_reason(char text[static 256])
 {
-    unsigned long error = ERR_peek_last_error();
-    const char *reason = ERR_reason_error_string(error);
+    /* Of a file that cannot be opened the first says why. */
+    unsigned long first = ERR_peek_error(), error = ERR_SYSTEM_ERROR(first) ? first : ERR_peek_last_error();
+    const char *reason = ERR_SYSTEM_ERROR(error) ? strerror(ERR_GET_REASON(error)) : ERR_reason_error_string(error);
     if (error && reason) snprintf(text, 256, "%s", reason);
     else snprintf(text, 256, error ? "error %lx" : "connection broke", error);
     ERR_clear_error();
@@ -161,10 +162,14 @@ static result use_files(SSL_CTX *ssl, const struct tls_certificate *from, struct
 {
     char text[256];
     ERR_clear_error();
-    if (SSL_CTX_use_certificate_chain_file(ssl, from->certificate_file) != 1)
-        return fail(fault, INVALID, "certificate %s: " VIEW_FMT, from->certificate_file, VIEW_ARG(tls_reason(text)));
-    if (SSL_CTX_use_PrivateKey_file(ssl, from->key_file, SSL_FILETYPE_PEM) != 1)
-        return fail(fault, INVALID, "key %s: " VIEW_FMT, from->key_file, VIEW_ARG(tls_reason(text)));
+    if (SSL_CTX_use_certificate_chain_file(ssl, from->certificate_file) != 1) {
+        view reason = tls_reason(text);
+        return fail(fault, INVALID, "certificate %s: " VIEW_FMT, from->certificate_file, VIEW_ARG(reason));
+    }
+    if (SSL_CTX_use_PrivateKey_file(ssl, from->key_file, SSL_FILETYPE_PEM) != 1) {
+        view reason = tls_reason(text);
+        return fail(fault, INVALID, "key %s: " VIEW_FMT, from->key_file, VIEW_ARG(reason));
+    }
     if (SSL_CTX_check_private_key(ssl) != 1)
         return fail(fault, INVALID, "key %s does not belong to certificate %s", from->key_file, from->certificate_file);
     return OK;

@@ -165,7 +165,7 @@ static void resumes(void *argument)
     }
     struct tls_certificate missing = {"/nonexistent.crt", "/nonexistent.key"}, mixed = {two[0].certificate_file, two[1].key_file};
     EXPECT(tls_context_reload(server, &missing, 1, &fault) == INVALID);
-    EXPECT(strstr(fault.detail, "/nonexistent.crt") != NULL);
+    EXPECT(strstr(fault.detail, "/nonexistent.crt: No such file or directory") != NULL);
     EXPECT(tls_context_reload(server, &mixed, 1, &fault) == INVALID);
     EXPECT(tls_context_reload(server, NULL, 0, &fault) == INVALID);
     struct client c = {0};
