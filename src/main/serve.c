@@ -12,6 +12,7 @@
 #include "httpd/httpd.h"
 #include "imapd/imapd.h"
 #include "main/control.h"
+#include "main/move.h"
 #include "main/node.h"
 #include "main/service.h"
 #include "popd/popd.h"
@@ -259,6 +260,7 @@ static void start_upkeep(struct server *s)
 static MAY_YIELD result start(struct server *s)
 {
     result r = service_open(&s->service, &s->config, &s->fault);
+    if (r == OK) r = move_check(s->service.engine, &s->fault);
     if (r == OK) r = on_worker(s, load_certificate);
     if (r != OK) return r;
     make_protocols(s);

@@ -47,7 +47,7 @@ static MAY_YIELD result open_rados(const struct config *c, struct engine **ret_e
     return fail(fault, r, "%s%s", cause.detail[0] ? cause.detail : result_name(r), advice);
 }
 
-static MAY_YIELD result open_engine(const struct config *c, struct engine **ret_engine, struct fault *fault)
+result service_open_engine(const struct config *c, struct engine **ret_engine, struct fault *fault)
 {
     if (c->engine == CONFIG_ENGINE_RADOS) return open_rados(c, ret_engine, fault);
     struct engine_local_options o = {.folder = c->store_folder, .cache_bytes = c->store_cache_bytes};
@@ -72,7 +72,7 @@ result service_open(struct service *s, const struct config *config, struct fault
                                          .compact_journal_records = (uint32_t)config->compact_records, .leaves_upkeep = !(config->roles & ROLE_MAINTENANCE),
                                          .node_name = view_of(config->node_name)};
     result r = service_make_folder(config->state_folder, fault);
-    if (r == OK) r = open_engine(config, &s->engine, fault);
+    if (r == OK) r = service_open_engine(config, &s->engine, fault);
     if (r != OK) return r;
     struct cluster_level level;
     r = open_level(s, &level, fault);

@@ -21,6 +21,8 @@ struct service {
 
 /* BUSY: another process has the store open (local). INVALID: the store is written at a feature level above this program's. */
 MAY_YIELD NODISCARD result service_open(struct service *s, const struct config *config, struct fault *fault);
+/* The store alone. */
+MAY_YIELD NODISCARD result service_open_engine(const struct config *config, struct engine **ret_engine, struct fault *fault);
 struct engine_rados_options;
 /* What the configuration says of the cluster; texts are the configuration's. */
 void service_rados_options(const struct config *config, struct engine_rados_options *ret_options);

@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "engine/local.h"
@@ -19,16 +20,28 @@
 
 enum { EXIT_USAGE = 2, PORT_BASE_DEFAULT = 2000, CALL_ARENA_BYTES_MAX = 256 << 20 };
 
+/* `store copy --from STORE` is another word for --config, or --dir. */
+static void take_store(const struct invocation *call, struct config_options *o)
+{
+    const char *from = call->verb->command && strcmp(call->verb->command, "store.copy") == 0 ? json_string_value(json_object_get(call->request, "from")) : NULL;
+    struct stat s;
+    if (!from) return;
+    if (stat(from, &s) == 0 && S_ISREG(s.st_mode)) o->file = from;
+    else o->folder = from;
+}
+
 static struct config_options options_of(const struct invocation *call)
 {
     const json_t *base = json_object_get(call->request, "port_base");
-    return (struct config_options){
+    struct config_options o = {
         .file = call->config_file,
         .folder = call->folder,
         .port_base = base ? (unsigned)json_integer_value(base) : PORT_BASE_DEFAULT,
         .loops = (unsigned)json_integer_value(json_object_get(call->request, "loops")),
         .roles = json_string_value(json_object_get(call->request, "roles")),
     };
+    take_store(call, &o);
+    return o;
 }
 
 /* ---- requests ---- */

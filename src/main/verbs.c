@@ -89,6 +89,21 @@ const struct verb verbs[] = {
     {"store", "verify", "store.verify", NULL, "about problem accounts messages objects garbage_objects problems", "check everything that is stored",
      "Every row's message is read, every object is referenced or known garbage, every counter is right. What is wrong is\ntold; the exit status is 1 then.", {{0}}},
     {"store", "backup", "store.backup", NULL, NULL, "copy the store while the server runs", NULL, {{"FOLDER", "folder", ARGUMENT_PATH, NULL, true, false, "a new folder"}}},
+    {"store", "copy", "store.copy", NULL, "records objects bytes:size rows compared finished", "copy the store to another engine, or back, while the server runs",
+     "Tenants, domains, addresses, accounts and all mail. What is there already is not copied again: run it once more to\n"
+     "bring the copy up to date, or to go on where it was cut short. With\n.Fl -finish\n"
+     "every account is then frozen in its turn, copied to its last message and compared with its copy; mail for it is\n"
+     "deferred, and it can be read and not changed. When all are the same this store says that it is gone: stop its\n"
+     "server and start that of the copy. If anything fails, all is thawed and nothing has happened.\n.Pp\n"
+     "A store is named by the server's folder, as with\n.Fl -dir ,\n"
+     "if it is the embedded one, and by a configuration file if it is in a cluster. Several nodes may serve it while it is\n"
+     "copied; all but the one that finishes are stopped before.",
+     {{"--from", "from", ARGUMENT_PATH, "STORE", false, false, "from this store; default: that of --dir and --config"},
+      {"--to", "to", ARGUMENT_PATH, "STORE", true, false, "to this store: empty, or an earlier copy"},
+      {"--finish", "finish", ARGUMENT_FLAG, NULL, false, false, "the last step: from then on the copy is the store"},
+      {"--parallel", "parallel", ARGUMENT_NUMBER, "N", false, false, "accounts at a time, at most 64; default 8"}}},
+    {"store", "release", "store.release", NULL, NULL, "serve a store again that was moved, or one that is an unfinished copy",
+     "Mail that its copy has taken since is not in it.", {{0}}},
     {"store", "restore", NULL, verb_store_restore, NULL, "make a store from a backup, while no server runs", NULL,
      {{"FOLDER", "folder", ARGUMENT_PATH, NULL, true, false, "the backup"}}},
     {"cluster", "init", NULL, verb_cluster_init, NULL, "make the pools of a cluster, or check those that exist",
