@@ -9,7 +9,7 @@
 #include "runtime/background.h"
 #include "runtime/event.h"
 
-enum { KEEPER_RETRY_MS = 1000 };
+enum { KEEPER_RETRY_MS = 1000, TRY_POLL_MS = 1 };
 
 /* ---- connecting ------------------------------------------------------------------------------------------- */
 
@@ -71,18 +71,42 @@ static const char *pool_of(const struct client *c, enum client_space space)
     return space == SPACE_OBJECTS ? c->options.object_pool : c->options.pool;
 }
 
-/* The user may be known to the monitors and yet not be let to these pools. */
+/* -ETIMEDOUT after the time for connecting: an OSD does not answer. */
+BLOCKS static int wait_for(const struct client *c, rados_ioctx_t io, rados_completion_t completion)
+{
+    for (int64_t waited_ms = 0; !rados_aio_is_complete(completion); waited_ms += TRY_POLL_MS) {
+        if (waited_ms >= c->options.connect_timeout_ms) {
+            rados_aio_cancel(io, completion);
+            rados_aio_wait_for_complete(completion);
+            return -ETIMEDOUT;
+        }
+        background_pause(TRY_POLL_MS);
+    }
+    return rados_aio_get_return_value(completion);
+}
+
+/*
+ * The user may be known to the monitors and yet not be let to these pools. A write that an absent object refuses changes nothing, and needs
+ * the right to write.
+ */
 BLOCKS static result try_space(const struct client *c, struct connection *k, enum client_space space, struct fault *fault)
 {
-    uint64_t size;
-    time_t when;
-    int error = rados_stat(k->io[space], "is-there", &size, &when);
+    rados_completion_t completion;
+    rados_write_op_t op = rados_create_write_op();
+    rados_write_op_assert_exists(op);
+    rados_write_op_setxattr(op, "is-there", "", 0);
+    check(rados_aio_create_completion2(NULL, NULL, &completion) == 0);
+    int error = rados_aio_write_op_operate(op, k->io[space], completion, "is-there", NULL, LIBRADOS_OPERATION_FULL_TRY);
+    if (error == 0) error = wait_for(c, k->io[space], completion);
+    rados_aio_release(completion);
+    rados_release_write_op(op);
     if (error == -ENOENT || error >= 0) return OK;
-    const char *user = c->options.user ? c->options.user : "admin";
+    const char *user = c->options.user ? c->options.user : "admin", *pool = pool_of(c, space);
     if (error == -EPERM || error == -EACCES)
-        return fail(fault, DENIED, "client.%s may not use the pool %s: ceph auth caps client.%s mon 'allow r' osd 'allow rwx pool=%s, ...'", user,
-                    pool_of(c, space), user, pool_of(c, space));
-    return client_error(error, false, pool_of(c, space), fault);
+        return fail(fault, DENIED, "client.%s may not write to the pool %s: ceph auth caps client.%s mon 'allow r' osd 'allow rwx pool=%s, ...'", user,
+                    pool, user, pool);
+    if (error == -ETIMEDOUT) return fail(fault, UNAVAILABLE, "the pool %s does not answer: are its OSDs up, its placement groups active?", pool);
+    return client_error(error, false, pool, fault);
 }
 
 BLOCKS static result open_space(struct client *c, struct connection *k, enum client_space space, struct fault *fault)
