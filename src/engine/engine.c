@@ -13,6 +13,7 @@ void engine_init(struct engine *e, const struct engine_methods *methods)
     e->methods = methods;
     e->watches = watches_new();
     freezer_init(&e->freezer);
+    pressure_init(&e->pressure);
 }
 
 void engine_done(struct engine *e)
@@ -108,6 +109,12 @@ static void tell_refused(struct task *t)
     free(r);
 }
 
+static void tell_append(struct journal_append *a, void *unused)
+{
+    pressure_end(&a->under_way.engine->pressure, a->under_way.slot);
+    a->under_way.done(a, a->under_way.argument);
+}
+
 void engine_append_start(struct engine *e, struct journal_append *a, millis deadline,
                          void (*done)(struct journal_append *a, void *argument), void *argument)
 {
@@ -116,7 +123,11 @@ void engine_append_start(struct engine *e, struct journal_append *a, millis dead
     a->code = check_append(a);
     if (a->code == OK) a->code = freezer_check_journal(&e->freezer, a->journal, a->fault);
     if (a->code == OK) {
-        e->methods->append_start(e, a, deadline, done, argument);
+        a->under_way.engine = e;
+        a->under_way.done = done;
+        a->under_way.argument = argument;
+        a->under_way.slot = pressure_begin(&e->pressure);
+        e->methods->append_start(e, a, deadline, tell_append, NULL);
         return;
     }
     struct refused *r = malloc(sizeof *r);
@@ -154,7 +165,10 @@ result engine_append(struct engine *e, struct journal_append *a, millis deadline
 result engine_read(struct engine *e, struct id journal, const struct journal_position *from, millis deadline, struct arena *arena,
                    struct journal_page *ret_page, struct fault *fault)
 {
-    return e->methods->read(e, journal, from, deadline, arena, ret_page, fault);
+    unsigned slot = pressure_begin(&e->pressure);
+    result code = e->methods->read(e, journal, from, deadline, arena, ret_page, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result engine_read_body(struct engine *e, struct id journal, const struct journal_record *record, uint32_t offset, uint32_t len,
@@ -162,13 +176,21 @@ result engine_read_body(struct engine *e, struct id journal, const struct journa
 {
     if (offset > record->body_bytes || len > record->body_bytes - offset)
         return fail(fault, INVALID, "bytes %u to %u of a body of %u", offset, offset + len, record->body_bytes);
-    return len == 0 ? OK : e->methods->read_body(e, journal, record, offset, len, deadline, into, fault);
+    if (len == 0) return OK;
+    unsigned slot = pressure_begin(&e->pressure);
+    result code = e->methods->read_body(e, journal, record, offset, len, deadline, into, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result engine_read_bodies(struct engine *e, struct id journal, struct journal_body_wanted *wanted, size_t count, millis deadline,
                           struct fault *fault)
 {
-    return count == 0 ? OK : e->methods->read_bodies(e, journal, wanted, count, deadline, fault);
+    if (count == 0) return OK;
+    unsigned slot = pressure_begin(&e->pressure);
+    result code = e->methods->read_bodies(e, journal, wanted, count, deadline, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result engine_replace_head(struct engine *e, struct id journal, uint64_t epoch, const struct journal_position *folded, view head,
@@ -205,12 +227,21 @@ result object_create(struct engine *e, view name, millis deadline, struct object
 
 result object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault)
 {
-    return bytes.len == 0 ? OK : w->engine->methods->object_write(w, bytes, deadline, fault);
+    if (bytes.len == 0) return OK;
+    struct pressure_gauge *g = &w->engine->pressure;
+    unsigned slot = pressure_begin(g);
+    result code = w->engine->methods->object_write(w, bytes, deadline, fault);
+    pressure_end(g, slot);
+    return code;
 }
 
 result object_commit(struct object_writer *w, millis deadline, struct fault *fault)
 {
-    return w->engine->methods->object_commit(w, deadline, fault);
+    struct pressure_gauge *g = &w->engine->pressure;
+    unsigned slot = pressure_begin(g);
+    result code = w->engine->methods->object_commit(w, deadline, fault);
+    pressure_end(g, slot);
+    return code;
 }
 
 void object_abort(struct object_writer *w)
@@ -234,7 +265,10 @@ result object_put(struct engine *e, view name, view bytes, millis deadline, stru
     result code = check_name(name, fault);
     if (code != OK) return code;
     if (!e->methods->object_put) return put_in_steps(e, name, bytes, deadline, fault);
-    return e->methods->object_put(e, name, bytes, deadline, fault);
+    unsigned slot = pressure_begin(&e->pressure);
+    code = e->methods->object_put(e, name, bytes, deadline, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result object_copy(struct engine *e, view from, view to, millis deadline, struct fault *fault)
@@ -247,7 +281,11 @@ result object_copy(struct engine *e, view from, view to, millis deadline, struct
 result object_read(struct engine *e, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
 {
     result code = check_name(name, fault);
-    return code == OK ? e->methods->object_read(e, name, offset, len, deadline, into, fault) : code;
+    if (code != OK) return code;
+    unsigned slot = pressure_begin(&e->pressure);
+    code = e->methods->object_read(e, name, offset, len, deadline, into, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result object_size(struct engine *e, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault)
@@ -287,7 +325,11 @@ result table_get(struct engine *e, view table, uint32_t shard, view key, millis 
 {
     result code = check_table(e, table, shard, fault);
     if (code == OK) code = check_key(key, fault);
-    return code == OK ? e->methods->table_get(e, table, shard, key, deadline, arena, ret_value, fault) : code;
+    if (code != OK) return code;
+    unsigned slot = pressure_begin(&e->pressure);
+    code = e->methods->table_get(e, table, shard, key, deadline, arena, ret_value, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 result table_scan(struct engine *e, view table, uint32_t shard, view prefix, view after, size_t max, millis deadline, struct arena *arena,
@@ -317,7 +359,10 @@ result table_batch(struct engine *e, view table, uint32_t shard, const struct ta
     if (code == OK) code = freezer_check_table(&e->freezer, table, fault);
     if (code == OK) code = check_changes(changes, count, fault);
     if (code != OK || count == 0) return code;
-    return e->methods->table_batch(e, table, shard, changes, count, deadline, ret_failed, fault);
+    unsigned slot = pressure_begin(&e->pressure);
+    code = e->methods->table_batch(e, table, shard, changes, count, deadline, ret_failed, fault);
+    pressure_end(&e->pressure, slot);
+    return code;
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------- */

@@ -67,6 +67,12 @@ struct journal_append {
     uint64_t journal_records;
     result code;                                       /* this append's own result */
     struct fault *fault;                               /* may be NULL */
+    struct {                                           /* engine.c's, while it is under way */
+        struct engine *engine;
+        void (*done)(struct journal_append *a, void *argument);
+        void *argument;
+        unsigned slot;
+    } under_way;
 };
 /* One append. Its result. */
 MAY_YIELD NODISCARD result engine_append(struct engine *e, struct journal_append *a, millis deadline);

@@ -95,11 +95,25 @@ void freezer_thaw_all(struct freezer *f);
 NODISCARD result freezer_check_journal(struct freezer *f, struct id journal, struct fault *fault);
 NODISCARD result freezer_check_table(struct freezer *f, view table, struct fault *fault);
 
+/* pressure.c: what is under way, by when it began. Any loop. */
+enum { PRESSURE_SLOTS = 512, PRESSURE_SLOT_MS = 500 };     /* nothing takes longer than the ring goes round: 256 s */
+struct pressure_gauge {
+    atomic_uint_fast64_t under_way, slow, limit;
+    atomic_uint begun[PRESSURE_SLOTS];
+    atomic_int pressure;
+    atomic_int_fast64_t look_at_ms;
+    uint64_t told_under_way, told_slow;                    /* of whoever looks */
+};
+void pressure_init(struct pressure_gauge *g);
+unsigned pressure_begin(struct pressure_gauge *g);
+void pressure_end(struct pressure_gauge *g, unsigned slot);
+
 /* Embedded as the first member of every engine. */
 struct engine {
     const struct engine_methods *methods;
     struct watches *watches;
     struct freezer freezer;
+    struct pressure_gauge pressure;
 };
 
 /* Embedded as the first member of every engine's writer. */

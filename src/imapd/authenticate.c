@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/pressure.h"
 #include "formats/sasl.h"
 #include "formats/transfer.h"
 #include "imapd/session.h"
@@ -40,6 +41,10 @@ MAY_YIELD static void log_in(struct session *s, view tag, const struct login *lo
 {
     struct fault fault = {0};
     struct identity_account account;
+    if (engine_pressure(accounts_engine(s->imapd->accounts)) >= PRESSURE_ON_LOGINS) {
+        refuse(s, r, fail(&fault, UNAVAILABLE, "the store is slow"), &fault);
+        return;
+    }
     result code = identity_authenticate(s->imapd->identity, login, session_store_deadline(s), s->arena, &account, &fault);
     if (code != OK) {
         refuse(s, r, code, &fault);

@@ -36,7 +36,7 @@ struct config {
     const char *server_name, *store_folder, *tls_certificate, *tls_key, *log_file;
     const char *ceph_config, *ceph_user, *pool, *object_pool, *name_space, *node_name;
     uint64_t connect_timeout_ms, flight_operations_max, flight_bytes_max;
-    uint64_t roles, drain_ms;             /* roles: bits of enum config_role */
+    uint64_t roles, drain_ms, slow_operations_max;             /* roles: bits of enum config_role */
     uint64_t loops, engine, store_cache_bytes, log_format, log_level;
     uint64_t mailbox_memory_bytes, mailbox_retention_ms, mailbox_grace_ms;
     uint64_t compact_bytes, compact_records;

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "cluster/cluster.h"
+#include "engine/pressure.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/event.h"
@@ -131,7 +132,14 @@ bool node_drains(const struct node *n)
 static void tell_load(void *argument, struct cluster_load *ret_load)
 {
     struct node *n = argument;
-    *ret_load = (struct cluster_load){.sessions = n->doors.sessions(n->doors.argument), .accounts = accounts_in_memory(n->service->accounts)};
+    struct engine_load store = engine_load(n->service->engine);
+    *ret_load = (struct cluster_load){
+        .sessions = n->doors.sessions(n->doors.argument),
+        .accounts = accounts_in_memory(n->service->accounts),
+        .operations = store.under_way,
+        .slow_operations = store.slow,
+        .pressure = store.pressure,
+    };
 }
 
 static void level_changed(void *argument, unsigned level)

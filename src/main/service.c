@@ -7,6 +7,7 @@
 
 #include "cluster/cluster.h"
 #include "engine/local.h"
+#include "engine/pressure.h"
 #include "engine/rados.h"
 #include "identity/directory.h"
 #include "runtime/clock.h"
@@ -74,6 +75,7 @@ result service_open(struct service *s, const struct config *config, struct fault
     result r = service_make_folder(config->state_folder, fault);
     if (r == OK) r = service_open_engine(config, &s->engine, fault);
     if (r != OK) return r;
+    engine_set_pressure_limit(s->engine, config->slow_operations_max);
     struct cluster_level level;
     r = open_level(s, &level, fault);
     if (r != OK) {

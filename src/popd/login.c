@@ -1,6 +1,7 @@
 /* USER and PASS (RFC 1939 §7), AUTH PLAIN (RFC 5034, RFC 4616). */
 #include <string.h>
 
+#include "engine/pressure.h"
 #include "formats/transfer.h"
 #include "popd/session.h"
 #include "runtime/clock.h"
@@ -33,6 +34,10 @@ MAY_YIELD static void log_in(struct pop_session *s, view user, view password, vi
         .user = user, .password = password, .authorization = authorization,
         .protocol = "pop3", .peer = &s->peer, .is_encrypted = pop_session_has_tls(s),
     };
+    if (engine_pressure(accounts_engine(s->popd->accounts)) >= PRESSURE_ON_LOGINS) {
+        pop_session_fail(s, fail(&fault, UNAVAILABLE, "the store is slow"), &fault);
+        return;
+    }
     result code = identity_authenticate(s->popd->identity, &login, pop_session_store_deadline(s), s->scratch, &account, &fault);
     if (code == DENIED) {
         deny(s, &fault);

@@ -1,5 +1,6 @@
 /* MAIL, RCPT, RSET: RFC 5321 §4.1.1.2, .3, .5. */
 #include "base/check.h"
+#include "engine/pressure.h"
 #include "runtime/clock.h"
 #include "runtime/random.h"
 #include "smtpd/session.h"
@@ -8,6 +9,12 @@ enum {
     MAIL_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8,
     DIRECTORY_TIMEOUT_MS = 30000,        /* below the five minutes that a client waits for RCPT (§4.5.3.2.3) */
 };
+
+/* A sender keeps its message and comes again: it is asked to before any part of it waits in memory here. */
+static bool is_put_off(const struct smtp_session *s)
+{
+    return engine_pressure(accounts_engine(s->smtpd->intake.accounts)) >= PRESSURE_ON_DELIVERIES;
+}
 
 enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp_command *command)
 {
@@ -18,6 +25,7 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
     if (p->given & ~(unsigned)MAIL_PARAMETERS_OFFERED) return SMTP_UNKNOWN_PARAMETER;
     if (p->size_bytes > smtp_session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
     if (command->path.is_utf8 && !(p->given & SMTP_HAS_SMTPUTF8)) return SMTP_UTF8_NOT_ASKED;
+    if (is_put_off(s)) return SMTP_STORE_UNAVAILABLE;
     return SMTP_DONE;
 }
 
@@ -43,6 +51,7 @@ enum smtp_status_name rcpt_check(const struct smtp_session *s, const struct smtp
     if (command->parameters.given) return SMTP_UNKNOWN_PARAMETER;
     if (command->path.is_utf8 && !t->is_utf8) return SMTP_UTF8_NOT_ASKED;
     if (t->recipient_count >= smtp_session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
+    if (is_put_off(s)) return SMTP_STORE_UNAVAILABLE;
     return SMTP_DONE;
 }
 

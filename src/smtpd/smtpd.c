@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "engine/pressure.h"
 #include "formats/smtp_reply.h"
 #include "runtime/event.h"
 #include "smtpd/service.h"
@@ -107,6 +108,8 @@ void smtpd_accept(void *service, struct stream *s)
     char peer[ADDRESS_TEXT_MAX];
     if (home->is_stopping) {
         turn_away(s, SMTP_SHUTTING_DOWN);
+    } else if (engine_pressure(accounts_engine(d->intake.accounts)) >= PRESSURE_ON_CONNECTIONS) {
+        turn_away(s, SMTP_STORE_SLOW);
     } else if (of->kind == SMTPD_MX && !connection_limit_enter(&d->connections, stream_peer(s))) {
         EVENT_EMIT(SMTP_REFUSED_CONNECTION, EVENT_TEXT("service", view_of(kind_name(of->kind))),
                    EVENT_TEXT("peer", address_text(stream_peer(s), peer)));
