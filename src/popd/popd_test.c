@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/test.h"
+#include "engine/pressure_help.h"
 #include "popd/pop_world.h"
 #include "runtime/coroutine.h"
 #include "runtime/event.h"
@@ -44,6 +45,22 @@ TEST(popd_answers_a_pipeline_in_order)
         "S: +OK Cap*\nS: TOP\nS: UIDL\nS: RESP-CODES\nS: AUTH-RESP-CODE\nS: PIPELINING\nS: UTF8 USER\nS: STLS\nS: USER\nS: SASL PLAIN\nS: IMPL*\nS: .\n"
         "S: +OK *\nS: +OK 2 messages *\nS: +OK 2 71\nS: +OK *\nS: 1 *\nS: 2 *\nS: .\nS: +OK *\nS: Subject: two\nS: \nS: no line end\nS: .\n"
         "S: +OK *\nS: +OK 1 messages\nS: 1 44\nS: .\nS: +OK\nS: +OK Bye\nE:\n");
+}
+
+TEST(popd_asks_to_log_in_later_while_the_store_is_far_behind)
+{
+    struct pop_world *w = pop_world_open(1, NULL);
+    struct transcript *early = pop_world_connect(w, POPD_PLAIN);
+    pop_world_deliver(w, "joe@example.test", view_of(first_message));
+    TRANSCRIPT(early, LOGIN "S: +OK 1 *\n");
+    pressure_press(w->node, w->store, w->engine, 200);
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: -ERR [SYS/TEMP] *\n" QUIT);
+    TRANSCRIPT(early, "C: DELE 1\nS: +OK *\n" QUIT);        /* who is in goes on */
+    transcript_close(early);
+    EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 0);
+    pressure_relieve(w->node);
+    pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 0 *\n" QUIT);
+    pop_world_close(w);
 }
 
 TEST(popd_removes_at_quit_alone)

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/test.h"
+#include "engine/pressure_help.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/wire.h"
@@ -59,6 +60,25 @@ TEST(smtpd_answers_every_failure_of_the_store_as_temporary)
         transcript_close(t);
         post_office_close(o);
     }
+}
+
+TEST(smtpd_puts_off_deliveries_and_then_connections_while_the_store_is_behind)
+{
+    struct post_office *o = post_office_open(1, NULL);
+    struct transcript *early = post_office_connect(o, SMTPD_LMTP);
+    TRANSCRIPT(early, BEGIN);
+    pressure_press(o->node, o->store, o->engine, 60);
+    /* What has begun goes on: its sender has done its part. */
+    TRANSCRIPT(early, "C: RCPT TO:<d@example.test>\nS: 451 4.3.0 *\nC: DATA\nS: 354 *\nC: x\nC: .\nS: 250 *\nS: 250 *\nC: MAIL FROM:<s@away.test>\nS: 451 4.3.0 *\n" QUIT);
+    transcript_close(early);
+    post_office_play(o, SMTPD_MX, "S: 220 *\nC: HELO away.test\nS: 250 *\nC: MAIL FROM:<s@away.test>\nS: 451 4.3.0 *\nC: NOOP\nS: 250 *\n" QUIT);
+    pressure_press(o->node, o->store, o->engine, 60);
+    post_office_play(o, SMTPD_MX, "S: 421 4.3.0 *\nE:\n");
+    EXPECT_NUMBER(sim_event_count(o->sim, EVENT_STORE_PRESSED), 2);
+    pressure_relieve(o->node);
+    post_office_play(o, SMTPD_LMTP, BEGIN "C: DATA\nS: 354 *\nC: x\nC: .\nS: 250 *\nS: 250 *\n" QUIT);
+    EXPECT_NUMBER(sim_event_count(o->sim, EVENT_STORE_KEEPS_UP), 1);
+    post_office_close(o);
 }
 
 TEST(smtpd_keeps_a_large_message)
