@@ -190,6 +190,18 @@ BLOCKS static void open_doors_of_mail(void *argument)
     o->code = open_doors(o->server, DOORS_OF_MAIL, &o->fault);
 }
 
+static void start_upkeep(struct server *s)
+{
+    const struct config *c = &s->config;
+    struct upkeep_options o = {
+        .tend_every_ms = (int64_t)c->upkeep_every_ms,
+        .scrub_every_ms = (int64_t)c->scrub_every_ms,
+        .tend_accounts_per_second = c->upkeep_rate,
+        .scrub_bytes_per_second = c->scrub_rate,
+    };
+    if (c->roles & ROLE_MAINTENANCE && !s->upkeep) s->upkeep = upkeep_start(s->service.accounts, &o);
+}
+
 /* All of them or none. */
 static MAY_YIELD result node_open_doors(void *argument, struct fault *fault)
 {
@@ -203,6 +215,7 @@ static MAY_YIELD result node_open_doors(void *argument, struct fault *fault)
         return r;
     }
     httpd_set_ready(s->httpd, true);
+    start_upkeep(s);
     return OK;
 }
 
@@ -211,6 +224,8 @@ static MAY_YIELD void node_close_doors(void *argument)
     struct server *s = argument;
     httpd_set_ready(s->httpd, false);
     close_doors(s, true);
+    upkeep_stop(s->upkeep);                    /* others take up what it had claimed */
+    s->upkeep = NULL;
 }
 
 static unsigned node_sessions(void *argument)
@@ -245,18 +260,6 @@ static MAY_YIELD result join_cluster(struct server *s)
 
 /* ---- start, reload, stop ---- */
 
-static void start_upkeep(struct server *s)
-{
-    const struct config *c = &s->config;
-    struct upkeep_options o = {
-        .tend_every_ms = (int64_t)c->upkeep_every_ms,
-        .scrub_every_ms = (int64_t)c->scrub_every_ms,
-        .tend_accounts_per_second = c->upkeep_rate,
-        .scrub_bytes_per_second = c->scrub_rate,
-    };
-    if (c->roles & ROLE_MAINTENANCE) s->upkeep = upkeep_start(s->service.accounts, &o);
-}
-
 static MAY_YIELD result start(struct server *s)
 {
     result r = service_open(&s->service, &s->config, &s->fault);
@@ -267,7 +270,6 @@ static MAY_YIELD result start(struct server *s)
     httpd_set_ready(s->httpd, false);
     r = on_worker(s, open_doors_of_operator);
     if (r == OK) r = join_cluster(s);
-    if (r == OK) start_upkeep(s);
     listener_forget_inherited();
     return r;
 }
