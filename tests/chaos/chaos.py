@@ -16,6 +16,7 @@ import random
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -351,6 +352,29 @@ def digests_differ(nodes):
     return different
 
 
+def idle_latencies(nodes):
+    """After all that was broken, an IDLE client on each node is told at once what another node takes in."""
+    took = []
+    for number, node in enumerate(nodes):
+        imap = Imap(node.port("imap"), ACCOUNTS[0], PASSWORD)
+        imap.ask("SELECT INBOX")
+        imap.send(b"i IDLE\r\n")
+        while not imap.line().startswith(b"+"):
+            pass
+        sender = Sender(nodes[number - 1].port("smtp"), False)
+        for _ in range(5):
+            if not sender.deliver([ACCOUNTS[0]], new_message(f"idle{number}"))[0]:
+                return []
+            accepted = time.monotonic()
+            while b"EXISTS" not in imap.line():
+                pass
+            took.append(time.monotonic() - accepted)
+            time.sleep(0.1)
+        sender.close()
+        imap.close()
+    return took
+
+
 def show_rates(book, seconds):
     counts = collections.Counter(kind for *_, kind, why in book.answers if not why)
     print(", ".join(f"{count} {kind} ({count / seconds:.0f}/s)" for kind, count in counts.most_common()))
@@ -363,6 +387,11 @@ def conclude(trouble, load, nodes, seconds):
     show_rates(book, seconds)
     wrong = judge(book, read_all(nodes))
     different = digests_differ(nodes)
+    idle = idle_latencies(nodes)
+    if idle:
+        print(f"a delivery is seen by IDLE on another node after {statistics.median(idle) * 1000:.0f} ms (median), {max(idle) * 1000:.0f} ms at most")
+    if not idle or statistics.median(idle) > 1:
+        problems.append("IDLE on another node is not told of deliveries any more")
     verify = nodes[0].command("store", "verify", check=False)
     if verify.returncode:
         problems.append(f"store verify: {verify.stdout}{verify.stderr}")
