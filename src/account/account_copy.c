@@ -9,7 +9,6 @@
 #include "runtime/clock.h"
 
 enum {
-    STEP_MS = 60000,
     CHUNK_BYTES = 1 << 20,
     LIST_NAMES = 1000,
     NAMES_BYTES_MAX = 256 << 20,             /* of one account, in memory: a million objects */
@@ -22,27 +21,28 @@ struct copying {
     struct engine *from, *to;
     struct id account;
     bool is_frozen;
+    int64_t step_ms;
     struct account_copied *copied;
     struct fault *fault;
 };
 
-static millis soon(void) { return clock_in(STEP_MS); }
+static millis soon(const struct copying *c) { return clock_in(c->step_ms); }
 
 /* ---- objects ---------------------------------------------------------------------------------------------- */
 
 /* Names of one folder, in the arena and as keys of the map. */
-MAY_YIELD static result list_objects(struct engine *e, view folder, struct arena *arena, struct map *names, struct fault *fault)
+MAY_YIELD static result list_objects(struct copying *c, struct engine *e, view folder, struct arena *arena, struct map *names)
 {
     CLEANUP(arena_freep) struct arena *page = arena_new(NULL, 4 << 20);
     char after[ENGINE_NAME_MAX_BYTES + 1] = "";
     view *found;
     for (size_t count = LIST_NAMES; count == LIST_NAMES;) {
         arena_reset(page);
-        result code = object_list(e, folder, view_of(after), LIST_NAMES, soon(), page, &found, &count, fault);
+        result code = object_list(e, folder, view_of(after), LIST_NAMES, soon(c), page, &found, &count, c->fault);
         if (code != OK) return code;
         for (size_t i = 0; i < count; i++) {
             char *name = arena_try_alloc(arena, found[i].len + 1);
-            if (!name) return fail(fault, TOO_BIG, "too many objects in " VIEW_FMT, VIEW_ARG(folder));
+            if (!name) return fail(c->fault, TOO_BIG, "too many objects in " VIEW_FMT, VIEW_ARG(folder));
             memcpy(name, found[i].at, found[i].len);
             map_put(names, view_make(name, found[i].len), name);
         }
@@ -57,10 +57,10 @@ MAY_YIELD static result copy_bytes(struct copying *c, view name, struct object_w
     uint64_t at = 0;
     for (;;) {
         buf_clear(&chunk);
-        result code = object_read(c->from, name, at, CHUNK_BYTES, soon(), &chunk, c->fault);
+        result code = object_read(c->from, name, at, CHUNK_BYTES, soon(c), &chunk, c->fault);
         if (code != OK) return code;
         if (chunk.len == 0) break;
-        code = object_write(w, buf_view(&chunk), soon(), c->fault);
+        code = object_write(w, buf_view(&chunk), soon(c), c->fault);
         if (code != OK) return code;
         at += chunk.len;
     }
@@ -72,14 +72,14 @@ MAY_YIELD static result copy_bytes(struct copying *c, view name, struct object_w
 MAY_YIELD static result copy_object(struct copying *c, view name)
 {
     struct object_writer *w;
-    result code = object_create(c->to, name, soon(), &w, c->fault);
+    result code = object_create(c->to, name, soon(c), &w, c->fault);
     if (code != OK) return code;
     code = copy_bytes(c, name, w);
     if (code != OK) {
         object_abort(w);
         return code == NOT_FOUND ? OK : code;
     }
-    code = object_commit(w, soon(), c->fault);
+    code = object_commit(w, soon(c), c->fault);
     if (code == OK) c->copied->objects++;
     return code == EXISTS ? OK : code;
 }
@@ -91,20 +91,20 @@ MAY_YIELD static result copy_objects(struct copying *c)
     char text[OBJECT_NAME_MAX];
     view folder = account_object_name(c->account, VIEW_EMPTY, text);
     struct map_slot *slot;
-    result code = list_objects(c->from, folder, arena, &here, c->fault);
-    if (code == OK) code = list_objects(c->to, folder, arena, &there, c->fault);
+    result code = list_objects(c, c->from, folder, arena, &here);
+    if (code == OK) code = list_objects(c, c->to, folder, arena, &there);
     for (size_t at = 0; code == OK && (slot = map_next(&here, &at));)
         if (!map_get(&there, slot->key)) code = copy_object(c, slot->key);
     for (size_t at = 0; code == OK && c->is_frozen && (slot = map_next(&there, &at));)
-        if (!map_get(&here, slot->key)) code = object_remove(c->to, slot->key, soon(), c->fault);
+        if (!map_get(&here, slot->key)) code = object_remove(c->to, slot->key, soon(c), c->fault);
     return code;
 }
 
 /* ---- reading a journal from its head on ------------------------------------------------------------------------ */
 
 struct reading {
+    struct copying *copying;
     struct engine *engine;
-    struct id journal;
     struct arena *arena;
     struct journal_page page;
     size_t next;                             /* of the page */
@@ -119,10 +119,10 @@ static void reading_end(struct reading *r)
 }
 
 /* Also of a journal that is not there. */
-MAY_YIELD static result reading_begin(struct reading *r, struct engine *e, struct id journal, struct fault *fault)
+MAY_YIELD static result reading_begin(struct reading *r, struct copying *c, struct engine *e)
 {
-    *r = (struct reading){.engine = e, .journal = journal, .arena = arena_new(NULL, PAGE_BYTES_MAX)};
-    result code = engine_read(e, journal, NULL, soon(), r->arena, &r->page, fault);
+    *r = (struct reading){.copying = c, .engine = e, .arena = arena_new(NULL, PAGE_BYTES_MAX)};
+    result code = engine_read(e, c->account, NULL, soon(c), r->arena, &r->page, c->fault);
     r->is_there = code == OK;
     if (code == OK) buf_append(&r->head, r->page.head);
     if (code == NOT_FOUND) r->page = (struct journal_page){0};
@@ -130,13 +130,13 @@ MAY_YIELD static result reading_begin(struct reading *r, struct engine *e, struc
 }
 
 /* END after the last. CONFLICT: it was compacted meanwhile. The record is good until the next call. */
-MAY_YIELD static result reading_peek(struct reading *r, const struct journal_record **ret_record, struct fault *fault)
+MAY_YIELD static result reading_peek(struct reading *r, const struct journal_record **ret_record)
 {
     while (r->next == r->page.count) {
         if (!r->page.more) return END;
         struct journal_position from = r->page.end;
         arena_reset(r->arena);
-        result code = engine_read(r->engine, r->journal, &from, soon(), r->arena, &r->page, fault);
+        result code = engine_read(r->engine, r->copying->account, &from, soon(r->copying), r->arena, &r->page, r->copying->fault);
         if (code != OK) return code == NOT_FOUND ? CONFLICT : code;
         if (r->page.has_head) return CONFLICT;
         r->next = 0;
@@ -151,14 +151,14 @@ MAY_YIELD static result reading_peek(struct reading *r, const struct journal_rec
  * Skips what both have. EXISTS: they differ, so that the copy has to begin anew. Metas carry ids of their own: what has the same meta has the same
  * body.
  */
-MAY_YIELD static result skip_common(struct copying *c, struct reading *from, struct reading *to)
+MAY_YIELD static result skip_common(struct reading *from, struct reading *to)
 {
     if (!view_equal(buf_view(&from->head), buf_view(&to->head))) return EXISTS;
     for (;;) {
         const struct journal_record *here, *there;
-        result code = reading_peek(to, &there, c->fault);
+        result code = reading_peek(to, &there);
         if (code != OK) return code == END ? OK : code;
-        code = reading_peek(from, &here, c->fault);
+        code = reading_peek(from, &here);
         if (code != OK) return code == END ? EXISTS : code;
         if (!view_equal(here->meta, there->meta) || here->body_bytes != there->body_bytes) return EXISTS;
         from->next++;
@@ -171,8 +171,8 @@ MAY_YIELD static result write_head(struct copying *c, view head)
 {
     struct journal_position beginning = {0};
     struct journal_append first = {.journal = c->account, .meta = VIEW("\0"), .only_if_at = &beginning, .fault = c->fault};
-    result code = engine_append(c->to, &first, soon());
-    return code == OK ? engine_replace_head(c->to, c->account, 0, &first.at, head, soon(), NULL, c->fault) : code;
+    result code = engine_append(c->to, &first, soon(c));
+    return code == OK ? engine_replace_head(c->to, c->account, 0, &first.at, head, soon(c), NULL, c->fault) : code;
 }
 
 struct batch {
@@ -193,7 +193,7 @@ MAY_YIELD static result read_batch(struct copying *c, struct reading *from, stru
         b->count++;
     }
     c->copied->bytes += bytes;
-    result code = b->body_count ? engine_read_bodies(c->from, c->account, b->bodies, b->body_count, soon(), c->fault) : OK;
+    result code = b->body_count ? engine_read_bodies(c->from, c->account, b->bodies, b->body_count, soon(c), c->fault) : OK;
     for (size_t i = 0; i < b->body_count && code == OK; i++) code = b->bodies[i].code;
     return code == NOT_FOUND ? CONFLICT : code;
 }
@@ -204,7 +204,7 @@ MAY_YIELD static result write_batch(struct copying *c, struct batch *b)
         b->appends[i].body = buf_view(&b->bytes[i]);
         b->list[i] = &b->appends[i];
     }
-    engine_append_all(c->to, b->list, b->count, soon());
+    engine_append_all(c->to, b->list, b->count, soon(c));
     for (size_t i = 0; i < b->count; i++)
         if (b->appends[i].code != OK) return b->appends[i].code;
     c->copied->records += b->count;
@@ -218,7 +218,7 @@ MAY_YIELD static result copy_rest(struct copying *c, struct reading *from)
     result code;
     struct batch *b = calloc(1, sizeof *b);
     check(b);
-    while ((code = reading_peek(from, &ignored, c->fault)) == OK) {
+    while ((code = reading_peek(from, &ignored)) == OK) {
         b->count = b->body_count = 0;
         code = read_batch(c, from, b);
         if (code == OK) code = write_batch(c, b);
@@ -234,12 +234,12 @@ MAY_YIELD static result copy_rest(struct copying *c, struct reading *from)
 MAY_YIELD static result copy_journal_from(struct copying *c, struct reading *from)
 {
     struct reading to;
-    result code = reading_begin(&to, c->to, c->account, c->fault);
-    if (code == OK) code = skip_common(c, from, &to);
+    result code = reading_begin(&to, c, c->to);
+    if (code == OK) code = skip_common(from, &to);
     reading_end(&to);
     if (code == EXISTS) {
         /* Begins anew with the next try: what was skipped has to be read again. */
-        code = engine_remove_journal(c->to, c->account, soon(), c->fault);
+        code = engine_remove_journal(c->to, c->account, soon(c), c->fault);
         if (code == OK && from->head.len) code = write_head(c, buf_view(&from->head));
         return code == OK ? CONFLICT : code;
     }
@@ -251,18 +251,19 @@ MAY_YIELD static result copy_journal(struct copying *c)
     result code = CONFLICT;
     for (unsigned tries = 0; code == CONFLICT && tries < TRIES_MAX; tries++) {
         struct reading from;
-        code = reading_begin(&from, c->from, c->account, c->fault);
+        code = reading_begin(&from, c, c->from);
         if (code == OK && from.is_there) code = copy_journal_from(c, &from);
-        else if (code == OK) code = engine_remove_journal(c->to, c->account, soon(), c->fault);
+        else if (code == OK) code = engine_remove_journal(c->to, c->account, soon(c), c->fault);
         reading_end(&from);
     }
     return code == CONFLICT ? fail(c->fault, BUSY, "the account was compacted again and again while it was copied") : code;
 }
 
 /* Objects first: what a record or a head refers to is there when they are. */
-result account_copy(struct engine *from, struct engine *to, struct id account, bool is_frozen, struct account_copied *copied, struct fault *fault)
+result account_copy(struct engine *from, struct engine *to, struct id account, bool is_frozen, int64_t step_ms, struct account_copied *copied,
+                    struct fault *fault)
 {
-    struct copying c = {from, to, account, is_frozen, copied, fault};
+    struct copying c = {from, to, account, is_frozen, step_ms, copied, fault};
     result code = copy_objects(&c);
     return code == OK ? copy_journal(&c) : code;
 }

@@ -14,7 +14,7 @@ struct account_copied { uint64_t records, objects, bytes; };
 /*
  * While the account is served the copy is as it was at some time, or lacks what came meanwhile. Of an account that is frozen
  * (engine_freeze_journal()) it is exact, objects that the source does not have are removed, and an account that is gone goes.
- * *copied grows by what was written.
+ * *copied grows by what was written. No step (a read, a write, a page of a list) waits longer than step_ms.
  */
-MAY_YIELD NODISCARD result account_copy(struct engine *from, struct engine *to, struct id account, bool is_frozen, struct account_copied *copied,
-                                        struct fault *fault);
+MAY_YIELD NODISCARD result account_copy(struct engine *from, struct engine *to, struct id account, bool is_frozen, int64_t step_ms,
+                                        struct account_copied *copied, struct fault *fault);

@@ -23,7 +23,7 @@ static struct account_copied copy(struct move *m, bool is_frozen)
     colour_pretend_coroutine();
     struct account_copied copied = {0};
     struct fault fault = {0};
-    result code = account_copy(accounts_engine(world_here(m->world)), m->to, m->world->account, is_frozen, &copied, &fault);
+    result code = account_copy(accounts_engine(world_here(m->world)), m->to, m->world->account, is_frozen, SOON_MS, &copied, &fault);
     if (code != OK) test_fail(__FILE__, __LINE__, "account_copy: %s: %s", result_name(code), fault.detail);
     return copied;
 }
@@ -162,13 +162,13 @@ static void moves_under_load(void *argument)
     coroutine_spawn(&scope, "deliveries", delivers, m);
     memory_store_set_faults(m->store, &faults);
     for (unsigned i = 0; i < 10; i++) {
-        (void)!account_copy(from, m->to, m->world->account, false, &copied, NULL);
+        (void)!account_copy(from, m->to, m->world->account, false, SOON_MS, &copied, NULL);
         (void)!coroutine_sleep(300);
         if (i % 4 == 3) compact(m);
     }
     engine_freeze_journal(from, m->world->account, clock_in(SOON_MS));
     result code = UNAVAILABLE;
-    for (unsigned tries = 0; tries < 100 && code != OK; tries++) code = account_copy(from, m->to, m->world->account, true, &copied, NULL);
+    for (unsigned tries = 0; tries < 100 && code != OK; tries++) code = account_copy(from, m->to, m->world->account, true, SOON_MS, &copied, NULL);
     EXPECT(code == OK);
     memory_store_set_faults(m->store, &(struct memory_faults){0});
     memory_store_settle(m->store);

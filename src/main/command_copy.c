@@ -25,7 +25,9 @@
 
 enum {
     AT_ONCE_DEFAULT = 8, AT_ONCE_MAX = 64,
-    TRIES_MAX = 6, RETRY_MS = 500, LOOK_MS = 100,
+    TRIES_MAX = 6, STEP_MS = 60000,
+    FINISH_TRIES_MAX = 2, FINISH_STEP_MS = 15000,   /* mail waits meanwhile: better thawed soon, and tried again another time */
+    RETRY_MS = 500, LOOK_MS = 100, TELL_EVERY_MS = 200,
     PAGE_JOURNALS = 1000,
     FREEZE_MS = 30000,
 };
@@ -44,6 +46,7 @@ struct copy {
     struct arena *arena;                 /* of the keys of `finished` */
     struct account_copied copied;
     uint64_t rows, compared;
+    millis told;                         /* of progress */
     result code;
     struct fault fault;
 };
@@ -97,10 +100,11 @@ static bool is_passing(result r) { return r == UNAVAILABLE || r == TIMEOUT || r 
 MAY_YIELD static result copy_one(struct copy *c, struct id account, struct fault *fault)
 {
     result r = OK;
+    unsigned tries_max = c->is_frozen ? FINISH_TRIES_MAX : TRIES_MAX;
     if (c->is_frozen) engine_freeze_journal(c->from, account, clock_in(FREEZE_MS));
     for (unsigned tries = 1;; tries++) {
-        r = account_copy(c->from, c->to, account, c->is_frozen, &c->copied, fault);
-        if (r == OK || !is_passing(r) || tries == TRIES_MAX) break;
+        r = account_copy(c->from, c->to, account, c->is_frozen, c->is_frozen ? FINISH_STEP_MS : STEP_MS, &c->copied, fault);
+        if (r == OK || !is_passing(r) || tries == tries_max) break;
         if (coroutine_sleep(RETRY_MS * tries) != OK) break;
     }
     if (r == OK && c->is_frozen) r = compare(c, account, fault);
@@ -135,6 +139,15 @@ static unsigned at_once(const struct copy *c)
     return wanted == 0 ? AT_ONCE_DEFAULT : wanted > AT_ONCE_MAX ? AT_ONCE_MAX : (unsigned)wanted;
 }
 
+/* Not OK: nobody listens any more, so nobody wants it any more. */
+MAY_YIELD static result tell_progress(struct copy *c, size_t all)
+{
+    if (clock_now().ms - c->told.ms < TELL_EVERY_MS) return OK;
+    c->told = clock_now();
+    return c->call->answer(c->call->argument, json_pack("{s:{s:s, s:I, s:I}}", "progress", "what", c->is_frozen ? "accounts finished" : "accounts", "done",
+                                                       (json_int_t)c->done, "all", (json_int_t)all));
+}
+
 /* Those of the list, several at a time; this coroutine tells how far it is. */
 MAY_YIELD static result copy_list(struct copy *c, struct fault *fault)
 {
@@ -143,8 +156,8 @@ MAY_YIELD static result copy_list(struct copy *c, struct fault *fault)
     c->next = c->done = 0;
     scope_init(&scope, NULL);
     for (c->running = 0; c->running < at_once(c); c->running++) coroutine_spawn(&scope, "store copy", copy_some, c);
-    while (c->running > 0 && coroutine_sleep(LOOK_MS) == OK) command_progress(c->call, c->is_frozen ? "accounts finished" : "accounts", c->done, all);
-    if (c->running > 0 && c->code == OK) c->code = CANCELLED;
+    while (c->running > 0 && coroutine_sleep(LOOK_MS) == OK && tell_progress(c, all) == OK) continue;
+    if (c->running > 0 && c->code == OK) c->code = fail(&c->fault, CANCELLED, "given up by whoever asked for it");
     scope_done(&scope);
     if (c->code != OK && fault) *fault = c->fault;
     return c->code;
@@ -182,6 +195,7 @@ MAY_YIELD static result check_nodes(struct engine *e, view but_for, struct fault
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 64 << 20);
     struct cluster_node *nodes;
     size_t count;
+    if (strcmp(engine_kind(e), "local") == 0) return OK;       /* the folder's lock says that nobody else does */
     result r = cluster_nodes(e, command_deadline(), arena, &nodes, &count, fault);
     for (size_t i = 0; r == OK && i < count; i++)
         if (!nodes[i].is_gone && !view_equal(nodes[i].name, but_for))
