@@ -5,6 +5,7 @@
 #include "runtime/coroutine_private.h"
 #include "runtime/event.h"
 #include "runtime/sanitize.h"
+#include "runtime/stack_marks.h"
 
 enum { POLITE_TURN_US = 2000 };   /* coroutine_is_overdue() */
 
@@ -46,6 +47,7 @@ static void coroutine_end(struct loop *l, struct coroutine *c)
     l->coroutine_count--;
     sanitize_fiber_free(c->stack->fiber);
     unsigned kib = stack_give(l, c->stack);      /* and `c` with it */
+    if (kib) stack_marks_note(name, kib);
     if (kib > STACK_BYTES / 1024 / 2) EVENT_EMIT(COROUTINE_STACK_DEEP, EVENT_TEXT("coroutine", view_of(name)), EVENT_NUMBER("kib", kib));
     scope_child_ended(s);
 }

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "runtime/event_face.h"
 #include "runtime/event_hook.h"
+#include "runtime/stack_marks.h"
 
 enum metric_kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM };
 
@@ -195,6 +196,8 @@ void event_metrics(struct buf *into)
     for (unsigned e = 0; e < EVENT_COUNT; e++)
         buf_appendf(into, "tayori_events_total{event=\"%s\"} %lld\n", event_name((enum event)e), (long long)get(&total->events[e]));
     free(total);
+    write_head(into, VIEW("coroutine_stack_kib"), "deepest stack of coroutines of a name, KiB; 16: at most 16", "gauge");
+    stack_marks_write(into);
 }
 
 void metric_catalogue(buf *into)
@@ -203,5 +206,6 @@ void metric_catalogue(buf *into)
     buf_append_cstr(into, "\n## Metrics\n\n| metric | kind | what it counts |\n|---|---|---|\n");
     for (unsigned m = 0; m < METRIC_COUNT; m++)
         buf_appendf(into, "| `tayori_%s` | %s | %s |\n", catalogue[m].name, types[catalogue[m].kind], catalogue[m].help);
-    buf_append_cstr(into, "| `tayori_events_total` | counter | events of the catalogue, by name |\n");
+    buf_append_cstr(into, "| `tayori_events_total` | counter | events of the catalogue, by name |\n"
+                          "| `tayori_coroutine_stack_kib` | gauge | deepest stack of coroutines of a name, of 256 KiB; 16 means at most 16 |\n");
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "runtime/clock.h"
 #include "runtime/loop_private.h"
+#include "runtime/uv/probe.h"
 
 struct uv_face {
     struct loop base;              /* first */
@@ -24,6 +25,7 @@ struct uv_face {
     atomic_bool sleeps;            /* in libuv's poll; for the watchdog */
     struct signals *signals;       /* of loop 0; NULL before run_wait_signal() */
     pthread_t thread;
+    struct probe probe;            /* for the watchdog */
 };
 
 struct uv_family {

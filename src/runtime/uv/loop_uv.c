@@ -33,6 +33,7 @@ int face_open(struct uv_face *f, struct uv_family *family, unsigned index)
     atomic_init(&f->inbox, NULL);
     atomic_init(&f->asleep, false);
     f->timer_due_ms = INT64_MAX;
+    probe_init(&f->probe);
     int error = uv_loop_init(&f->uv);
     if (error) return error;
     error = uv_async_init(&f->uv, &f->wake, wake_arrived);
@@ -52,6 +53,7 @@ void face_close(struct uv_face *f)
     uv_run(&f->uv, UV_RUN_DEFAULT);
     check(uv_loop_close(&f->uv) == 0);
     buf_done(&f->scratch);
+    probe_done(&f->probe);
     loop_done(&f->base);
 }
 
@@ -140,9 +142,11 @@ void face_run(struct uv_face *f)
 {
     loop_enter(&f->base);
     clock_follow(&f->uv);
+    probe_open(&f->probe, &f->base);
     f->counts_as_busy = true;
     loop_run_ready(&f->base);
     while (!may_end(f)) turn(f);
+    probe_close(&f->probe);
     clock_follow(NULL);
     loop_leave(&f->base);
 }

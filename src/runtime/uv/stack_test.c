@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "runtime/event_hook.h"
+#include "runtime/stack_marks.h"
 #include "runtime/uv/net_test.h"
 
 static char deep_name[32];
@@ -42,6 +43,7 @@ static void uses_stacks(void *argument)
     scope_join(&s);
     EXPECT_VIEW(view_of(deep_name), VIEW("deep"));
     EXPECT(deep_kib >= 160 && deep_kib <= 256);
+    EXPECT_NUMBER(stack_marks_of("deep"), deep_kib);
     /* The same stack, its deep pages given back. */
     deep_kib = 0;
     for (int i = 0; i < 100; i++) {
@@ -49,6 +51,7 @@ static void uses_stacks(void *argument)
         scope_join(&s);
     }
     EXPECT_NUMBER(deep_kib, 0);
+    EXPECT(stack_marks_of("shallow") > 0 && stack_marks_of("shallow") <= 20);
     scope_unlink(&s);
 }
 

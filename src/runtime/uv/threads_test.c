@@ -1,6 +1,8 @@
 /* Loops, workers and batchers on real threads. Also run under ThreadSanitizer. */
+#include <dlfcn.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -311,19 +313,38 @@ TEST(signals_are_results) { net_run(2, raises); }
 /* --- watchdog --- */
 
 static _Atomic int stuck_told;
-static char stuck_name[64];
+static char stuck_name[64], stuck_stack[1100];
 
 static void event_told(void *context, enum event e, const struct event_field *fields, size_t count)
 {
     if (e != EVENT_WATCHDOG_LOOP_STUCK || stuck_told) return;
     for (size_t i = 0; i < count; i++)
         if (strcmp(fields[i].name, "coroutine") == 0) memcpy(stuck_name, fields[i].text.at, fields[i].text.len);
+        else if (strcmp(fields[i].name, "stack") == 0) memcpy(stuck_stack, fields[i].text.at, fields[i].text.len < 1024 ? fields[i].text.len : 1024);
     stuck_told = 1;
 }
 
-static void hogs(void *argument)
+/* With a frame of its own, below which the C library has one without. */
+__attribute__((noinline)) static int hogs_here(void)
 {
-    nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL);
+    for (int i = 0; i < 8; i++) nanosleep(&(struct timespec){.tv_nsec = 25000000}, NULL);
+    return 7;
+}
+
+static void hogs(void *argument) { EXPECT_NUMBER(hogs_here(), 7); }
+
+/* Whether some place of the stack lies in the first bytes of a function of this program. */
+static bool stack_has(const char *stack, void (*function)(void))
+{
+    Dl_info found;
+    char *end;
+    if (!dladdr((void *)function, &found)) return false;
+    uintptr_t from = (uintptr_t)function - (uintptr_t)found.dli_fbase;
+    for (const char *at = stack; (at = strstr(at, "unit-uv+0x")); at = end) {
+        uintptr_t place = strtoull(at + strlen("unit-uv+0x"), &end, 16);
+        if (place > from && place < from + 400) return true;
+    }
+    return false;
 }
 
 static void is_watched(void *argument)
@@ -338,6 +359,8 @@ static void is_watched(void *argument)
     scope_unlink(&s);
     EXPECT(stuck_told);
     EXPECT_VIEW(view_of(stuck_name), VIEW("the hog"));
+    if (!stack_has(stuck_stack, (void (*)(void))hogs_here)) test_fail(__FILE__, __LINE__, "stack: %s", stuck_stack);
+    EXPECT(stack_has(stuck_stack, (void (*)(void))hogs));
 }
 
 TEST(the_watchdog_names_what_blocks_a_loop)

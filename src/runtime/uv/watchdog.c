@@ -1,5 +1,6 @@
 /*
- * The watchdog: a thread that looks at the loops' heartbeats and names the coroutine that keeps one from coming back.
+ * The watchdog: a thread that looks at the loops' heartbeats and names the coroutine that keeps one from coming back,
+ * and where it is (probe.h).
  * It says so once for each time that it happens.
  */
 #include "runtime/event.h"
@@ -33,9 +34,11 @@ static void look(struct watchdog *w, struct uv_face *f)
         return;
     }
     if (++seen->looks != STUCK_LOOKS) return;
+    buf stack CLEANUP(buf_done) = BUF_INIT;
     const char *name = atomic_load_explicit(&f->base.running_name, memory_order_relaxed);
+    (void)probe_take(&f->probe, &stack);
     EVENT_EMIT(WATCHDOG_LOOP_STUCK, EVENT_NUMBER("loop", f->base.index), EVENT_NUMBER("ms", STUCK_LOOKS * LOOK_MS),
-               EVENT_TEXT("coroutine", name ? view_of(name) : VIEW("(a callback)")));
+               EVENT_TEXT("coroutine", name ? view_of(name) : VIEW("(a callback)")), EVENT_TEXT("stack", buf_view(&stack)));
 }
 
 static bool pause_or_stop(struct watchdog *w)
