@@ -11,7 +11,7 @@ enum {
 };
 
 /* Bits of an append's first byte. */
-enum { APPEND_CREATES = 1, APPEND_FALLS_BACK = 2, APPEND_IS_ALONE = 4 };
+enum { APPEND_CREATES = 1, APPEND_FALLS_BACK = 2, APPEND_IS_ALONE = 4, APPEND_REPLACES = 8 };
 
 /* ---- what can be written down ---- */
 
@@ -90,7 +90,7 @@ static void put_flags(buf *into, const struct record_flags *flags)
 static void put_append(buf *into, const struct record *r)
 {
     buf_append_byte(into, (char)((r->append.creates ? APPEND_CREATES : 0) | (r->append.falls_back ? APPEND_FALLS_BACK : 0) |
-                                 (r->append.is_alone ? APPEND_IS_ALONE : 0)));
+                                 (r->append.is_alone ? APPEND_IS_ALONE : 0) | (r->append.replaces_uid ? APPEND_REPLACES : 0)));
     buf_append_varint(into, r->append.mailbox);
     put_sized(into, r->append.name);
     buf_append(into, id_view(&r->append.message));
@@ -100,6 +100,10 @@ static void put_append(buf *into, const struct record *r)
     put_flags(into, &r->append.flags);
     buf_append_varint(into, r->append.uid);
     put_sized(into, r->append.uidl);
+    if (r->append.replaces_uid) {
+        buf_append_varint(into, r->append.replaces_mailbox);
+        buf_append_varint(into, r->append.replaces_uid);
+    }
 }
 
 static void put_flags_record(buf *into, const struct record *r)
@@ -256,14 +260,16 @@ static bool take_flags(struct cursor *c, struct arena *arena, struct record_flag
 static bool take_append(struct cursor *c, struct arena *arena, struct record *r)
 {
     unsigned bits;
-    if (!take_octet(c, APPEND_CREATES | APPEND_FALLS_BACK | APPEND_IS_ALONE, &bits)) return false;
+    if (!take_octet(c, APPEND_CREATES | APPEND_FALLS_BACK | APPEND_IS_ALONE | APPEND_REPLACES, &bits)) return false;
     r->append.creates = bits & APPEND_CREATES;
     r->append.falls_back = bits & APPEND_FALLS_BACK;
     r->append.is_alone = bits & APPEND_IS_ALONE;
-    return take_varint32(c, &r->append.mailbox) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->append.name) &&
+    bool is_good = take_varint32(c, &r->append.mailbox) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->append.name) &&
            take_id(c, &r->append.message) && take_varint32(c, &r->append.size_bytes) && take_time(c, &r->append.internal_date) &&
            take_time(c, &r->append.save_date) && take_flags(c, arena, &r->append.flags) && take_varint32(c, &r->append.uid) &&
            take_sized(c, RECORD_UIDL_BYTES_MAX, &r->append.uidl);
+    if (!is_good || !(bits & APPEND_REPLACES)) return is_good;
+    return take_varint32(c, &r->append.replaces_mailbox) && take_varint32(c, &r->append.replaces_uid) && r->append.replaces_uid != 0;
 }
 
 static bool take_flags_record(struct cursor *c, struct arena *arena, struct record *r)

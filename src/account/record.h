@@ -61,6 +61,7 @@ struct record {
             struct record_flags flags;
             uint32_t uid;               /* 0: the next. Else this one if it is not below UIDNEXT, else the next (migration) */
             view uidl;                  /* empty: derived from UIDVALIDITY and UID */
+            uint32_t replaces_mailbox, replaces_uid;    /* this message is expunged with it, and if it is gone the record does nothing; 0: none */
         } append;
         struct {
             uint32_t mailbox;

@@ -65,10 +65,28 @@ static struct imap_set one_uid(uint32_t uid, struct arena *arena)
     return set;
 }
 
+/* The mailbox of the message that the append replaces; NULL: it is gone. */
+static struct mailbox *replaced_mailbox(struct state *s, const struct record *r)
+{
+    struct mailbox *m = selectable(s, r->append.replaces_mailbox);
+    uint32_t uid = r->append.replaces_uid;
+    return m && uid < UINT32_MAX && mailbox_rank(m, uid + 1) > mailbox_rank(m, uid) ? m : NULL;
+}
+
+static void remove_replaced(struct mailbox *m, const struct record *r)
+{
+    struct imap_range range = {r->append.replaces_uid, r->append.replaces_uid};
+    struct imap_set uids = {.ranges = &range, .count = 1};
+    struct vanished_list vanished = {0};
+    mailbox_remove_rows(m, &(struct removal){.uids = &uids, .buries = true, .when = r->written}, &vanished);
+    free(vanished.at);
+}
+
 static void apply_append(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
 {
     struct mailbox *m = append_target(s, r);
-    o->code = !m ? NOT_FOUND : m->uid_next > UID_MAX ? TOO_BIG : OK;
+    struct mailbox *replaced = r->append.replaces_uid ? replaced_mailbox(s, r) : NULL;
+    o->code = !m ? NOT_FOUND : m->uid_next > UID_MAX ? TOO_BIG : r->append.replaces_uid && !replaced ? INVALID : OK;
     if (o->code != OK) return;
     struct row row = {
         .uid = r->append.uid >= m->uid_next && r->append.uid <= UID_ASKED_MAX ? r->append.uid : m->uid_next,
@@ -83,6 +101,7 @@ static void apply_append(struct state *s, const struct record *r, const struct r
     };
     mailbox_push(m, &row, r->append.uidl);
     if (!r->append.is_alone) add_body(s, r, place);
+    if (replaced) remove_replaced(replaced, r);
     o->mailbox = m->number;
     o->uid_validity = m->uid_validity;
     if (arena) o->result_uids = one_uid(row.uid, arena);
@@ -359,6 +378,10 @@ static void ask_restored(struct asking *a, struct state *s, const struct record 
 size_t state_needs(struct state *s, const struct record *r, struct block_key *keys, size_t max)
 {
     struct asking a = {.state = s, .keys = keys, .max = max};
+    struct imap_range replaced = {0};
+    if (r->kind == RECORD_APPEND) replaced.first = replaced.last = r->append.replaces_uid;
+    if (r->kind == RECORD_APPEND && r->append.replaces_uid)
+        ask_touched(&a, selectable(s, r->append.replaces_mailbox), &(struct imap_set){.ranges = &replaced, .count = 1}, NULL);
     if (r->kind == RECORD_FLAGS) ask_touched(&a, selectable(s, r->flags.mailbox), &r->flags.uids, r);
     if (r->kind == RECORD_COPY && selectable(s, r->copy.to)) ask_touched(&a, selectable(s, r->copy.from), &r->copy.uids, NULL);
     if (r->kind == RECORD_EXPUNGE) ask_expunged(&a, selectable(s, r->expunge.mailbox), r);

@@ -32,6 +32,7 @@ enum {
     IMAP_LIST_PATTERNS_MAX = 64,
     IMAP_ID_PAIRS_MAX = 30,             /* RFC 2971 §3.3 */
     IMAP_ENABLE_MAX = 64,
+    IMAP_CATENATE_URLS_MAX = 1000,      /* of one message between two literals */
     IMAP_SORT_CRITERIA_MAX = 16,        /* there are nine keys */
 };
 
@@ -57,7 +58,7 @@ enum imap_verb {
     IMAP_ENABLE, IMAP_SELECT, IMAP_EXAMINE, IMAP_CREATE, IMAP_DELETE, IMAP_RENAME, IMAP_SUBSCRIBE, IMAP_UNSUBSCRIBE,
     IMAP_LIST, IMAP_LSUB, IMAP_NAMESPACE, IMAP_STATUS, IMAP_APPEND, IMAP_IDLE,
     IMAP_CHECK, IMAP_CLOSE, IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE,
-    IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
+    IMAP_REPLACE, IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
     IMAP_VERB_COUNT
 };
 
@@ -174,10 +175,17 @@ struct imap_append_message {
     bool has_date;
     struct date date;
     bool is_utf8;                       /* UTF8 (~{n}, RFC 6855 §4: the rest begins with ")" */
+    bool is_catenate;                   /* RFC 4469: URLs, and when has_literal then a literal, and more parts after it */
+    bool is_continued;                  /* these are further parts of the message before (of a rest) */
+    view *urls;
+    size_t url_count;
+    bool has_literal;                   /* else the message is complete, and `rest` comes behind it */
     struct imap_literal literal;
+    view rest;
 };
 
 struct imap_append {
+    struct imap_set replaces;           /* REPLACE (RFC 8508): one message */
     view mailbox;
     struct imap_append_message message;
 };
@@ -348,15 +356,20 @@ NODISCARD result imap_parse_command(view text, struct arena *arena, struct imap_
 NODISCARD bool imap_parse_tag(view text, view *ret_tag);
 
 /*
- * What follows APPEND's message: nothing (is_last), or for MULTIAPPEND (RFC 3502) the next message up to
- * its literal's announcement. `was_utf8` is the is_utf8 of the message before.
+ * What follows the message literal of APPEND or REPLACE: nothing (is_last), further parts of a CATENATE, or for MULTIAPPEND (RFC 3502)
+ * the next message; up to a literal's announcement.
  */
-NODISCARD result imap_parse_append_rest(view text, bool was_utf8, struct arena *arena, bool *ret_is_last,
+enum imap_append_place { IMAP_AFTER_MESSAGE, IMAP_AFTER_UTF8, IMAP_AFTER_CATENATE };
+static inline enum imap_append_place imap_append_place(const struct imap_append_message *m)
+{
+    return m->is_catenate && m->has_literal ? IMAP_AFTER_CATENATE : m->is_utf8 ? IMAP_AFTER_UTF8 : IMAP_AFTER_MESSAGE;
+}
+NODISCARD result imap_parse_append_rest(view text, enum imap_append_place place, struct arena *arena, bool *ret_is_last,
                                         struct imap_append_message *ret_message, struct fault *fault);
 
 /* The text so far ends with the announcement of a literal, whose bytes come next. */
 NODISCARD bool imap_text_wants_literal(view text, struct imap_literal *ret_literal);
-/* "TAG APPEND ..." (the one command whose literal may be a message). */
+/* "TAG APPEND ...", "TAG [UID] REPLACE ..." (the commands whose literal may be a message). */
 bool imap_text_is_append(view text);
 
 const char *imap_verb_name(enum imap_verb verb);

@@ -1,11 +1,45 @@
 /*
- * APPEND arguments up to the message literal's announcement (RFC 9051 §6.3.12, RFC 3502, RFC 3516 §4.4,
- * RFC 6855 §4, RFC 7888), and what may follow the message.
+ * Arguments of APPEND and REPLACE up to the message literal's announcement (RFC 9051 §6.3.12, RFC 3502, RFC 3516 §4.4, RFC 4469,
+ * RFC 6855 §4, RFC 7888, RFC 8508), and what may follow the message.
  */
 #include "formats/imap_grammar.h"
 #include "formats/imap_write.h"
 
-/* append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8 ")") */
+/* url = "URL" SP astring */
+static bool take_url(struct imap_grammar *g, struct imap_append_message *message)
+{
+    view url;
+    if (!imap_take_space(g)) return false;
+    if (!imap_take_astring(g, &url)) return imap_miss(g, "a URL");
+    if (message->url_count == IMAP_CATENATE_URLS_MAX) return imap_too_many(g, "fewer URLs");
+    view *urls = imap_grow(g, message->urls, message->url_count, sizeof *urls);
+    if (!urls) return false;
+    message->urls = urls;
+    message->urls[message->url_count++] = url;
+    return true;
+}
+
+/* cat-part *(SP cat-part) ")", up to the announcement of a text's literal: cat-part = "TEXT" SP literal / url (RFC 4469 §5) */
+static bool take_parts(struct imap_grammar *g, struct imap_append_message *message)
+{
+    message->is_catenate = true;
+    do {
+        if (imap_take_word(g, VIEW("TEXT"))) {
+            message->has_literal = imap_take_space(g) && imap_take_literal_header(&g->at, &message->literal);
+            return message->has_literal || imap_miss(g, "a literal");
+        }
+        if (!imap_take_word(g, VIEW("URL"))) return imap_miss(g, "TEXT or URL");
+        if (!take_url(g, message)) return false;
+    } while (take_byte(&g->at, ' '));
+    if (!imap_take_close(g)) return false;
+    message->rest = g->at.rest;
+    g->at.rest = VIEW_EMPTY;
+    return true;
+}
+
+/*
+ * append-message = [SP flag-list] [SP date-time] SP (literal / literal8 / "UTF8" SP "(" literal8 ")" / "CATENATE" SP "(" parts ")")
+ */
 bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message *ret_message)
 {
     struct imap_append_message message = {0};
@@ -15,10 +49,28 @@ bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message
         if (!imap_take_date_time(g, &message.date) || !imap_take_space(g)) return false;
         message.has_date = true;
     }
-    message.is_utf8 = take_view_nocase(&g->at, VIEW("UTF8 ("));
-    if (!imap_take_literal_header(&g->at, &message.literal)) return imap_miss(g, "a literal");
-    if (message.is_utf8 && !message.literal.is_binary) return imap_miss(g, "a literal8");
+    if (take_view_nocase(&g->at, VIEW("CATENATE ("))) {
+        if (!take_parts(g, &message)) return false;
+    } else {
+        message.is_utf8 = take_view_nocase(&g->at, VIEW("UTF8 ("));
+        if (!imap_take_literal_header(&g->at, &message.literal)) return imap_miss(g, "a literal");
+        if (message.is_utf8 && !message.literal.is_binary) return imap_miss(g, "a literal8");
+        message.has_literal = true;
+    }
     *ret_message = message;
+    return true;
+}
+
+/* replace = "REPLACE" SP seq-number SP mailbox append-message (RFC 8508 §5) */
+bool imap_take_replace(struct imap_grammar *g, struct imap_append *ret_append)
+{
+    struct imap_append append;
+    struct imap_set set;
+    if (!imap_take_set(g, &set) || set.is_saved || set.count != 1 || set.ranges[0].first != set.ranges[0].last)
+        return imap_miss(g, "one message");
+    if (!imap_take_space(g) || !imap_take_append(g, &append)) return false;
+    append.replaces = set;
+    *ret_append = append;
     return true;
 }
 
@@ -31,8 +83,9 @@ bool imap_take_append(struct imap_grammar *g, struct imap_append *ret_append)
     return true;
 }
 
-static void write_message(buf *out, const struct imap_append_message *message)
+static void write_message(struct imap_command_writer *w, const struct imap_append_message *message)
 {
+    buf *out = w->out;
     if (message->flags.system || message->flags.keyword_count) {
         buf_append_byte(out, ' ');
         imap_write_flags(out, &message->flags);
@@ -42,25 +95,50 @@ static void write_message(buf *out, const struct imap_append_message *message)
         date_imap_append(out, message->date);
         buf_append_byte(out, '"');
     }
-    buf_append_cstr(out, message->is_utf8 ? " UTF8 (" : " ");
-    buf_appendf(out, "%s{%llu%s}", message->literal.is_binary ? "~" : "", (unsigned long long)message->literal.size_bytes,
-                message->literal.is_sync ? "" : "+");
+    if (message->is_catenate) {
+        buf_append_cstr(out, " CATENATE (");
+        for (size_t i = 0; i < message->url_count; i++) {
+            buf_append_cstr(out, i ? " URL " : "URL ");
+            imap_command_string(w, message->urls[i]);
+        }
+        if (message->has_literal) buf_append_cstr(out, message->url_count ? " TEXT " : "TEXT ");
+    } else {
+        buf_append_cstr(out, message->is_utf8 ? " UTF8 (" : " ");
+    }
+    if (message->has_literal) {
+        buf_appendf(out, "%s{%llu%s}", message->literal.is_binary ? "~" : "", (unsigned long long)message->literal.size_bytes,
+                    message->literal.is_sync ? "" : "+");
+    } else {
+        buf_append_byte(out, ')');
+        buf_append(out, message->rest);
+    }
 }
 
 void imap_write_append(struct imap_command_writer *w, const struct imap_append *append)
 {
+    if (append->replaces.count) {
+        imap_set_write(w->out, &append->replaces);
+        buf_append_byte(w->out, ' ');
+    }
     imap_command_astring(w, append->mailbox);
-    write_message(w->out, &append->message);
+    write_message(w, &append->message);
 }
 
-result imap_parse_append_rest(view text, bool was_utf8, struct arena *arena, bool *ret_is_last,
+result imap_parse_append_rest(view text, enum imap_append_place place, struct arena *arena, bool *ret_is_last,
                               struct imap_append_message *ret_message, struct fault *fault)
 {
     struct imap_grammar g = {.at = cursor_of(text), .arena = arena};
     struct imap_append_message message = {0};
-    bool is_good = !was_utf8 || imap_take_close(&g);
-    bool is_last = is_good && cursor_at_end(&g.at);
-    if (is_good && !is_last) is_good = imap_take_append_message(&g, &message) && (cursor_at_end(&g.at) || imap_miss(&g, "the end"));
+    bool is_good = true, is_last = false;
+    if (place == IMAP_AFTER_CATENATE && take_byte(&g.at, ' ')) {
+        message.is_continued = true;
+        is_good = take_parts(&g, &message);
+    } else {
+        is_good = place == IMAP_AFTER_MESSAGE || imap_take_close(&g);
+        is_last = is_good && cursor_at_end(&g.at);
+        if (is_good && !is_last) is_good = imap_take_append_message(&g, &message);
+    }
+    if (is_good && !is_last) is_good = cursor_at_end(&g.at) || imap_miss(&g, "the end");
     if (!is_good) {
         result code = fail(fault, g.code, "append: expected %s", g.expected);
         fault_tell(fault, "Expected %s after the message", g.expected);

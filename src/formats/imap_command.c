@@ -122,6 +122,7 @@ static bool take_append(struct imap_grammar *g, struct imap_command *c) { return
 static bool take_search(struct imap_grammar *g, struct imap_command *c) { return imap_take_search(g, &c->search); }
 static bool take_fetch(struct imap_grammar *g, struct imap_command *c) { return imap_take_fetch(g, &c->fetch); }
 static bool take_store(struct imap_grammar *g, struct imap_command *c) { return imap_take_store(g, &c->store); }
+static bool take_replace(struct imap_grammar *g, struct imap_command *c) { return imap_take_replace(g, &c->append); }
 static bool take_sort(struct imap_grammar *g, struct imap_command *c) { return imap_take_sort(g, &c->sort); }
 static bool take_thread(struct imap_grammar *g, struct imap_command *c) { return imap_take_thread(g, &c->thread); }
 static bool take_select(struct imap_grammar *g, struct imap_command *c) { return imap_take_select(g, &c->select); }
@@ -176,6 +177,7 @@ static const struct verb {
     [IMAP_STORE] = {VIEW_INIT("STORE"), PLAIN | WITH_UID, take_store},
     [IMAP_COPY] = {VIEW_INIT("COPY"), PLAIN | WITH_UID, take_copy},
     [IMAP_MOVE] = {VIEW_INIT("MOVE"), PLAIN | WITH_UID, take_copy},
+    [IMAP_REPLACE] = {VIEW_INIT("REPLACE"), PLAIN | WITH_UID, take_replace},
     [IMAP_SORT] = {VIEW_INIT("SORT"), PLAIN | WITH_UID, take_sort},
     [IMAP_THREAD] = {VIEW_INIT("THREAD"), PLAIN | WITH_UID, take_thread},
     [IMAP_GETQUOTA] = {VIEW_INIT("GETQUOTA"), PLAIN, take_getquota},
@@ -266,7 +268,8 @@ bool imap_text_is_append(view text)
 {
     struct cursor c = cursor_of(text);
     view tag;
-    return imap_take_tag(&c, &tag) && take_view_nocase(&c, VIEW(" APPEND "));
+    if (!imap_take_tag(&c, &tag) || !take_byte(&c, ' ')) return false;
+    return take_view_nocase(&c, VIEW("APPEND ")) || take_view_nocase(&c, VIEW("REPLACE ")) || take_view_nocase(&c, VIEW("UID REPLACE "));
 }
 
 void imap_command_string(struct imap_command_writer *w, view text)
@@ -360,6 +363,7 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
         buf_append_byte(w->out, ' ');
         imap_command_status_items(w, c->status.items);
         break;
+    case IMAP_REPLACE:
     case IMAP_APPEND: imap_write_append(w, &c->append); break;
     case IMAP_EXPUNGE: imap_set_write(w->out, &c->expunge); break;
     case IMAP_SEARCH: imap_write_search(w, &c->search); break;

@@ -63,6 +63,7 @@ void *imap_grow(struct imap_grammar *g, void *array, size_t count, size_t size_b
 bool imap_take_list(struct imap_grammar *g, struct imap_list *ret_list);
 bool imap_take_lsub(struct imap_grammar *g, struct imap_list *ret_list);
 bool imap_take_append(struct imap_grammar *g, struct imap_append *ret_append);
+bool imap_take_replace(struct imap_grammar *g, struct imap_append *ret_append);
 bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message *ret_message);
 bool imap_take_fetch(struct imap_grammar *g, struct imap_fetch *ret_fetch);
 bool imap_take_search(struct imap_grammar *g, struct imap_search *ret_search);

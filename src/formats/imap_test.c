@@ -177,6 +177,11 @@ TEST(imap_append_stops_at_the_message)
     SAME("a APPEND INBOX UTF8 (~{5+}");
     expect_parsed("a APPEND INBOX UTF8 ({5}", "invalid: Expected a literal8 at byte 24");
     expect_parsed("a APPEND {5}\r\nINBOX {310}", "a APPEND INBOX {310}");
+    SAME("A003 APPEND Drafts (\\Seen \\Draft $MDNSent) CATENATE (URL \"/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER\" TEXT {42}");
+    SAME("a APPEND Drafts CATENATE (URL \"/Drafts/;UID=20\" URL \"/Drafts/;UID=21\")");
+    SAME("a UID REPLACE 2000 Drafts (\\Seen \\Draft) {350}");
+    SAME("a REPLACE * Drafts {350+}");
+    expect_parsed("a REPLACE 1:2 Drafts {350+}", "invalid: Expected one message at byte 13");
     expect_parsed("a APPEND {5}", "invalid: Expected a mailbox name at byte 9");
 }
 
@@ -185,12 +190,15 @@ TEST(imap_append_rest_ends_or_brings_another_message)
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 65536);
     struct imap_append_message message;
     bool is_last;
-    EXPECT(imap_parse_append_rest(VIEW(""), false, arena, &is_last, &message, NULL) == OK && is_last);
-    EXPECT(imap_parse_append_rest(VIEW(")"), true, arena, &is_last, &message, NULL) == OK && is_last);
-    EXPECT(imap_parse_append_rest(VIEW(" (\\Seen) {7+}"), false, arena, &is_last, &message, NULL) == OK && !is_last);
+    EXPECT(imap_parse_append_rest(VIEW(""), IMAP_AFTER_MESSAGE, arena, &is_last, &message, NULL) == OK && is_last);
+    EXPECT(imap_parse_append_rest(VIEW(")"), IMAP_AFTER_UTF8, arena, &is_last, &message, NULL) == OK && is_last);
+    EXPECT(imap_parse_append_rest(VIEW(" (\\Seen) {7+}"), IMAP_AFTER_MESSAGE, arena, &is_last, &message, NULL) == OK && !is_last);
     EXPECT_NUMBER(message.literal.size_bytes, 7);
-    EXPECT(imap_parse_append_rest(VIEW("x"), false, arena, &is_last, &message, NULL) == INVALID);
-    EXPECT(imap_parse_append_rest(VIEW(""), true, arena, &is_last, &message, NULL) == INVALID);
+    EXPECT(imap_parse_append_rest(VIEW(" URL \"/x/;UID=1\" TEXT {3}"), IMAP_AFTER_CATENATE, arena, &is_last, &message, NULL) == OK && !is_last);
+    EXPECT(message.is_continued && message.url_count == 1 && message.has_literal);
+    EXPECT(imap_parse_append_rest(VIEW(")"), IMAP_AFTER_CATENATE, arena, &is_last, &message, NULL) == OK && is_last);
+    EXPECT(imap_parse_append_rest(VIEW("x"), IMAP_AFTER_MESSAGE, arena, &is_last, &message, NULL) == INVALID);
+    EXPECT(imap_parse_append_rest(VIEW(""), IMAP_AFTER_UTF8, arena, &is_last, &message, NULL) == INVALID);
 }
 
 TEST(imap_text_announces_literals)
@@ -250,7 +258,7 @@ TEST(imap_strings_are_quoted_where_they_can_be)
     expect_string(VIEW("é"), true, "\"é\"");
     expect_string(VIEW("a\r\nb"), true, "{4}\r\na\r\nb");
     expect_string(VIEW("a\0b"), true, "{3}\r\na?b");
-    expect_string(VIEW(""), true, "\"\"");
+    expect_string(VIEW(""), IMAP_AFTER_UTF8, "\"\"");
 }
 
 TEST(imap_mailboxes_are_written_as_the_session_reads_them)

@@ -1,242 +1,254 @@
 /*
- * APPEND: RFC 9051 §6.3.12, RFC 7888, RFC 6855 §4, RFC 7889.
+ * APPEND and REPLACE: RFC 9051 §6.3.12, RFC 3502 (several messages), RFC 4469 (CATENATE), RFC 7888, RFC 6855 §4, RFC 7889, RFC 8508.
  *
- * The message streams into a draft. One that stays small is appended without waiting for the disk, so that a client
- * that pipelines has many under way and they share a sync; they are answered in their order, and before any other
- * command runs (session.h, 4.).
+ * Each message streams into a draft, from literals and from messages that are there. A command of one message is committed
+ * without waiting (append_job.c); of several nothing is before all have come.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
-#include "formats/imap_write.h"
-#include "imapd/session.h"
-#include "runtime/random.h"
+#include "imapd/append.h"
 
-enum { JOB_ARENA_BYTES_MAX = 1 << 20 };      /* flags of the command and what the outcome says */
-
-/* An APPEND from its command until its answer. */
-struct append_job {
-    struct list node;                        /* in session.appends once it is under way */
-    struct session *session;
-    struct arena *arena;
-    struct draft *draft;
-    struct append_pending pending;
+/* A command while its messages come. */
+struct upload {
+    struct session *s;
     view tag;
-    bool is_done;
+    struct reply *r;
+    uint32_t mailbox;
+    uint32_t replaces_uid;
+    uint64_t replaced_bytes;
+    struct append_job **jobs;
+    size_t count, capacity;
+    uint64_t held_bytes;
+    bool is_refused;                         /* the reply says why: what still comes is dropped */
 };
 
-MAY_YIELD static void job_free(struct append_job *job)
+static void refuse(struct upload *u, const char *code, const char *text)
 {
-    if (job->draft) draft_free(job->draft);
-    arena_free(job->arena);
-    free(job);
+    if (!u->is_refused) reply_set(u->r, REPLY_NO, code, text);
+    u->is_refused = true;
 }
 
-static struct record_flags keep_flags(struct arena *arena, const struct imap_flags *flags)
+static void refuse_result(struct upload *u, result code, const struct fault *fault)
 {
-    struct record_flags of = session_record_flags(flags);
-    view *kept = arena_array(arena, view, of.keyword_count);
-    for (size_t i = 0; i < of.keyword_count; i++) kept[i] = arena_keep(arena, of.keywords[i]);
-    of.keywords = kept;
-    return of;
-}
-
-static struct append_job *job_new(struct session *s, view tag, const struct imap_append_message *message, uint32_t mailbox)
-{
-    struct append_job *job = calloc(1, sizeof *job);
-    check(job);
-    list_init(&job->node);
-    job->session = s;
-    job->arena = arena_new(NULL, JOB_ARENA_BYTES_MAX);
-    job->tag = arena_keep(job->arena, tag);
-    job->draft = draft_new(s->imapd->accounts, random_id(), session_options(s)->message_bytes_max);
-    job->pending.options = (struct append_options){.mailbox = mailbox, .flags = keep_flags(job->arena, &message->flags)};
-    if (message->has_date) job->pending.options.internal_date = message->date.at;
-    return job;
-}
-
-/* ---- the answer ---- */
-
-static void write_answer(struct session *s, const struct append_job *job)
-{
-    const struct append_pending *p = &job->pending;
-    struct reply r = {0};
-    result code = p->code != OK ? p->code : p->outcome.code;
-    if (code == OK && p->outcome.result_uids.count) {
-        buf_appendf(&r.code, "APPENDUID %u ", p->outcome.uid_validity);
-        imap_set_write(&r.code, &p->outcome.result_uids);
+    if (code == OK || u->is_refused) return;
+    if (code == TOO_BIG) {
+        refuse(u, "TOOBIG", "The message is too big");
+    } else {
+        reply_result(u->s, u->r, code, fault);
+        u->is_refused = true;
     }
-    reply_result(s, &r, code, &p->fault);
-    if (code == NOT_FOUND) reply_set(&r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
-    reply_write(s, job->tag, "APPEND", &r);
-    reply_done(&r);
 }
 
-/* When the mailbox is the selected one, EXISTS comes before the answer (RFC 9051 §6.3.12). */
-void session_answer_appends(struct session *s)
+static struct append_job *current(struct upload *u) { return u->count ? u->jobs[u->count - 1] : NULL; }
+
+/* ---- a message and its parts ---- */
+
+static void begin_message(struct upload *u, const struct imap_append_message *m)
 {
-    while (!list_is_empty(&s->appends)) {
-        struct append_job *job = container_of(s->appends.next, struct append_job, node);
-        if (!job->is_done) return;
-        list_remove(&job->node);
-        s->append_count--;
-        s->append_bytes -= draft_bytes(job->draft);
-        if (!s->is_broken) {
-            if (s->state == SESSION_SELECTED) session_sync(s, true);
-            write_answer(s, job);
+    if (u->is_refused) return;
+    if (!session_check_save_limit(u->s, u->count + 1, u->r)) {
+        u->is_refused = true;
+        return;
+    }
+    if (u->count == APPEND_MESSAGES_MAX) {
+        refuse(u, "LIMIT", "Too many messages at once");
+        return;
+    }
+    if (u->count == u->capacity) {
+        u->capacity = u->capacity ? 2 * u->capacity : 1;
+        u->jobs = realloc(u->jobs, u->capacity * sizeof *u->jobs);
+        check(u->jobs != NULL);
+    }
+    u->jobs[u->count++] = append_job_new(u->s, u->tag, m, u->mailbox);
+}
+
+/* Whether so much more is wanted, before it is sent. */
+static void check_size(struct upload *u, uint64_t more)
+{
+    struct fault fault = {0};
+    if (u->is_refused) return;
+    uint64_t so_far = draft_bytes(current(u)->draft), max = session_options(u->s)->message_bytes_max;
+    if (more > max || so_far > max - more) {
+        refuse(u, "TOOBIG", "The message is too big");
+        return;
+    }
+    if (u->count > 1 && u->held_bytes + more > APPEND_HELD_BYTES_MAX) {
+        refuse(u, "LIMIT", "Too much at once");
+        return;
+    }
+    uint64_t total = u->held_bytes + more;
+    total = total > u->replaced_bytes ? total - u->replaced_bytes : 0;
+    refuse_result(u, session_check_quota(u->s, u->s->append_bytes + total, &fault), &fault);
+}
+
+MAY_YIELD static void add_urls(struct upload *u, const struct imap_append_message *m)
+{
+    for (size_t i = 0; i < m->url_count && !u->is_refused; i++) {
+        struct fault fault = {0};
+        uint64_t before = draft_bytes(current(u)->draft);
+        result code = append_url(u->s, m->urls[i], current(u)->draft, &fault);
+        if (code == INVALID || code == NOT_FOUND) {
+            refuse(u, "BADURL ", "That part cannot be read");
+            for (size_t k = 0; k < m->urls[i].len; k++) {
+                char c = m->urls[i].at[k];
+                if (c > 0x20 && c < 0x7f && c != ']') buf_append_byte(&u->r->code, c);
+            }
+            return;
         }
-        job_free(job);
+        refuse_result(u, code, &fault);
+        u->held_bytes += draft_bytes(current(u)->draft) - before;
+        check_size(u, 0);
     }
 }
 
-void session_finish_appends(struct session *s)
+/* Not OK: the client is gone. */
+MAY_YIELD static result read_literal(struct upload *u, uint64_t size_bytes)
 {
-    while (!list_is_empty(&s->appends)) {
-        session_answer_appends(s);
-        if (!list_is_empty(&s->appends)) waitlist_wait_shielded(&s->append_done);
-    }
-}
-
-static void append_is_done(struct append_pending *p)
-{
-    struct append_job *job = p->argument;
-    job->is_done = true;
-    waitlist_wake_all(&job->session->append_done);
-}
-
-/* ---- the message ---- */
-
-/* Of a message that is over the limit the rest is read and dropped: *ret_code tells. Not OK: the client is gone. */
-MAY_YIELD static result read_message(struct session *s, struct append_job *job, uint64_t size_bytes, result *ret_code, struct fault *fault)
-{
-    *ret_code = OK;
+    struct session *s = u->s;
+    u->held_bytes += size_bytes;
     while (size_bytes > 0) {
-        struct fault read_fault = {0};
+        struct fault fault = {0}, write_fault = {0};
         view piece;
-        result code = wire_bytes(&s->wire, (size_t)size_bytes, clock_in(session_options(s)->idle_timeout_ms), &piece, &read_fault);
+        result code = wire_bytes(&s->wire, (size_t)size_bytes, clock_in(session_options(s)->idle_timeout_ms), &piece, &fault);
         if (code != OK) {
-            session_break(s, code, &read_fault);
+            session_break(s, code, &fault);
             return code;
         }
         size_bytes -= piece.len;
-        if (*ret_code == OK) *ret_code = draft_write(job->draft, piece, session_store_deadline(s), fault);
+        if (!u->is_refused)
+            refuse_result(u, draft_write(current(u)->draft, piece, session_store_deadline(s), &write_fault), &write_fault);
     }
     return OK;
 }
 
-/* What stands after the message: nothing, or ")" of UTF8 (...). */
-MAY_YIELD static result read_rest(struct session *s, bool was_utf8, struct reply *r)
+/* What stands behind a literal, good as long as the command. Not OK: the client is gone. */
+MAY_YIELD static result read_rest(struct upload *u, view *ret_line)
 {
+    struct session *s = u->s;
     struct fault fault = {0};
-    struct imap_append_message next;
-    struct imap_literal literal;
-    bool is_last;
-    view line;
+    view line = VIEW_EMPTY;
     result code = wire_line(&s->wire, SESSION_LINE_BYTES_MAX, clock_in(session_options(s)->idle_timeout_ms), &line, &fault);
-    if (code != OK && code != TOO_BIG) {
+    if (code == OK && arena_used(s->arena) + line.len > SESSION_ARENA_BYTES_MAX / 2) code = TOO_BIG;
+    if (code == TOO_BIG) {
+        refuse(u, "LIMIT", "The command is too long");
+        *ret_line = VIEW_EMPTY;
+        return OK;
+    }
+    if (code != OK) {
         session_break(s, code, &fault);
         return code;
     }
-    if (code == OK) code = imap_parse_append_rest(line, was_utf8, s->arena, &is_last, &next, &fault);
-    if (code == OK && is_last) return OK;
-    reply_set(r, REPLY_BAD, "", "One message at a time, and nothing after it");
-    while (imap_text_wants_literal(line, &literal) && !literal.is_sync) {
-        if (session_skip_bytes(s, literal.size_bytes) != OK) break;
-        if (wire_line(&s->wire, SESSION_LINE_BYTES_MAX, clock_in(session_options(s)->idle_timeout_ms), &line, &fault) != OK) break;
-    }
-    return INVALID;
+    *ret_line = arena_keep(s->arena, line);
+    return OK;
+}
+
+/* Literals that come although nobody asked for them. */
+MAY_YIELD static void drop_rest(struct upload *u, view line)
+{
+    struct imap_literal literal;
+    while (imap_text_wants_literal(line, &literal) && !literal.is_sync)
+        if (session_skip_bytes(u->s, literal.size_bytes) != OK || read_rest(u, &line) != OK) return;
+}
+
+/* Asks for the literal if the client waits. False: it is not to be read. */
+MAY_YIELD static bool welcome(struct upload *u, const struct imap_append_message *m)
+{
+    if (!m->literal.is_sync) return true;
+    if (u->is_refused) return false;
+    session_finish_appends(u->s);
+    wire_put(&u->s->wire, VIEW("+ OK\r\n"));
+    return session_flush(u->s) == OK;
 }
 
 /* ---- the command ---- */
 
-/* Whether the message is wanted, before it is sent. */
-MAY_YIELD static result judge(struct session *s, const struct imap_append *append, struct reply *r, uint32_t *ret_mailbox)
+/* One round: the parts up to a literal, the literal, and what follows. False: there is no more. */
+__attribute__((noinline)) MAY_YIELD static bool take_round(struct upload *u, struct imap_append_message *m)
 {
     struct fault fault = {0};
-    struct mailbox_info info;
+    view rest = m->rest;
+    bool is_last;
+    if (!m->is_continued) begin_message(u, m);
+    add_urls(u, m);
+    if (m->has_literal) {
+        if (m->literal.size_bytes == 0 && !m->is_catenate) refuse(u, "CANNOT", "There is nothing in that message");
+        check_size(u, m->literal.size_bytes);
+        if (!welcome(u, m) || read_literal(u, m->literal.size_bytes) != OK || read_rest(u, &rest) != OK) return false;
+    }
+    enum imap_append_place place = imap_append_place(m);
+    if (imap_parse_append_rest(rest, m->has_literal ? place : IMAP_AFTER_MESSAGE, u->s->arena, &is_last, m, &fault) == OK) return !is_last;
+    if (!u->is_refused) reply_set(u->r, REPLY_BAD, "", arena_cstr(u->s->arena, view_of(fault.client_text)));
+    u->is_refused = true;
+    drop_rest(u, rest);
+    return false;
+}
+
+__attribute__((noinline)) MAY_YIELD static void find_mailbox(struct upload *u, const struct imap_append *append)
+{
+    struct mailbox_info info = {0};
     view name;
-    result code = session_mailbox_name(s, append->mailbox, r, &name);
-    if (code != OK) return code;
-    if (!session_find_destination(s, name, &info)) {
-        reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
-        return NOT_FOUND;
+    if (session_mailbox_name(u->s, append->mailbox, u->r, &name) != OK) {
+        u->is_refused = true;
+    } else if (!session_find_destination(u->s, name, &info)) {
+        refuse(u, "TRYCREATE", "There is no such mailbox");
     }
-    uint64_t size_bytes = append->message.literal.size_bytes;
-    if (size_bytes == 0) {
-        reply_set(r, REPLY_NO, "CANNOT", "There is nothing in that message");
-        return INVALID;
-    }
-    if (size_bytes > session_options(s)->message_bytes_max) {
-        reply_set(r, REPLY_NO, "TOOBIG", "The message is too big");
-        return TOO_BIG;
-    }
-    code = session_check_quota(s, s->append_bytes + size_bytes, &fault);
-    reply_result(s, r, code, &fault);
-    *ret_mailbox = info.number;
-    return code;
+    u->mailbox = info.number;
 }
 
-MAY_YIELD static void refuse(struct session *s, const struct imap_append *append, struct reply *r)
+/* The message that REPLACE takes away. */
+__attribute__((noinline)) MAY_YIELD static void find_replaced(struct upload *u, const struct imap_command *c)
 {
-    const struct imap_literal *literal = &append->message.literal;
-    session_finish_appends(s);
-    if (literal->is_sync || session_skip_bytes(s, literal->size_bytes) != OK) return;
-    struct reply ignored = {0};
-    (void)!read_rest(s, append->message.is_utf8, &ignored);
-    reply_done(&ignored);
+    struct session *s = u->s;
+    struct fault fault = {0};
+    struct imap_set named, numbers;
+    struct row row = {0};
+    size_t count = 0;
+    if (session_resolve(s, &c->append.replaces, c->is_uid, u->r, &named) != OK) {
+        u->is_refused = true;
+        return;
+    }
+    result code = OK;
+    numbers = named;
+    if (c->is_uid) code = session_numbers_of(s, &named, &numbers);
+    if (code == OK && numbers.count) code = mailbox_view_rows(s->view, numbers.ranges[0].first, 1, &row, &count, session_store_deadline(s), &fault);
+    refuse_result(u, code, &fault);
+    if (count == 0 || row_is_gone(&row)) refuse(u, "NONEXISTENT", "There is no such message");
+    u->replaces_uid = row.uid;
+    u->replaced_bytes = row.size_bytes;
 }
 
-/* Starts it, or for a large one does it. The job is the list's or gone afterwards. */
-MAY_YIELD static void commit(struct session *s, struct append_job *job)
+MAY_YIELD static void finish(struct upload *u)
 {
-    struct append_pending *p = &job->pending;
-    p->draft = job->draft;
-    p->arena = job->arena;
-    p->argument = job;
-    p->done = append_is_done;
-    list_append(&s->appends, &job->node);
-    s->append_count++;
-    s->append_bytes += draft_bytes(job->draft);
-    if (draft_bytes(job->draft) <= DRAFT_INLINE_MAX_BYTES) {
-        account_append_start(s->account, p, session_store_deadline(s));
+    struct session *s = u->s;
+    for (size_t i = 0; i < u->count && !u->is_refused; i++)
+        if (draft_bytes(u->jobs[i]->draft) == 0) refuse(u, "CANNOT", "There is nothing in that message");
+    bool is_single = u->count == 1 && !u->replaces_uid;
+    if (s->is_broken || u->is_refused || !is_single) session_finish_appends(s);
+    if (s->is_broken || u->is_refused) return;
+    if (is_single) {
+        u->r->kind = REPLY_NONE;
+        u->count = 0;
+        append_job_commit(s, u->jobs[0]);
+    } else if (u->replaces_uid) {
+        struct append_options *options = &u->jobs[0]->pending.options;
+        options->replaces_mailbox = mailbox_view_mailbox(s->view);
+        options->replaces_uid = u->replaces_uid;
+        append_job_replace(s, u->jobs[0], u->r);
     } else {
-        p->code = account_append(s->account, job->draft, &p->options, job->arena, &p->outcome, session_store_deadline(s), &p->fault);
-        job->is_done = true;
-    }
-    for (;;) {
-        session_answer_appends(s);
-        if (s->append_count < SESSION_APPENDS_MAX && s->append_bytes < SESSION_APPENDS_BYTES_MAX) break;
-        waitlist_wait_shielded(&s->append_done);
+        append_jobs_commit(s, u->jobs, u->count, u->r);
     }
 }
 
 void imapd_append(struct session *s, const struct imap_command *c, struct reply *r)
 {
-    struct fault fault = {0};
-    const struct imap_append *append = &c->append;
-    uint32_t mailbox;
-    result verdict;
-    if (judge(s, append, r, &mailbox) != OK) {
-        refuse(s, append, r);
-        return;
-    }
-    struct append_job *job = job_new(s, c->tag, &append->message, mailbox);
-    if (append->message.literal.is_sync) {
-        session_finish_appends(s);
-        wire_put(&s->wire, VIEW("+ OK\r\n"));
-        if (session_flush(s) != OK) {
-            job_free(job);
-            return;
-        }
-    }
-    if (read_message(s, job, append->message.literal.size_bytes, &verdict, &fault) != OK ||
-        read_rest(s, append->message.is_utf8, r) != OK || verdict != OK) {
-        session_finish_appends(s);
-        if (!s->is_broken && r->kind == REPLY_OK) reply_result(s, r, verdict, &fault);
-        job_free(job);
-        return;
-    }
-    r->kind = REPLY_NONE;
-    commit(s, job);
+    struct upload u = {.s = s, .tag = c->tag, .r = r};
+    struct imap_append_message message = c->append.message;
+    find_mailbox(&u, &c->append);
+    if (c->verb == IMAP_REPLACE) find_replaced(&u, c);
+    while (take_round(&u, &message))
+        if (c->verb == IMAP_REPLACE && !message.is_continued) refuse(&u, "CANNOT", "One message replaces one");
+    finish(&u);
+    for (size_t i = 0; i < u.count; i++) append_job_free(u.jobs[i]);
+    free(u.jobs);
 }

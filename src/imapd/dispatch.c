@@ -40,6 +40,7 @@ static const struct command_rule rules[IMAP_VERB_COUNT] = {
     [IMAP_STORE] = {SESSION_SELECTED, COMMAND_USES_NUMBERS | COMMAND_WRITES, imapd_store},
     [IMAP_COPY] = {SESSION_SELECTED, 0, imapd_copy},
     [IMAP_MOVE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_copy},
+    [IMAP_REPLACE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_append},
     [IMAP_SORT] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_sort},
     [IMAP_THREAD] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_thread},
     [IMAP_GETQUOTA] = {LOGGED_IN, COMMAND_REFRESHES, imapd_getquota},
@@ -56,6 +57,7 @@ static bool uses_numbers(const struct imap_command *c)
     case IMAP_FETCH:
     case IMAP_STORE:
     case IMAP_SEARCH:
+    case IMAP_REPLACE:
     case IMAP_SORT:
     case IMAP_THREAD:
     case IMAP_COPY:
@@ -112,6 +114,14 @@ static void refuse(struct session *s, view text, result code, const struct fault
         session_bye(s, "too many errors", "Too many commands that make no sense");
 }
 
+/* Messages of APPEND and REPLACE are read by the command itself; of a CATENATE of URLs alone there is nothing to read. */
+static bool takes_messages(const struct imap_command *c)
+{
+    struct imap_literal literal;
+    if (c->verb != IMAP_APPEND && c->verb != IMAP_REPLACE) return false;
+    return c->append.message.has_literal || imap_text_wants_literal(c->append.message.rest, &literal);
+}
+
 void session_run_command(struct session *s, view text, bool is_append)
 {
     struct imap_command command;
@@ -120,7 +130,7 @@ void session_run_command(struct session *s, view text, bool is_append)
     result code = imap_parse_command(text, s->arena, &command, &fault);
     bool joins_appends = code == OK && command.verb == IMAP_APPEND;
     if (!joins_appends) session_finish_appends(s);
-    if (code != OK || (command.verb == IMAP_APPEND) != is_append) {
+    if (code != OK || takes_messages(&command) != is_append) {
         if (code == OK) fault_tell(&fault, "Expected a literal");
         refuse(s, text, code, &fault);
         return;
