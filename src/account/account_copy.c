@@ -84,12 +84,10 @@ MAY_YIELD static result copy_object(struct copying *c, view name)
     return code == EXISTS ? OK : code;
 }
 
-MAY_YIELD static result copy_objects(struct copying *c)
+MAY_YIELD static result copy_objects(struct copying *c, view folder)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(NULL, NAMES_BYTES_MAX);
     CLEANUP(map_done) struct map here = MAP_INIT, there = MAP_INIT;
-    char text[OBJECT_NAME_MAX];
-    view folder = account_object_name(c->account, VIEW_EMPTY, text);
     struct map_slot *slot;
     result code = list_objects(c, c->from, folder, arena, &here);
     if (code == OK) code = list_objects(c, c->to, folder, arena, &there);
@@ -264,6 +262,14 @@ result account_copy(struct engine *from, struct engine *to, struct id account, b
                     struct fault *fault)
 {
     struct copying c = {from, to, account, is_frozen, step_ms, copied, fault};
-    result code = copy_objects(&c);
+    char text[OBJECT_NAME_MAX];
+    result code = copy_objects(&c, account_object_name(account, VIEW_EMPTY, text));
     return code == OK ? copy_journal(&c) : code;
+}
+
+result account_copy_objects(struct engine *from, struct engine *to, view prefix, bool is_frozen, int64_t step_ms, struct account_copied *copied,
+                            struct fault *fault)
+{
+    struct copying c = {.from = from, .to = to, .is_frozen = is_frozen, .step_ms = step_ms, .copied = copied, .fault = fault};
+    return copy_objects(&c, prefix);
 }

@@ -18,3 +18,6 @@ struct account_copied { uint64_t records, objects, bytes; };
  */
 MAY_YIELD NODISCARD result account_copy(struct engine *from, struct engine *to, struct id account, bool is_frozen, int64_t step_ms,
                                         struct account_copied *copied, struct fault *fault);
+/* The objects alone whose names begin with `prefix`, in the same way. */
+MAY_YIELD NODISCARD result account_copy_objects(struct engine *from, struct engine *to, view prefix, bool is_frozen, int64_t step_ms,
+                                                struct account_copied *copied, struct fault *fault);

@@ -180,9 +180,16 @@ MAY_YIELD static result list_journals(struct copy *c, struct engine *e, struct f
     return OK;
 }
 
+/* Of queues: their journals are copied as all are, their objects have a folder of their own. */
+MAY_YIELD static result copy_queued(struct copy *c, struct fault *fault)
+{
+    return account_copy_objects(c->from, c->to, VIEW("queue/"), c->is_frozen, c->is_frozen ? FINISH_STEP_MS : STEP_MS, &c->copied, fault);
+}
+
 MAY_YIELD static result copy_all(struct copy *c, struct fault *fault)
 {
     result r = copy_directory(c->from, c->to, &c->rows, fault);
+    if (r == OK) r = copy_queued(c, fault);
     if (r == OK) r = list_journals(c, c->from, fault);
     return r == OK ? copy_list(c, fault) : r;
 }
@@ -217,6 +224,7 @@ MAY_YIELD static result finish_rest(struct copy *c, struct fault *fault)
     if (r == OK) r = copy_list(c, fault);
     if (r == OK) r = list_journals(c, c->to, fault);
     if (r == OK) r = copy_list(c, fault);
+    if (r == OK) r = copy_queued(c, fault);
     return r == OK ? copy_directory(c->from, c->to, &c->rows, fault) : r;
 }
 
