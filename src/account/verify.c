@@ -99,6 +99,7 @@ struct checking {
     millis deadline;
     millis began;
     uint64_t bytes;
+    struct id listed_head;               /* when rows were listed */
 };
 
 /* Keeps to the pace. CANCELLED when it is to stop. */
@@ -166,12 +167,16 @@ MAY_YIELD static result check_bytes(struct checking *k, const struct found_row *
     return code;
 }
 
-/* False when the message went while we were checking. */
-static bool is_still_there(struct account *a, const struct found_row *f, uint64_t listed_at)
+/*
+ * False when the message went while we were checking. An expunged one cannot be looked up again: when a new head has moved bodies, where
+ * its bytes are now is not known here, and the next check will see them.
+ */
+static bool is_still_there(const struct checking *k, const struct found_row *f, uint64_t listed_at)
 {
+    struct account *a = k->account;
     struct row now;
     struct block_key needs = {0};
-    if (f->is_expunged) return state_sequence(a->state) == listed_at;
+    if (f->is_expunged) return state_sequence(a->state) == listed_at && id_equal(a->head.snapshot, k->listed_head);
     return state_row(a->state, f->mailbox, f->row.uid, &now, &needs) == OK || needs.bytes > 0;
 }
 
@@ -186,7 +191,7 @@ MAY_YIELD static result check_messages(struct checking *k, struct found_rows *fo
         result code = keep_pace(k, f->row.size_bytes);
         if (code == OK) code = check_bytes(k, f, &fault);
         if (code == TIMEOUT || code == CANCELLED || code == UNAVAILABLE) return code;
-        if (code != OK && (code != NOT_FOUND || is_still_there(k->account, f, listed_at)))
+        if (code != OK && (code != NOT_FOUND || is_still_there(k, f, listed_at)))
             tell_problem(k, "mailbox %u, UID %u%s: %s: %s", f->mailbox, f->row.uid, f->is_expunged ? " (expunged)" : "", result_name(code), fault.detail);
         if (coroutine_is_overdue()) coroutine_pause();
     }
@@ -238,6 +243,7 @@ result account_verify(struct account *a, struct account_verify *v, millis deadli
         code = OK;
     } else if (code == OK) {
         uint64_t listed_at = state_sequence(a->state);
+        k.listed_head = a->head.snapshot;
         (void)state_check(a->state, tell_of_state, &k);
         code = check_messages(&k, &found, listed_at);
         if (code == OK) code = check_objects(&k, &found, fault);
