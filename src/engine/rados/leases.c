@@ -105,12 +105,18 @@ static view object_name(view name, char into[static ENGINE_NAME_MAX_BYTES + 16])
     return view_make(into, sizeof prefix - 1 + name.len);
 }
 
-/* Calls the method in a write on the lease's object; what it returned, or what kept it from being called. */
-MAY_YIELD static int call(struct engine *base, view name, const char *method, const buf *in, millis deadline, struct fault *fault, result *ret_code)
+/*
+ * Calls the method in a write on the lease's object; what it returned, or what kept it from being called. `removes`: and removes the object
+ * in the same operation, so that what was held once leaves nothing behind. (Locks that the class calls ephemeral do as much, but cannot be
+ * asked for once they have expired.)
+ */
+MAY_YIELD static int call(struct engine *base, view name, const char *method, const buf *in, bool removes, millis deadline, struct fault *fault,
+                          result *ret_code)
 {
     char object[ENGINE_NAME_MAX_BYTES + 16];
     struct client_op *op = client_write_new(rados_of(base)->client, SPACE_SIGNALS, object_name(name, object));
     rados_write_op_exec(op->write, "lock", method, in->at, in->len, NULL);
+    if (removes) rados_write_op_remove(op->write);
     *ret_code = client_run(op, deadline, NULL);
     int returned = op->returned;
     bool is_answer = returned == -EBUSY || returned == -ENOENT || returned == -EEXIST;
@@ -124,7 +130,7 @@ MAY_YIELD static int lock(struct engine *base, view name, view owner, int64_t du
 {
     buf in = BUF_INIT;
     append_lock(&in, owner, duration_ms, flags);
-    int returned = call(base, name, "lock", &in, deadline, fault, ret_code);
+    int returned = call(base, name, "lock", &in, false, deadline, fault, ret_code);
     buf_done(&in);
     return returned;
 }
@@ -168,7 +174,7 @@ MAY_YIELD static result take_over(struct engine *base, view name, view owner, mi
     if (!is_owner(&h, owner)) return fail_busy(name, fault);
     buf in = BUF_INIT;
     append_break(&in, &h);
-    int returned = call(base, name, "break_lock", &in, deadline, fault, &code);
+    int returned = call(base, name, "break_lock", &in, false, deadline, fault, &code);
     buf_done(&in);
     return returned == -ENOENT ? OK : code;
 }
@@ -201,7 +207,7 @@ result cluster_lease_release(struct engine *base, view name, view owner, millis 
     result code;
     buf in = BUF_INIT;
     append_unlock(&in, owner);
-    int returned = call(base, name, "unlock", &in, deadline, fault, &code);
+    int returned = call(base, name, "unlock", &in, true, deadline, fault, &code);
     buf_done(&in);
     return returned == -ENOENT ? OK : code;
 }

@@ -163,6 +163,15 @@ static void newcomer(struct pair *p)
 }
 TEST_SLOW(signals_miss_nothing_for_a_newcomer_and_are_spared_alone, 60) { with_pair(newcomer); }
 
+MAY_YIELD static bool has_lease_object(struct engine *e)
+{
+    struct client_op *op = client_read_new(rados_of(e)->client, SPACE_SIGNALS, VIEW("lease/node/7"));
+    rados_read_op_assert_exists(op->read);
+    result code = client_run(op, clock_in(PATIENCE_MS), NULL);
+    client_op_free(op);
+    return code == OK;
+}
+
 /* Its owner was killed and started again: it need not wait for its own lease to expire. */
 static void owner_returns(struct pair *p)
 {
@@ -175,7 +184,9 @@ static void owner_returns(struct pair *p)
     EXPECT(lease_acquire(p->b, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
     EXPECT(lease_renew(p->a, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == NOT_FOUND);
     EXPECT(lease_renew(p->b, name, owner, LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(has_lease_object(p->b));
     EXPECT(lease_release(p->b, name, owner, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(!has_lease_object(p->b));
     EXPECT(lease_acquire(p->a, name, VIEW("another"), LONG_MS, clock_in(PATIENCE_MS), NULL) == OK);
 }
 TEST_SLOW(leases_belong_to_their_owner_whatever_client_it_is, 60) { with_pair(owner_returns); }
