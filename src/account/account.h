@@ -26,6 +26,7 @@ struct accounts_options {
     int64_t grace_ms;                            /* how long objects out of use are kept for readers that are behind; 0: 1 hour */
     view node_name;                              /* noted in what is written, cut to 63 bytes; empty: "" */
     unsigned feature_level;                      /* 0: FEATURE_LEVEL_MAX */
+    uint64_t draft_memory_bytes;                 /* of messages on their way in that are too large for a record, per loop; 0: 32 MiB */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
@@ -70,8 +71,8 @@ MAY_YIELD NODISCARD result account_change(struct account *a, struct record *r, s
 struct draft;
 enum { DRAFT_INLINE_MAX_BYTES = ENGINE_BODY_MAX_BYTES };
 /*
- * A message on its way in, of any length, in bounded memory: kept in memory up to DRAFT_INLINE_MAX_BYTES, then streamed to a staging
- * object. `message` is its id for ever (random_id() at the connection's transaction). Any loop; stays on it.
+ * A message on its way in, of any length, in bounded memory: kept in memory up to DRAFT_INLINE_MAX_BYTES, or 1 MiB while the loop's share
+ * lasts, then streamed to a staging object. `message` is its id for ever (random_id() at the connection's transaction). Any loop; stays on it.
  */
 struct draft *draft_new(struct accounts *all, struct id message, uint64_t limit_bytes);
 /* TOO_BIG over the limit (the draft may then only be freed). Yields only while streaming. */

@@ -25,7 +25,7 @@ result account_append(struct account *a, struct draft *d, const struct append_op
                       millis deadline, struct fault *fault)
 {
     struct record r;
-    result code = draft_seal(d, deadline, fault);
+    result code = draft_seal(d, 1, deadline, fault);
     fill_record(&r, d, options);
     if (code == OK && r.append.is_alone) code = draft_place(d, a->id, (uint32_t)(r.written.ms / 1000), deadline, fault);
     /* The bytes came to nothing that a row names: certainly not done. */

@@ -350,6 +350,9 @@ static void delivers_large_and_appends(void *argument)
 static void crash_at(const char *point, unsigned nth, void (*run)(void *argument), uint64_t seed)
 {
     struct world *w = world_open(seed, 2, 1);
+    w->options.draft_memory_bytes = 1;                   /* large messages go through staging objects */
+    world_down(w, 0);
+    world_up(w, 0);
     world_run(w, 1, only_delivers, w);
     w->messages = 100;
     point_on_crash(crash_here);

@@ -71,6 +71,65 @@ TEST(a_delivery_costs_one_write)
     world_close(w);
 }
 
+static void delivers_large(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    static const char *const kinds[] = {"append", "object_put", "object_copy", "object_remove"};
+    static const uint64_t held[] = {1, 1, 0, 0}, staged[] = {1, 1, 1, 1};
+    uint64_t before[4];
+    for (unsigned large = 0; large < 2; large++) {
+        const uint64_t *costs = large ? staged : held;
+        for (unsigned i = 0; i < 4; i++) before[i] = memory_store_count(w->store, kinds[i]);
+        EXPECT(deliver(w, 5, large ? 3000000 : 900000) == OK);
+        for (unsigned i = 0; i < 4; i++) {
+            uint64_t done = memory_store_count(w->store, kinds[i]) - before[i];
+            if (done != costs[i]) test_fail(__FILE__, __LINE__, "%s: %" PRIu64 " instead of %" PRIu64, kinds[i], done, costs[i]);
+        }
+    }
+    struct account *a = open_account(w);
+    EXPECT(message_is(a, INBOX, 1, 5, 900000));
+    EXPECT(message_is(a, INBOX, 2, 5, 3000000));
+    account_close(a);
+}
+
+TEST(a_delivery_of_up_to_a_mebibyte_costs_one_object)
+{
+    struct world *w = cluster_open(1);
+    world_run(w, 0, delivers_large, w);
+    world_close(w);
+}
+
+static void holds_many(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    enum { DRAFTS = 100 };
+    struct draft *drafts[DRAFTS];
+    uint64_t before = memory_store_count(w->store, "object_put");
+    for (unsigned i = 0; i < DRAFTS; i++) drafts[i] = make_draft(w, i, 800000);
+    for (unsigned i = 0; i < DRAFTS; i++) {
+        struct delivery one = {.account = w->account};
+        accounts_deliver(world_here(w), drafts[i], &one, 1, clock_in(SOON_MS));
+        EXPECT(one.code == OK);
+        draft_free(drafts[i]);
+    }
+    /* 80 MB do not stay in memory: what did not fit was staged, and is another object then. */
+    uint64_t objects = memory_store_count(w->store, "object_put") - before + memory_store_count(w->store, "object_copy");
+    EXPECT(objects > DRAFTS + DRAFTS / 3 && objects < 2 * DRAFTS);
+    EXPECT(memory_store_count(w->store, "object_copy") > DRAFTS / 3);
+    struct account *a = open_account(w);
+    for (unsigned i = 0; i < DRAFTS; i += 9) EXPECT(message_is(a, INBOX, i + 1, i, 800000));
+    account_close(a);
+}
+
+TEST(drafts_in_memory_keep_to_their_share)
+{
+    struct world *w = cluster_open(1);
+    world_run(w, 0, holds_many, w);
+    world_close(w);
+}
+
 /* ---- own changes ---- */
 
 static void changes_flags(void *argument)

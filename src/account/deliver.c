@@ -86,7 +86,7 @@ MAY_YIELD static void place_some(void *argument)
 MAY_YIELD static void place_all(struct mailing *m)
 {
     struct fault fault;
-    result code = draft_seal(m->draft, m->deadline, &fault);
+    result code = draft_seal(m->draft, m->count, m->deadline, &fault);
     if (code != OK) {
         for (size_t i = 0; i < m->count; i++) {
             m->letters[i].delivery->fault = fault;

@@ -45,6 +45,7 @@ struct home {
     int64_t wall_offset_ms;              /* of the wall clock, and since when it is that (collect.c) */
     millis wall_steady_since;
     struct timer upkeep;
+    size_t held_bytes;                   /* of drafts, beyond what may be inline (draft.c) */
     unsigned notes;                      /* on their way into the table */
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;

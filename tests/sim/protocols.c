@@ -244,6 +244,7 @@ static uint64_t run_protocols(uint64_t seed)
     c->point_ppm = 3000;
     c->faults = (struct memory_faults){.delay_max_us = 4000, .unknown_ppm = is_rough ? 5000 : 0, .unavailable_ppm = seed % 5 == 0 ? 5000 : 0,
                                        .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true, .loses_notifications = seed % 4 == 0};
+    c->options.draft_memory_bytes = seed / 2 % 2;
     c->options.compact_journal_records = 5 + (uint32_t)sim_choose(c->sim, 60);
     for (unsigned i = 0; i < c->count; i++) world_boot(c, i);
     if (!sim_call(c->keeper, 0, run_play, p)) FAIL("the keeper died");
