@@ -28,8 +28,8 @@ sys.path[:0] = [str(ROOT / "tests" / "system"), str(pathlib.Path(__file__).paren
 from clients import Imap, Lost, Pop, Refused, Sender  # noqa: E402
 from conftest import CLUSTER_TOOL, RadosStore, Server  # noqa: E402
 
-ACCOUNTS = [f"u{i}@example.test" for i in range(12)]
-POP_ACCOUNTS = ACCOUNTS[8:]
+ACCOUNTS = [f"u{i}@example.test" for i in range(18)]
+POP_ACCOUNTS = ACCOUNTS[8:]      # many, because the maildrop of a node that died stays locked for a minute
 PASSWORD = "x"
 QUIET_S = 4                      # between two faults
 CUT_OFF_S = 16                   # longer than watches and leases live
@@ -441,7 +441,9 @@ def main():
         print(f"seed {options.seed}", flush=True)
         began = time.monotonic()
         load.start()
-        make_trouble(trouble, load, options.seconds, options.faults.split(","))
+        faults = options.faults.split(",")
+        random.shuffle(faults)
+        make_trouble(trouble, load, options.seconds, faults)
         load.stop()
         status = conclude(trouble, load, nodes, time.monotonic() - began)
         return status
