@@ -16,6 +16,7 @@ struct rados_pool_plan {
     const char *failure_domain;          /* "host", "rack", "osd" ...: chunks and copies lie in different ones */
     const char *device_class;            /* NULL: any */
     unsigned pg_num, object_pg_num;      /* 0: by the number of OSDs */
+    uint64_t accounts;                   /* that the store is made for; 0: what engine_open_rados() takes by itself, some 50 million rows and 200 million objects */
 };
 
 enum rados_finding_kind { RADOS_FINE, RADOS_MADE, RADOS_ADVICE, RADOS_WRONG };

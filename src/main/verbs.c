@@ -111,6 +111,8 @@ const struct verb verbs[] = {
      "What exists is not changed; what is wrong is told with what to do about it, and the exit status is 1 then.\n"
      "It needs a Ceph user that may make pools: see doc/operations/cluster.md.",
      {{"--check", "check", ARGUMENT_FLAG, NULL, false, false, "only look"},
+      {"--accounts", "accounts", ARGUMENT_NUMBER, "N", false, false,
+       "how many accounts the store is made for: into how many objects rows and names are spread is fixed then; default: enough for 1 million that keep much mail"},
       {"--ec-profile", "profile", ARGUMENT_TEXT, "NAME", false, false, "name of the erasure code profile; default: tayori"},
       {"--k", "k", ARGUMENT_NUMBER, "N", false, false, "data chunks of a new profile; default 4"},
       {"--m", "m", ARGUMENT_NUMBER, "N", false, false, "coding chunks of a new profile: so many failure domains may be lost; default 2"},

@@ -1,9 +1,14 @@
 """Nodes: the registry, draining, feature levels; on one machine, where the cluster has one node."""
 import imaplib
+import json
 import socket
+import subprocess
 import time
+import uuid
 
-from conftest import PASSWORD
+import pytest
+
+from conftest import PASSWORD, PROGRAM
 from mail import wait_for
 
 
@@ -79,3 +84,45 @@ def test_a_new_store_is_at_the_newest_level(server):
 def test_two_servers_do_not_share_a_folder(server, new_server):
     done = server.command("serve", "--port-base", "40000", check=False)
     assert done.returncode == 1, done.stderr
+
+
+@pytest.mark.rados
+def test_pools_are_made_checked_and_left_alone(store, tmp_path):
+    path = tmp_path / "tayori.conf"
+    name = f"p{uuid.uuid4().hex[:12]}"
+    text = (f'store {{ engine = "rados" ceph_config = "{store.ceph_config}" pool = "{name}" object_pool = "{name}-objects" namespace = "s" }}\n'
+            'listener "smtp" { protocol = "smtp" address = "127.0.0.1" port = 2525 }\n')
+    path.write_text(text)
+
+    def init(*words):
+        done = subprocess.run([PROGRAM, "cluster", "init", "--config", path, "--json", *words], capture_output=True, text=True)
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+    code, found, _ = init("--check")
+    assert code == 1 and [row["finding"] for row in found] == ["WRONG", "WRONG"]
+    words = ("--k", "2", "--m", "1", "--failure-domain", "osd", "--ec-profile", name, "--pg", "8", "--object-pg", "8", "--accounts", "50000000")
+    code, found, _ = init(*words)
+    assert code == 0 and [row["about"] for row in found if row["finding"] == "made"] == [name, name, f"{name}-objects", "store"], found
+    code, found, _ = init(*words)
+    assert code == 0 and not [row for row in found if row["finding"] in ("made", "WRONG")], found
+
+    def ceph(*more):
+        subprocess.run(["ceph", "-c", store.ceph_config, *more], check=True, capture_output=True)
+
+    ceph("osd", "pool", "set", name, "min_size", "1")
+    code, found, error = init("--check")
+    wrong = [row for row in found if row["finding"] == "WRONG"]
+    assert code == 1 and len(wrong) == 1 and wrong[0]["mend"] == f"ceph osd pool set {name} min_size 2" and "1 thing" in error
+    path.write_text(text.replace(f'pool = "{name}"', f'pool = "{name}-objects"'))
+    code, found, _ = init("--check")
+    assert code == 1 and any("erasure coded: journals" in row["text"] for row in found)
+    code, _, error = init("--k", "4", "--m", "2", "--ec-profile", name, "--check")
+    assert code == 1
+    for pool in (name, f"{name}-objects"):
+        ceph("osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
+
+
+@pytest.mark.rados
+def test_the_clusters_health_is_shown(server):
+    rows = server.command("cluster", "status", json_rows=True)
+    assert rows[0]["kind"] == "cluster" and rows[0]["state"].startswith("HEALTH_") and rows[0]["osds_up"] == rows[0]["osds"]

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "engine/rados/layout.h"
 
 enum {
     PGS_PER_OSD = 100,                   /* Ceph's own advice */
@@ -21,7 +22,10 @@ enum {
     PG_MIN = 8,
     ALIGNMENT_USUAL_MAX = 1 << 20,
     POOL_REPLICATED = 1, POOL_ERASURE = 3,
+    ROWS_A_SHARD = 120000,               /* Ceph warns of omaps above 200,000: so many when the store is as full as it was planned */
+    OBJECTS_AN_ACCOUNT = 150,            /* bench/capacity.py: nearly all are messages over 64 KiB */
 };
+#define LAYOUT_OBJECT "layout"
 #define APPLICATION "tayori"
 
 struct looking {
@@ -360,6 +364,63 @@ BLOCKS static result judge_pool(struct looking *l, const char *name, bool is_of_
     return OK;
 }
 
+/* ---- the layout of the store: into how many objects rows and names are spread, for ever ---- */
+
+static uint32_t shards_for(uint64_t rows, uint32_t least)
+{
+    uint32_t shards = least;
+    while (shards < RADOS_SHARDS_MAX && rows / shards > ROWS_A_SHARD) shards *= 2;
+    return shards;
+}
+
+BLOCKS static result write_layout(struct looking *l, rados_ioctx_t io, const struct rados_layout *wanted)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    rados_layout_print(wanted, &text);
+    rados_write_op_t op = rados_create_write_op();
+    rados_write_op_create(op, LIBRADOS_CREATE_EXCLUSIVE, NULL);
+    rados_write_op_write_full(op, text.at, text.len);
+    int error = rados_write_op_operate(op, io, LAYOUT_OBJECT, NULL, 0);
+    rados_release_write_op(op);
+    if (error < 0) return fail(l->fault, IO, "writing the layout of the store: %s", strerror(-error));
+    tell(l, RADOS_MADE, "store", "", "tables in %u objects each, names of objects in %u: for %" PRIu64 " accounts", wanted->table_shards, wanted->index_shards, l->plan->accounts);
+    return OK;
+}
+
+BLOCKS static result judge_layout(struct looking *l, rados_ioctx_t io)
+{
+    char *text = arena_alloc(l->arena, RADOS_LAYOUT_MAX_BYTES);
+    struct rados_layout layout, wanted = {
+        .table_shards = shards_for(l->plan->accounts + l->plan->accounts / 2, RADOS_DEFAULT_TABLE_SHARDS),
+        .index_shards = shards_for(l->plan->accounts * OBJECTS_AN_ACCOUNT, RADOS_DEFAULT_INDEX_SHARDS),
+    };
+    int got = rados_read(io, LAYOUT_OBJECT, text, RADOS_LAYOUT_MAX_BYTES, 0);
+    if (got == -ENOENT && (l->only_checks || !l->plan->accounts)) return OK;
+    if (got == -ENOENT) return write_layout(l, io, &wanted);
+    if (got < 0) return fail(l->fault, IO, "reading the layout of the store: %s", strerror(-got));
+    result r = rados_layout_parse(view_make(text, (size_t)got), &layout, l->fault);
+    if (r != OK) return r;
+    tell(l, RADOS_FINE, "store", "", "tables in %u objects each, names of objects in %u", layout.table_shards, layout.index_shards);
+    if (l->plan->accounts && (layout.table_shards < wanted.table_shards || layout.index_shards < wanted.index_shards))
+        tell(l, RADOS_ADVICE, "store", "make a store in another namespace with --accounts, and move to it with tayori store copy",
+             "%" PRIu64 " accounts want %u and %u: Ceph will warn of large omaps", l->plan->accounts, wanted.table_shards, wanted.index_shards);
+    return OK;
+}
+
+BLOCKS static result look_at_layout(struct looking *l)
+{
+    rados_ioctx_t io;
+    char name_space[200];
+    if (!find_named(l->pools, "pool_name", l->options->pool)) return OK;
+    int error = rados_ioctx_create(l->cluster, l->options->pool, &io);
+    if (error < 0) return fail(l->fault, IO, "pool %s: %s", l->options->pool, strerror(-error));
+    snprintf(name_space, sizeof name_space, "%s%st", l->options->name_space, *l->options->name_space ? "." : "");
+    rados_ioctx_set_namespace(io, name_space);
+    result r = judge_layout(l, io);
+    rados_ioctx_destroy(io);
+    return r;
+}
+
 BLOCKS static result check_plan(struct looking *l)
 {
     const struct rados_pool_plan *p = l->plan;
@@ -383,6 +444,7 @@ BLOCKS static result look(struct looking *l)
     if (r == OK) r = read_rules(l);
     if (r == OK) r = judge_pool(l, l->options->pool, false);
     if (r == OK && strcmp(l->options->pool, l->options->object_pool) != 0) r = judge_pool(l, l->options->object_pool, true);
+    if (r == OK && (l->plan->accounts || l->only_checks)) r = look_at_layout(l);
     return r;
 }
 
