@@ -33,6 +33,8 @@ enum {
     IMAP_ID_PAIRS_MAX = 30,             /* RFC 2971 §3.3 */
     IMAP_ENABLE_MAX = 64,
     IMAP_CATENATE_URLS_MAX = 1000,      /* of one message between two literals */
+    IMAP_FILTER_MAILBOXES_MAX = 1000,   /* named in one filter of NOTIFY or ESEARCH */
+    IMAP_NOTIFY_GROUPS_MAX = 64,
     IMAP_SORT_CRITERIA_MAX = 16,        /* there are nine keys */
 };
 
@@ -58,7 +60,7 @@ enum imap_verb {
     IMAP_ENABLE, IMAP_SELECT, IMAP_EXAMINE, IMAP_CREATE, IMAP_DELETE, IMAP_RENAME, IMAP_SUBSCRIBE, IMAP_UNSUBSCRIBE,
     IMAP_LIST, IMAP_LSUB, IMAP_NAMESPACE, IMAP_STATUS, IMAP_APPEND, IMAP_IDLE,
     IMAP_CHECK, IMAP_CLOSE, IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE,
-    IMAP_REPLACE, IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
+    IMAP_NOTIFY, IMAP_ESEARCH, IMAP_REPLACE, IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
     IMAP_VERB_COUNT
 };
 
@@ -318,6 +320,38 @@ struct imap_thread {
     struct imap_search search;
 };
 
+/* Which mailboxes (RFC 5465 §6, RFC 7377 §2.2). */
+enum imap_filter_kind {
+    IMAP_FILTER_SELECTED = 1, IMAP_FILTER_SELECTED_DELAYED, IMAP_FILTER_INBOXES, IMAP_FILTER_PERSONAL, IMAP_FILTER_SUBSCRIBED,
+    IMAP_FILTER_SUBTREE, IMAP_FILTER_SUBTREE_ONE, IMAP_FILTER_MAILBOXES,    /* of `names` */
+};
+struct imap_mailbox_filter {
+    enum imap_filter_kind kind;
+    view *names;
+    size_t count;
+};
+
+enum imap_event {
+    IMAP_EVENT_MESSAGE_NEW = 1, IMAP_EVENT_MESSAGE_EXPUNGE = 2, IMAP_EVENT_FLAG_CHANGE = 4, IMAP_EVENT_ANNOTATION_CHANGE = 8,
+    IMAP_EVENT_MAILBOX_NAME = 16, IMAP_EVENT_SUBSCRIPTION_CHANGE = 32, IMAP_EVENT_MAILBOX_METADATA_CHANGE = 64,
+    IMAP_EVENT_SERVER_METADATA_CHANGE = 128,
+};
+struct imap_notify {
+    bool wants_status;
+    struct imap_notify_group {
+        struct imap_mailbox_filter filter;
+        unsigned events;                /* enum imap_event; 0: NONE */
+        struct imap_fetch fetch;        /* items alone, of MessageNew */
+    } *groups;
+    size_t count;                       /* 0: NOTIFY NONE */
+};
+
+struct imap_esearch {
+    struct imap_mailbox_filter *filters;    /* none: the selected mailbox */
+    size_t count;
+    struct imap_search search;
+};
+
 struct imap_command {
     view tag;
     enum imap_verb verb;
@@ -336,6 +370,8 @@ struct imap_command {
         struct imap_append append;
         struct imap_set expunge;        /* UID EXPUNGE */
         struct imap_search search;
+        struct imap_notify notify;
+        struct imap_esearch esearch;
         struct imap_sort sort;
         struct imap_thread thread;
         struct imap_fetch fetch;

@@ -123,6 +123,8 @@ static bool take_search(struct imap_grammar *g, struct imap_command *c) { return
 static bool take_fetch(struct imap_grammar *g, struct imap_command *c) { return imap_take_fetch(g, &c->fetch); }
 static bool take_store(struct imap_grammar *g, struct imap_command *c) { return imap_take_store(g, &c->store); }
 static bool take_replace(struct imap_grammar *g, struct imap_command *c) { return imap_take_replace(g, &c->append); }
+static bool take_notify(struct imap_grammar *g, struct imap_command *c) { return imap_take_notify(g, &c->notify); }
+static bool take_esearch(struct imap_grammar *g, struct imap_command *c) { return imap_take_esearch(g, &c->esearch); }
 static bool take_sort(struct imap_grammar *g, struct imap_command *c) { return imap_take_sort(g, &c->sort); }
 static bool take_thread(struct imap_grammar *g, struct imap_command *c) { return imap_take_thread(g, &c->thread); }
 static bool take_select(struct imap_grammar *g, struct imap_command *c) { return imap_take_select(g, &c->select); }
@@ -177,6 +179,8 @@ static const struct verb {
     [IMAP_STORE] = {VIEW_INIT("STORE"), PLAIN | WITH_UID, take_store},
     [IMAP_COPY] = {VIEW_INIT("COPY"), PLAIN | WITH_UID, take_copy},
     [IMAP_MOVE] = {VIEW_INIT("MOVE"), PLAIN | WITH_UID, take_copy},
+    [IMAP_NOTIFY] = {VIEW_INIT("NOTIFY"), PLAIN, take_notify},
+    [IMAP_ESEARCH] = {VIEW_INIT("ESEARCH"), PLAIN, take_esearch},
     [IMAP_REPLACE] = {VIEW_INIT("REPLACE"), PLAIN | WITH_UID, take_replace},
     [IMAP_SORT] = {VIEW_INIT("SORT"), PLAIN | WITH_UID, take_sort},
     [IMAP_THREAD] = {VIEW_INIT("THREAD"), PLAIN | WITH_UID, take_thread},
@@ -375,6 +379,8 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
         buf_append_byte(w->out, ' ');
         imap_command_astring(w, c->copy.mailbox);
         break;
+    case IMAP_NOTIFY: imap_write_notify(w, &c->notify); break;
+    case IMAP_ESEARCH: imap_write_esearch(w, &c->esearch); break;
     case IMAP_SORT: imap_write_sort(w, &c->sort); break;
     case IMAP_THREAD: imap_write_thread(w, &c->thread); break;
     case IMAP_GETQUOTA: imap_command_astring(w, c->quota_root); break;

@@ -146,7 +146,7 @@ static bool add_macro(struct imap_grammar *g, struct imap_fetch *fetch, unsigned
     return true;
 }
 
-static bool take_items(struct imap_grammar *g, struct imap_fetch *fetch)
+bool imap_take_fetch_items(struct imap_grammar *g, struct imap_fetch *fetch)
 {
     struct imap_fetch_item item;
     unsigned macro = imap_take_word_of(g, macro_words, array_size(macro_words));
@@ -191,7 +191,7 @@ bool imap_take_fetch(struct imap_grammar *g, struct imap_fetch *ret_fetch)
 {
     struct imap_fetch fetch = {0};
     if (!imap_take_set(g, &fetch.set)) return imap_miss(g, "a message set");
-    if (!imap_take_space(g) || !take_items(g, &fetch) || !take_fetch_modifiers(g, &fetch)) return false;
+    if (!imap_take_space(g) || !imap_take_fetch_items(g, &fetch) || !take_fetch_modifiers(g, &fetch)) return false;
     *ret_fetch = fetch;
     return true;
 }

@@ -70,6 +70,10 @@ bool imap_take_search(struct imap_grammar *g, struct imap_search *ret_search);
 bool imap_take_search_return(struct imap_grammar *g, struct imap_search *search);
 /* search-key *(SP search-key) */
 bool imap_take_search_keys(struct imap_grammar *g, struct imap_search_key **ret_root);
+/* ALL, FAST, FULL, one item, or a list. */
+bool imap_take_fetch_items(struct imap_grammar *g, struct imap_fetch *fetch);
+bool imap_take_notify(struct imap_grammar *g, struct imap_notify *ret_notify);
+bool imap_take_esearch(struct imap_grammar *g, struct imap_esearch *ret_esearch);
 bool imap_take_sort(struct imap_grammar *g, struct imap_sort *ret_sort);
 bool imap_take_thread(struct imap_grammar *g, struct imap_thread *ret_thread);
 bool imap_take_store(struct imap_grammar *g, struct imap_store *ret_store);
@@ -93,6 +97,8 @@ void imap_write_fetch(struct imap_command_writer *w, const struct imap_fetch *fe
 void imap_write_search(struct imap_command_writer *w, const struct imap_search *search);
 void imap_write_search_return(struct imap_command_writer *w, const struct imap_search *search);
 void imap_write_search_keys(struct imap_command_writer *w, const struct imap_search *search);
+void imap_write_notify(struct imap_command_writer *w, const struct imap_notify *notify);
+void imap_write_esearch(struct imap_command_writer *w, const struct imap_esearch *esearch);
 void imap_write_sort(struct imap_command_writer *w, const struct imap_sort *sort);
 void imap_write_thread(struct imap_command_writer *w, const struct imap_thread *thread);
 void imap_write_store(struct imap_command_writer *w, const struct imap_store *store);

@@ -127,6 +127,11 @@ TEST(imap_list_is_read)
 TEST(imap_search_keys_make_a_tree)
 {
     SAME("a SEARCH ALL");
+    SAME("a ESEARCH IN (mailboxes (folder1) subtree (folder2 folder3)) RETURN (COUNT) NOT SEEN");
+    SAME("a ESEARCH ALL");
+    SAME("a NOTIFY NONE");
+    SAME("a NOTIFY SET STATUS (selected (MessageNew (UID BODY.PEEK[]) MessageExpunge)) (personal (MailboxName)) (mailboxes (x y) NONE)");
+    expect_parsed("a NOTIFY SET (personal (MessageNew))", "invalid: Expected MessageNew and MessageExpunge together at byte 35");
     SAME("a SORT (SUBJECT REVERSE DATE) UTF-8 ALL");
     SAME("a UID SORT RETURN (COUNT PARTIAL 1:10) (DISPLAYFROM ARRIVAL) US-ASCII NOT DELETED");
     SAME("a UID THREAD ORDEREDSUBJECT UTF-8 SINCE 5-Mar-2000");

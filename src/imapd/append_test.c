@@ -163,7 +163,8 @@ TEST(imapd_append_catenates_parts_of_messages)
     struct test_server *t = test_server_open(22, NULL);
     test_server_add(t, "INBOX", "", VIEW("Subject: old\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst part\r\n--b\r\n\r\nsecond\r\n--b--\r\n"));
     struct transcript *c = select_inbox(t);
-    TRANSCRIPT(c, "C: A003 APPEND INBOX (\\Draft) CATENATE (URL \"/INBOX/;UID=1/;SECTION=HEADER\" TEXT {5}\nS: + OK\nC! new\\r\\n\nC:  URL \";UID=1/;SECTION=1\" TEXT {2+}\nC! \\r\\n\n"
+    TRANSCRIPT(c, "C: A003 APPEND INBOX (\\Draft) CATENATE (URL \"/INBOX/;UID=1/;SECTION=HEADER\" TEXT {5}\nS: + OK\n"
+                  "C! new\\r\\n\nC:  URL \";UID=1/;SECTION=1\" TEXT {2+}\nC! \\r\\n\n"
                   "C:  URL \"/inbox/;UID=1/;SECTION=2/;PARTIAL=0.3\")\nS: * 2 EXISTS\nS: * 2 RECENT\nS: A003 OK [APPENDUID * 2] *\n"
                   "C: f FETCH 2 (BODY.PEEK[TEXT])\nS: * 2 FETCH (BODY[TEXT] {20}\nS: new\nS: first part\nS: sec)\nS: f OK *\n"
                   "C: b APPEND INBOX CATENATE (URL \"/INBOX/;UID=1\")\nS: * 3 EXISTS\nS: * 3 RECENT\nS: b OK [APPENDUID * 3] *\n"

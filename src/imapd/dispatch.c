@@ -40,6 +40,8 @@ static const struct command_rule rules[IMAP_VERB_COUNT] = {
     [IMAP_STORE] = {SESSION_SELECTED, COMMAND_USES_NUMBERS | COMMAND_WRITES, imapd_store},
     [IMAP_COPY] = {SESSION_SELECTED, 0, imapd_copy},
     [IMAP_MOVE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_copy},
+    [IMAP_NOTIFY] = {LOGGED_IN, COMMAND_REFRESHES, imapd_notify},
+    [IMAP_ESEARCH] = {LOGGED_IN, COMMAND_REFRESHES, imapd_esearch},
     [IMAP_REPLACE] = {SESSION_SELECTED, COMMAND_WRITES, imapd_append},
     [IMAP_SORT] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_sort},
     [IMAP_THREAD] = {SESSION_SELECTED, COMMAND_USES_NUMBERS, imapd_thread},
@@ -137,6 +139,7 @@ void session_run_command(struct session *s, view text, bool is_append)
     }
     s->error_count = 0;
     command.tag = arena_keep(s->arena, command.tag);       /* AUTHENTICATE and APPEND read on, and lose the text */
+    session_begin_progress(s, command.tag);
     run(s, &command, &r);
     if (!s->is_broken) reply_write(s, command.tag, imap_verb_name(command.verb), &r);
     reply_done(&r);

@@ -25,6 +25,10 @@ void imapd_idle(struct session *s, const struct imap_command *c, struct reply *r
 void imapd_idle_tell(struct session *s)
 {
     struct fault fault = {0};
+    if (s->notify) {
+        session_notify(s);
+        return;
+    }
     if (s->state != SESSION_SELECTED || session_refresh(s, &fault) != OK) return;
     session_sync(s, true);
 }

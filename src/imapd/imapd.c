@@ -15,6 +15,7 @@ struct imapd_options imapd_default_options(void)
         .login_failure_delay_ms = 1500,
         .login_timeout_ms = 180 * 1000,
         .idle_timeout_ms = 31 * 60 * 1000,
+        .progress_ms = 10 * 1000,
         .send_timeout_ms = 300 * 1000,
         .store_timeout_ms = 60 * 1000,
     };

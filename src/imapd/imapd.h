@@ -29,6 +29,7 @@ struct imapd_options {
     int64_t login_failure_delay_ms;      /* before each NO to a login */
     int64_t login_timeout_ms;            /* of a session that has not logged in */
     int64_t idle_timeout_ms;             /* without a command, IDLE included (RFC 9051 §5.4: at least 30 minutes) */
+    int64_t progress_ms;                 /* a command that has said nothing for so long says how far it is (RFC 9585) */
     int64_t send_timeout_ms;             /* a client that takes nothing for so long is gone */
     int64_t store_timeout_ms;            /* until a change must be durable or a read done */
 };

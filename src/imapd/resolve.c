@@ -109,7 +109,8 @@ MAY_YIELD static result walk_numbers(struct session *s, uint32_t first, uint32_t
         code = each(argument, (uint32_t)number, rows, count);
         if (code != OK) return code;
         number += count;
-        code = session_breathe(s);
+        code = session_note_progress(s, count);
+        if (code == OK) code = session_breathe(s);
         if (code != OK) return code;
     }
     return OK;
@@ -138,6 +139,7 @@ MAY_YIELD static result walk_numbers_back(struct session *s, uint32_t first, uin
         size_t count;
         result code = mailbox_view_rows(s->view, begin, end - begin + 1, rows, &count, session_store_deadline(s), &fault);
         if (code == OK && count > 0) code = each(argument, begin, rows, count);
+        if (code == OK) code = session_note_progress(s, count);
         if (code == OK) code = session_breathe(s);
         if (code != OK) return code;
         end = begin - 1;

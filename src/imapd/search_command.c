@@ -18,6 +18,7 @@ struct found {
 struct run {
     struct search search;
     const struct imap_search *asked;
+    const struct mailbox_info *mailbox;      /* of ESEARCH in several mailboxes; else NULL */
     bool by_uid, is_back;
     struct found numbers;                    /* sequence numbers or UIDs: of ALL or PARTIAL */
     struct found uids;                       /* for SAVE */
@@ -123,6 +124,11 @@ static void tell_esearch(struct run *run, view tag)
     unsigned want = run->asked->has_return ? run->asked->want : IMAP_RETURN_ALL;
     buf_append(out, VIEW("* ESEARCH (TAG "));
     imap_write_string(out, tag, false);
+    if (run->mailbox) {                      /* RFC 7377 §2.1 */
+        buf_append(out, VIEW(" MAILBOX "));
+        imap_write_mailbox(out, run->mailbox->name, session_speaks_utf8(run->search.s));
+        buf_appendf(out, " UIDVALIDITY %u", run->mailbox->uid_validity);
+    }
     buf_append_cstr(out, run->by_uid ? ") UID" : ")");
     if ((want & IMAP_RETURN_MIN) && run->count) buf_appendf(out, " MIN %u", run->lowest);
     if ((want & IMAP_RETURN_MAX) && run->count) buf_appendf(out, " MAX %u", run->highest);
@@ -176,8 +182,8 @@ static void tell(struct run *run, view tag)
 {
     bool only_saves = run->asked->want == IMAP_RETURN_SAVE;
     if (run->asked->want & IMAP_RETURN_SAVE) save(run);
-    if (only_saves) return;
-    if (run->asked->has_return || run->search.s->is_rev2) {
+    if (only_saves || (run->mailbox && run->count == 0)) return;
+    if (run->mailbox || run->asked->has_return || run->search.s->is_rev2) {
         tell_esearch(run, tag);
     } else {
         tell_search(run);
@@ -194,17 +200,22 @@ static void plan(struct run *run)
     run->window_last = p->first < p->last ? p->last : p->first;
 }
 
-void imapd_search(struct session *s, const struct imap_command *c, struct reply *r)
+void session_search(struct session *s, const struct imap_search *asked, bool by_uid, view tag, const struct mailbox_info *mailbox, struct reply *r)
 {
-    struct run run = {.asked = &c->search, .by_uid = c->is_uid};
+    struct run run = {.asked = asked, .by_uid = by_uid, .mailbox = mailbox};
     plan(&run);
-    if (search_prepare(&run.search, s, &c->search, r) == OK) {
+    if (search_prepare(&run.search, s, asked, r) == OK) {
         result code = search_walk(&run.search, run.is_back, note_match, &run);
-        if (code == OK) tell(&run, c->tag);
+        if (code == OK) tell(&run, tag);
         reply_result(s, r, code != OK ? code : run.search.code, &run.search.fault);
         session_tell_limit(s, run.search.lowest_uid, r);
     }
     found_done(&run.numbers);
     found_done(&run.uids);
     search_done(&run.search);
+}
+
+void imapd_search(struct session *s, const struct imap_command *c, struct reply *r)
+{
+    session_search(s, &c->search, c->is_uid, c->tag, NULL, r);
 }

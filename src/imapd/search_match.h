@@ -45,5 +45,9 @@ void search_done(struct search *search);
 typedef result search_match_fn(void *argument, uint32_t number, const struct row *row);
 MAY_YIELD NODISCARD result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument);
 
+/* SEARCH in the selected mailbox; with `mailbox` it tells where, and nothing when there is no match (RFC 7377). */
+MAY_YIELD void session_search(struct session *s, const struct imap_search *asked, bool by_uid, view tag, const struct mailbox_info *mailbox,
+                              struct reply *r);
+
 /* OK with *ret_matches; else the client is gone. A message that cannot be read does not match and is noted in code. */
 MAY_YIELD NODISCARD result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches);

@@ -65,6 +65,7 @@ void session_watch(struct session *s)
 
 void session_unwatch(struct session *s)
 {
+    if (s->notify) return;
     if (s->is_watching) account_unwatch(s->account, &s->watch);
     s->is_watching = false;
 }
@@ -113,6 +114,7 @@ MAY_YIELD static void session_end(struct session *s)
     if (!s->is_broken) (void)!wire_flush(&s->wire, clock_in(SESSION_CLOSE_TIMEOUT_MS), &fault);
     EVENT_EMIT(IMAP_CLOSED, EVENT_ID("session", s->id), EVENT_TEXT("reason", view_of(s->close_reason ? s->close_reason : "logout")),
                EVENT_NUMBER("bytes_in", s->wire.bytes_in), EVENT_NUMBER("bytes_out", s->wire.bytes_out));
+    session_end_notify(s);
     session_unselect(s);
     session_unwatch(s);
     session_leave_account(s);
@@ -214,7 +216,11 @@ static void session_run(void *argument)
         if (s->is_closing) break;
         if (s->is_poked) {
             s->is_poked = false;
-            if (s->is_idling) imapd_idle_tell(s);
+            if (s->is_idling) {
+                imapd_idle_tell(s);
+            } else if (s->notify) {
+                session_notify(s);
+            }
             arena_reset(s->arena);
         } else if (session_is_done(s)) {
             session_rest(s);

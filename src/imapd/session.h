@@ -80,6 +80,12 @@ struct session {
     uint32_t told_exists;
     struct imap_set_builder saved;           /* UIDs: SEARCH RETURN (SAVE), RFC 9051 §6.4.4.1 */
 
+    struct notify *notify;                   /* NOTIFY SET; NULL: none */
+
+    view progress_tag;                       /* of the command that runs */
+    millis progress_at;                      /* when the client last heard something, or the command began */
+    uint64_t progress_bytes, progress_done;
+
     struct list appends;                     /* append.c, oldest first */
     size_t append_count, append_bytes;
     struct waitlist append_done;
@@ -202,6 +208,18 @@ MAY_YIELD void session_answer_appends(struct session *s);
 /* Waits for all and answers them. */
 MAY_YIELD void session_finish_appends(struct session *s);
 
+/* ---- notifications (notify.c) ---- */
+/* Between commands: tells what NOTIFY asked for. */
+MAY_YIELD void session_notify(struct session *s);
+void session_end_notify(struct session *s);
+/* Whether a filter names a mailbox. Names of the filter are as the client wrote them. */
+bool session_filter_has(struct session *s, const struct imap_mailbox_filter *filter, const struct mailbox_info *info);
+
+/* ---- progress (progress.c) ---- */
+void session_begin_progress(struct session *s, view tag);
+/* Some more was looked at: says how far a command is that has said nothing for long (RFC 9585). Between two answers. */
+MAY_YIELD NODISCARD result session_note_progress(struct session *s, uint64_t more);
+
 /* ---- flags (flags.c) ---- */
 /* "\Seen $Forwarded" of a row's bits, without parentheses. */
 void session_write_flags(struct session *s, const struct mailbox *m, const struct row *row);
@@ -244,6 +262,7 @@ MAY_YIELD void imapd_copy(struct session *s, const struct imap_command *c, struc
 MAY_YIELD void imapd_create(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_delete(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_enable(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_esearch(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_expunge(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r);
@@ -255,6 +274,7 @@ MAY_YIELD void imapd_logout(struct session *s, const struct imap_command *c, str
 MAY_YIELD void imapd_lsub(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_namespace(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_noop(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_notify(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_rename(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_search(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_select(struct session *s, const struct imap_command *c, struct reply *r);

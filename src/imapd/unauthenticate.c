@@ -5,6 +5,7 @@
 
 void imapd_unauthenticate(struct session *s, const struct imap_command *c, struct reply *r)
 {
+    session_end_notify(s);
     session_unselect(s);
     session_unwatch(s);
     session_leave_account(s);
