@@ -133,10 +133,10 @@ uint64_t message_size(const struct message *m);
 /* Up to `len` bytes from `offset`, good until the next call on this message. The whole of a message that is kept inline or packed in one view. */
 MAY_YIELD NODISCARD result message_read(struct message *m, uint64_t offset, size_t len, millis deadline, view *ret_bytes, struct fault *fault);
 /*
- * All of it as one view, good until message_close(): for parsing its structure. Of the messages over MESSAGE_WHOLE_FREE_BYTES, one at a time
- * in a loop: waits its turn, so memory stays bounded.
+ * All of it as one view, good until message_close(): for parsing its structure. Of the messages over MESSAGE_WHOLE_FREE_BYTES, as many
+ * in a loop as fit its budget, and one that is larger alone: waits its turn, so memory stays bounded.
  */
-enum { MESSAGE_WHOLE_FREE_BYTES = 1 << 20 };
+enum { MESSAGE_WHOLE_FREE_BYTES = 1 << 20, MESSAGE_WHOLE_BUDGET_BYTES = 64 << 20 };
 MAY_YIELD NODISCARD result message_whole(struct message *m, millis deadline, view *ret_bytes, struct fault *fault);
 void message_close(struct message *m);
 

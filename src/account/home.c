@@ -53,7 +53,7 @@ static void home_open(struct home *h, struct accounts *all)
     list_init(&h->windows);
     list_init(&h->indexes);
     list_init(&h->usages_used);
-    mutex_init(&h->whole);
+    budget_init(&h->whole, MESSAGE_WHOLE_BUDGET_BYTES);
     h->is_open = true;
     home_start_upkeep(h);
 }

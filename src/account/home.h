@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "account/account.h"
+#include "account/budget.h"
 #include "account/head.h"
 #include "account/private.h"
 #include "base/feature.h"
@@ -30,7 +31,7 @@ struct home {
     struct list idle;                    /* accounts that nobody uses, least recently used first */
     size_t idle_bytes;
     size_t grown_bytes;                  /* what states have taken, about, since memory was last looked at */
-    struct mutex whole;                  /* of messages over MESSAGE_WHOLE_FREE_BYTES: one at a time in memory */
+    struct budget whole;                 /* of messages over MESSAGE_WHOLE_FREE_BYTES that are in memory */
     struct list windows;                 /* read-ahead that no message uses now, least recently used first (message.c) */
     size_t windows_bytes;
     struct list indexes;                 /* of packs, least recently used first */

@@ -474,7 +474,7 @@ result message_whole(struct message *m, millis deadline, view *ret_bytes, struct
     if (!m->is_whole) {
         result code = OK;
         if (m->size > MESSAGE_WHOLE_FREE_BYTES && !m->has_turn) {
-            code = mutex_lock(&m->account->home->whole, deadline);
+            code = budget_take(&m->account->home->whole, (size_t)m->size, deadline);
             if (code != OK) return fail(fault, code, "waiting for memory for a large message");
             m->has_turn = true;
         }
@@ -492,7 +492,7 @@ void message_close(struct message *m)
     if (!m) return;
     struct account *a = m->account;
     if (m->window) window_let(m->window);
-    if (m->has_turn) mutex_unlock(&a->home->whole);
+    if (m->has_turn) budget_give(&a->home->whole, (size_t)m->size);
     buf_done(&m->own);
     free(m);
     account_close(a);
