@@ -28,7 +28,7 @@ static void write_attributes(struct session *s, const struct list_entry *entry, 
     }
 }
 
-static void tell_entry(struct session *s, const struct list_entry *entry, const struct imap_list *list, bool is_selected)
+MAY_YIELD static void tell_entry(struct session *s, const struct list_entry *entry, const struct imap_list *list, bool is_selected)
 {
     buf *out = session_out(s);
     buf_append(out, VIEW("* LIST ("));
