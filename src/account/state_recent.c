@@ -2,8 +2,9 @@
  * The records that were applied last, so that none is done twice (state.h, invariant 4).
  *
  * Kept are those that were written within RECENT_MS before all of the last STATE_RECENT_MIN: as long as an append of unknown outcome may be
- * sent again. All of them, because clocks differ, and one node whose clock is wrong must not make the others' records look old. At most
- * STATE_RECENT_MAX. Which ones follows from the records alone.
+ * sent again. All of them, because clocks differ, and a node whose clock is wrong must not make the others' records look old; nor may it
+ * when it alone writes for a while: from one record to the next no more than STEP_MAX_MS count. At most STATE_RECENT_MAX. Which ones
+ * follows from the records alone.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 #include "account/state_private.h"
 #include "base/check.h"
 
-enum { RECENT_MS = 60000 };
+enum { RECENT_MS = 60000, STEP_MAX_MS = 10000 };
 
 static uint64_t half_of_id(struct id i)
 {
@@ -52,6 +53,17 @@ static void make_room(struct recent *l)
     l->codes = resize(l->codes, l->capacity, sizeof *l->codes);
 }
 
+/* From the first to now, as the records tell it one by one. */
+static bool has_time_passed(const struct recent *l, unix_ms now)
+{
+    int64_t passed_ms = 0;
+    for (uint32_t i = 0; i < l->count && passed_ms <= RECENT_MS; i++) {
+        int64_t from_ms = l->written_ms[l->first + i], to_ms = i + 1 < l->count ? l->written_ms[l->first + i + 1] : now.ms;
+        if (to_ms > from_ms) passed_ms += (uint64_t)to_ms - (uint64_t)from_ms < STEP_MAX_MS ? to_ms - from_ms : STEP_MAX_MS;
+    }
+    return passed_ms > RECENT_MS;
+}
+
 static bool is_too_old(const struct recent *l, unix_ms now)
 {
     if (l->count < STATE_RECENT_MIN || l->count >= STATE_RECENT_MAX) return l->count >= STATE_RECENT_MAX;
@@ -60,7 +72,7 @@ static bool is_too_old(const struct recent *l, unix_ms now)
         int64_t written_ms = l->written_ms[l->first + l->count - i];
         if (written_ms < since_ms) since_ms = written_ms;
     }
-    return then_ms < since_ms && (uint64_t)since_ms - (uint64_t)then_ms > RECENT_MS;
+    return then_ms < since_ms && (uint64_t)since_ms - (uint64_t)then_ms > RECENT_MS && has_time_passed(l, now);
 }
 
 void recent_put(struct recent *l, uint64_t half, unix_ms written, result code)
