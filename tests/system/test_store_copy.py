@@ -11,7 +11,7 @@ from conftest import PROGRAM, RadosStore
 from mail import imap, message, send
 
 pytestmark = pytest.mark.local            # the engines are this file's own choice
-PEOPLE = [f"user{i}@example.test" for i in range(6)]
+PEOPLE = [f"user{i}@example.test" for i in range(4)]
 LARGE = ("z" * 70 + "\r\n") * 2000
 
 
@@ -131,8 +131,8 @@ def test_a_store_moves_under_load_and_back(new_server, other):
     # And back, into the store that it came from.
     send(target, message("in between", to=PEOPLE[1]), to=PEOPLE[1])
     target.add_account("late@example.test")
-    target.command("account", "remove", PEOPLE[5])
-    target.add_account(PEOPLE[5])
+    target.command("account", "remove", PEOPLE[3])
+    target.add_account(PEOPLE[3])
     back = Load(target)
     move(target, source, source.folder, back)
     assert subjects(source, PEOPLE[1]).count("in between") == 1
@@ -141,6 +141,7 @@ def test_a_store_moves_under_load_and_back(new_server, other):
     assert subjects(source, PEOPLE[1]).count("at home") == 1
 
 
+@pytest.mark.parametrize("other", ["local", pytest.param("rados", marks=pytest.mark.long)], indirect=True)
 def test_a_copy_goes_on_after_kills(new_server, other):
     source = new_server().start()
     target, name = other
