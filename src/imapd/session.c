@@ -241,16 +241,9 @@ bool session_has_tls(const struct session *s)
     return stream_tls(s->wire.stream).is_on;
 }
 
-static bool is_loopback(const struct address *a)
-{
-    static const unsigned char v6[16] = {[15] = 1};
-    return a->family == 0 || (a->family == 4 && a->bytes[0] == 127) ||
-           (a->family == 6 && view_equal(view_make(a->bytes, 16), view_make(v6, 16)));
-}
-
 bool session_may_log_in(const struct session *s)
 {
-    return session_has_tls(s) || session_options(s)->allows_plain_login || is_loopback(stream_peer(s->wire.stream));
+    return session_has_tls(s) || session_options(s)->allows_plain_login || address_is_loopback(stream_peer(s->wire.stream));
 }
 
 void session_tellf(struct session *s, const char *format, ...)

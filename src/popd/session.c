@@ -212,17 +212,9 @@ bool pop_session_has_tls(const struct pop_session *s)
     return stream_tls(s->wire.stream).is_on;
 }
 
-static bool is_loopback(const struct address *a)
-{
-    static const unsigned char loopback6[16] = {[15] = 1};
-    if (a->family == 0) return true;
-    if (a->family == 4) return a->bytes[0] == 127;
-    return view_equal(view_make(a->bytes, 16), view_make(loopback6, 16));
-}
-
 bool pop_session_may_log_in(const struct pop_session *s)
 {
-    return pop_session_has_tls(s) || pop_session_options(s)->allows_plain_login || is_loopback(&s->peer);
+    return pop_session_has_tls(s) || pop_session_options(s)->allows_plain_login || address_is_loopback(&s->peer);
 }
 
 millis pop_session_store_deadline(const struct pop_session *s)

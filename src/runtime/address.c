@@ -28,3 +28,11 @@ bool address_equal(const struct address *a, const struct address *b)
     size_t len = a->family == 6 ? 16 : a->family == 4 ? 4 : 0;
     return a->family == b->family && memcmp(a->bytes, b->bytes, len) == 0;
 }
+
+bool address_is_loopback(const struct address *a)
+{
+    static const unsigned char loopback6[16] = {[15] = 1};
+    if (a->family == 0) return true;
+    if (a->family == 4) return a->bytes[0] == 127;
+    return memcmp(a->bytes, loopback6, sizeof loopback6) == 0;
+}

@@ -31,6 +31,8 @@ enum { ADDRESS_TEXT_MAX = 64 };
 view address_text(const struct address *a, char text[static ADDRESS_TEXT_MAX]);
 bool address_parse(view text, struct address *ret_address);     /* no port: it stays 0 */
 bool address_equal(const struct address *a, const struct address *b);  /* ports not compared */
+/* This machine: 127.0.0.0/8, ::1, a local socket. */
+bool address_is_loopback(const struct address *a);
 
 /* Appends between 1 and max bytes. */
 MAY_YIELD NODISCARD result stream_read(struct stream *s, buf *into, size_t max, millis deadline, struct fault *fault);

@@ -282,6 +282,7 @@ struct sim *sim_open(uint64_t seed)
     s->network = (struct sim_network){.delay_max_us = 1000, .window_bytes = 64 << 10, .split_ppm = 300000, .short_read_ppm = 100000, .tls_delay_max_us = 2000};
     s->workers = (struct sim_workers){.delay_max_us = 500};
     list_init(&s->nodes);
+    list_init(&s->dns);
     sim_draw_seed(s->choice, seed);
     sim_draw_seed(s->program, ~seed);
     sim_world = s;
@@ -345,6 +346,7 @@ void sim_close(struct sim *s)
     while (s->event_count > 0) sim_event_cancel(s, s->events[0]);
     each_node(s, free_node);
     sim_told_end(s);
+    sim_dns_clear(s);
     free(s->events);
     free(s);
     sim_world = NULL;

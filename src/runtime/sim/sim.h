@@ -126,6 +126,13 @@ void sim_stream_reset(struct stream *s);
 /* What the peer of this end will see as the name that was asked for in TLS; set before its handshake. Static. */
 void sim_stream_set_server_name(struct stream *s, view name);
 
+/* ---- the domain name system ------------------------------------------------------------------------------ */
+
+/* What resolver_ask() finds from now on: one more record in wire format; `ttl_s` 300. `type` from runtime/resolver.h. */
+void sim_dns_put(struct sim *s, view name, unsigned type, view record);
+/* The name's servers do not answer (UNAVAILABLE), until called with false. */
+void sim_dns_fail(struct sim *s, view name, bool fails);
+
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
 struct sim_workers {

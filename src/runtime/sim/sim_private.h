@@ -78,6 +78,7 @@ struct sim {
     struct sim_workers workers;
     uint16_t next_port;
     uint64_t listeners_opened;
+    struct list dns;                       /* resolver.c */
     struct sim_told **told;
     size_t told_count, told_capacity;
 };
@@ -112,5 +113,6 @@ void sim_stream_connect_ends(struct stream *a, struct stream *b);
 void sim_stream_set_addresses(struct stream *s, const struct address *local, const struct address *peer);
 
 /* told.c */
+void sim_dns_clear(struct sim *s);
 void sim_told_begin(struct sim *s);
 void sim_told_end(struct sim *s);
