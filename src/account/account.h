@@ -37,6 +37,8 @@ void accounts_set_feature_level(struct accounts *all, unsigned level);
 unsigned accounts_feature_level(const struct accounts *all);
 /* Accounts in memory, open or not. Any thread. */
 uint64_t accounts_in_memory(const struct accounts *all);
+/* False: the journal is not an account's. Ids of accounts begin with the time they were made; others name their journals by words. */
+bool accounts_own_journal(struct id journal);
 struct loop *accounts_home(struct accounts *all, struct id account);
 struct engine *accounts_engine(struct accounts *all);
 /* Other nodes may serve the same accounts at the same time. */
@@ -80,6 +82,10 @@ MAY_YIELD NODISCARD result draft_write(struct draft *d, view bytes, millis deadl
 uint64_t draft_bytes(const struct draft *d);
 struct id draft_message(const struct draft *d);
 MAY_YIELD void draft_free(struct draft *d);
+/* All of its bytes, if they are few enough to be kept inline. False: an object, for draft_store(). */
+bool draft_is_small(const struct draft *d, view *ret_bytes);
+/* A large draft's bytes become an object of this name too: for what is not an account's. OK also when it is there. */
+MAY_YIELD NODISCARD result draft_store(struct draft *d, view name, millis deadline, struct fault *fault);
 
 struct delivery {
     struct id account;

@@ -155,6 +155,21 @@ result draft_place(struct draft *d, struct id account, uint32_t second, millis d
     return code == EXISTS ? OK : code;
 }
 
+bool draft_is_small(const struct draft *d, view *ret_bytes)
+{
+    if (!draft_is_inline(d)) return false;
+    *ret_bytes = draft_body(d);
+    return true;
+}
+
+result draft_store(struct draft *d, view name, millis deadline, struct fault *fault)
+{
+    struct fault ignored;
+    result code = draft_seal(d, deadline, fault);
+    if (code == OK) code = object_copy(d->all->engine, view_of(d->staging), name, deadline, fault ? fault : &ignored);
+    return code == EXISTS ? OK : code;
+}
+
 void draft_free(struct draft *d)
 {
     if (!d) return;

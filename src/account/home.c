@@ -329,3 +329,11 @@ view account_alone_name(struct id account, struct id message, uint32_t second, c
     id_text(message, of_message);
     return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "%s/m-%s-%08" PRIx32, id, of_message, second));
 }
+
+/* Six letters at the front: a time in the year 5300 at the earliest. */
+bool accounts_own_journal(struct id journal)
+{
+    for (size_t i = 0; i < 6; i++)
+        if (!(journal.bytes[i] >= 'a' && journal.bytes[i] <= 'z') && journal.bytes[i] != '-') return true;
+    return false;
+}

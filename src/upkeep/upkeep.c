@@ -177,6 +177,7 @@ MAY_YIELD static result work_on_page(struct walker *w)
 {
     w->tally = (struct round_tally){0};
     for (size_t i = 0; i < w->page.count && !w->has_lost_page; i++) {
+        if (!accounts_own_journal(w->page.ids[i])) continue;
         w->tally.accounts++;
         result code = w->round.kind == ROUND_SCRUB ? scrub_account(w, w->page.ids[i]) : tend_account(w, w->page.ids[i]);
         if (code != OK) return code;

@@ -1,0 +1,134 @@
+/* The text of a notice. RFC 3462 (multipart/report), RFC 3464 (delivery-status), RFC 6533 where addresses are UTF-8. */
+#include "flow/bounce.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "formats/date.h"
+#include "formats/transfer.h"
+
+static void put_date(buf *into, const char *name, unix_ms at)
+{
+    buf_appendf(into, "%s: ", name);
+    date_append(into, (struct date){at, 0});
+    buf_append(into, VIEW("\r\n"));
+}
+
+static const char *const subjects[] = {
+    [BOUNCE_FAILED] = "=?UTF-8?B?44Oh44O844Or44KS6YWN5L+h44Gn44GN44G+44Gb44KT44Gn44GX44Gf?= (Undeliverable mail)",
+    [BOUNCE_DELAYED] = "=?UTF-8?B?44Oh44O844Or44Gu6YWN5L+h44GM6YGF44KM44Gm44GE44G+44GZ?= (Mail is delayed)",
+    [BOUNCE_DELIVERED] = "=?UTF-8?B?44Oh44O844Or44KS6YWN5L+h44GX44G+44GX44Gf?= (Mail was delivered)",
+};
+static const char *const words_japanese[] = {
+    [BOUNCE_FAILED] = "お送りになったメールは、次の宛先に配信できませんでした。再送はされません。",
+    [BOUNCE_DELAYED] = "お送りになったメールは、次の宛先にまだ配信できていません。配信の試行は続いていますので、再送の必要はありません。",
+    [BOUNCE_DELIVERED] = "お送りになったメールは、次の宛先のサーバーに配信されました。",
+};
+static const char *const words_english[] = {
+    [BOUNCE_FAILED] = "Your message could not be delivered to the following recipients. It will not be tried again.",
+    [BOUNCE_DELAYED] = "Your message could not be delivered to the following recipients yet. It is still being tried; you need not send it again.",
+    [BOUNCE_DELIVERED] = "Your message was delivered to the servers of the following recipients.",
+};
+static const char *const actions[] = {[BOUNCE_FAILED] = "failed", [BOUNCE_DELAYED] = "delayed", [BOUNCE_DELIVERED] = "relayed"};
+
+static void put_header(buf *into, const struct bounce *b, const char *boundary)
+{
+    char id[ID_TEXT_LEN + 1];
+    buf_appendf(into, "From: Mail Delivery System <MAILER-DAEMON@" VIEW_FMT ">\r\nTo: <" VIEW_FMT ">\r\nSubject: %s\r\n", VIEW_ARG(b->server_name), VIEW_ARG(b->sender),
+                subjects[b->kind]);
+    put_date(into, "Date", b->now);
+    id_text(b->notice, id);
+    buf_appendf(into, "Message-ID: <%s@" VIEW_FMT ">\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n", id, VIEW_ARG(b->server_name));
+    buf_appendf(into, "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n", boundary);
+}
+
+static void put_status(buf *into, const struct bounce *b, const struct bounce_recipient *r)
+{
+    unsigned class = r->class ? r->class : b->kind == BOUNCE_FAILED ? 5 : b->kind == BOUNCE_DELAYED ? 4 : 2;
+    buf_appendf(into, "%u.%u.%u", class, r->class ? r->subject : 0, r->class ? r->detail : 0);
+}
+
+static void put_words(buf *into, const struct bounce *b)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    buf_appendf(&text, "%s\r\n\r\n%s\r\n\r\n", words_japanese[b->kind], words_english[b->kind]);
+    for (size_t i = 0; i < b->recipient_count; i++) {
+        const struct bounce_recipient *r = &b->recipients[i];
+        buf_appendf(&text, "  <" VIEW_FMT ">\r\n", VIEW_ARG(r->address));
+        if (r->host.len) buf_appendf(&text, "    " VIEW_FMT ":\r\n", VIEW_ARG(r->host));
+        if (r->answer.len) buf_appendf(&text, "    %u " VIEW_FMT "\r\n", r->code, VIEW_ARG(r->answer));
+    }
+    if (b->kind == BOUNCE_DELAYED) {
+        buf_appendf(&text, "\r\n配信の試行期限 / Given up after: ");
+        date_append(&text, (struct date){b->until, 0});
+        buf_append(&text, VIEW("\r\n"));
+    }
+    buf_append(into, VIEW("Content-Type: text/plain; charset=UTF-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"));
+    transfer_append_base64(into, buf_view(&text));
+}
+
+/* RFC 3464 §2.1.2: values are one line of printable characters; what a server said may be anything. */
+static void put_text(buf *into, view v)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        unsigned char byte = (unsigned char)v.at[i];
+        buf_append_byte(into, byte < ' ' || byte >= 127 ? '?' : (char)byte);
+    }
+}
+
+static bool is_ascii(view v)
+{
+    for (size_t i = 0; i < v.len; i++)
+        if ((unsigned char)v.at[i] >= 128) return false;
+    return true;
+}
+
+static void put_recipient(buf *into, const struct bounce *b, const struct bounce_recipient *r)
+{
+    buf_append(into, VIEW("\r\n"));
+    if (r->original.len) {
+        buf_append(into, VIEW("Original-Recipient: "));
+        put_text(into, r->original);
+        buf_append(into, VIEW("\r\n"));
+    }
+    buf_append(into, is_ascii(r->address) ? VIEW("Final-Recipient: rfc822; ") : VIEW("Final-Recipient: utf-8; "));
+    buf_append(into, r->address);
+    buf_appendf(into, "\r\nAction: %s\r\nStatus: ", actions[b->kind]);
+    put_status(into, b, r);
+    buf_append(into, VIEW("\r\n"));
+    if (r->host.len) buf_appendf(into, "Remote-MTA: dns; " VIEW_FMT "\r\n", VIEW_ARG(r->host));
+    if (r->code) {
+        buf_appendf(into, "Diagnostic-Code: smtp; %u ", r->code);
+        put_text(into, view_slice(r->answer, 0, 800));
+        buf_append(into, VIEW("\r\n"));
+    }
+    if (b->kind == BOUNCE_DELAYED) put_date(into, "Will-Retry-Until", b->until);
+}
+
+static void put_report(buf *into, const struct bounce *b)
+{
+    buf_appendf(into, "Content-Type: message/%s\r\n\r\n", b->is_utf8 ? "global-delivery-status" : "delivery-status");
+    if (b->envelope_id.len) {
+        buf_append(into, VIEW("Original-Envelope-Id: "));
+        put_text(into, b->envelope_id);
+        buf_append(into, VIEW("\r\n"));
+    }
+    buf_appendf(into, "Reporting-MTA: dns; " VIEW_FMT "\r\n", VIEW_ARG(b->server_name));
+    put_date(into, "Arrival-Date", b->received);
+    for (size_t i = 0; i < b->recipient_count; i++) put_recipient(into, b, &b->recipients[i]);
+}
+
+void bounce_write(buf *into, const struct bounce *b)
+{
+    char boundary[ID_TEXT_LEN + 16], id[ID_TEXT_LEN + 1];
+    id_text(b->notice, id);
+    snprintf(boundary, sizeof boundary, "=_%s", id);
+    put_header(into, b, boundary);
+    buf_appendf(into, "--%s\r\n", boundary);
+    put_words(into, b);
+    buf_appendf(into, "\r\n--%s\r\n", boundary);
+    put_report(into, b);
+    buf_appendf(into, "\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, b->is_utf8 ? "message/global-headers" : "text/rfc822-headers");
+    buf_append(into, b->header);
+    buf_appendf(into, "\r\n--%s--\r\n", boundary);
+}

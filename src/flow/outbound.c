@@ -1,0 +1,271 @@
+#include "flow/outbound_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+#include "runtime/random.h"
+
+enum { WINDOW_FIRST = 2, REST_FIRST_MS = 60000, REST_MAX_MS = 3600000, LEAVE_LOOK_MS = 20 };
+
+struct outbound_options outbound_default_options(void)
+{
+    return (struct outbound_options){
+        .connections_max = 20,
+        .messages_per_connection = 100,
+        .expire_ms = 5ll * 24 * 3600 * 1000,
+        .delay_notice_ms = 4ll * 3600 * 1000,
+        .retry_min_ms = 60 * 1000,
+        .retry_max_ms = 4ll * 3600 * 1000,
+    };
+}
+
+struct outbound *outbound_new(const struct outbound_options *options, struct queue *queue, struct loops *all)
+{
+    unsigned loops = loops_count(all);
+    struct outbound *o = calloc(1, sizeof *o + loops * sizeof o->of_loop[0]);
+    check(o);
+    o->options = *options;
+    o->queue = queue;
+    o->loops = loops;
+    for (unsigned i = 0; i < loops; i++) o->of_loop[i].all = o;
+    return o;
+}
+
+/* ---- destinations ---- */
+
+static void rest_is_over(struct timer *t)
+{
+    destination_consider(container_of(t, struct destination, wake));
+}
+
+static struct outbound_loop *loop_here(struct outbound *o)
+{
+    struct outbound_loop *l = &o->of_loop[loop_index(loop_self())];
+    if (!l->is_open) {
+        scope_init(&l->scope, NULL);
+        waitlist_init(&l->settled);
+        l->is_open = true;
+    }
+    return l;
+}
+
+static struct destination *destination_of(struct outbound_loop *l, view domain)
+{
+    char key[RESOLVER_NAME_BYTES_MAX + 3];
+    size_t len = domain.len < sizeof key - 1 ? domain.len : sizeof key - 1;
+    for (size_t i = 0; i < len; i++) key[i] = ascii_lower(domain.at[i]);
+    key[len] = '\0';
+    struct destination *d = map_get(&l->destinations, view_make(key, len));
+    if (d) return d;
+    d = calloc(1, sizeof *d);
+    check(d);
+    d->home = l;
+    snprintf(d->domain, sizeof d->domain, "%s", key);
+    d->window = WINDOW_FIRST;
+    list_init(&d->lanes);
+    waitlist_init(&d->more);
+    timer_init(&d->wake, rest_is_over);
+    map_put(&l->destinations, view_of(d->domain), d);
+    return d;
+}
+
+static void destination_free(struct destination *d)
+{
+    check(d->waiting == 0 && d->connections == 0);
+    timer_disarm(&d->wake);
+    map_done(&d->lane_of);
+    buf_done(&d->reason);
+    free(d);
+}
+
+static void end_loop(void *argument)
+{
+    colour_pretend_coroutine();
+    struct outbound_loop *l = argument;
+    size_t at = 0;
+    if (l->is_open) scope_done(&l->scope);
+    l->is_open = false;
+    for (struct map_slot *slot; (slot = map_next(&l->destinations, &at));) destination_free(slot->value);
+    map_done(&l->destinations);
+}
+
+void outbound_free(struct outbound *o)
+{
+    if (!o) return;
+    for (unsigned i = 0; i < o->loops; i++) loop_run_on(loops_at(o->queue->loops, i), "outbound end", end_loop, &o->of_loop[i]);
+    free(o);
+}
+
+/* ---- what waits ---- */
+
+static struct lane *lane_of(struct destination *d, struct id account)
+{
+    struct lane *lane = map_get(&d->lane_of, id_view(&account));
+    if (lane) return lane;
+    lane = calloc(1, sizeof *lane);
+    check(lane);
+    lane->account = account;
+    list_init(&lane->parcels);
+    list_append(&d->lanes, &lane->node);
+    map_put(&d->lane_of, id_view(&lane->account), lane);
+    return lane;
+}
+
+static struct parcel *parcel_for(struct destination *d, struct queued *m)
+{
+    struct lane *lane = lane_of(d, m->envelope.account);
+    if (!list_is_empty(&lane->parcels)) {
+        struct parcel *last = container_of(lane->parcels.previous, struct parcel, node);
+        if (last->message == m && last->count < SMTP_CLIENT_RECIPIENTS_MAX) return last;
+    }
+    struct parcel *p = calloc(1, sizeof *p);
+    check(p);
+    p->message = m;
+    list_append(&lane->parcels, &p->node);
+    d->waiting++;
+    return p;
+}
+
+void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
+{
+    struct destination *d = destination_of(loop_here(o), m->recipients[recipient].domain);
+    struct parcel *p = parcel_for(d, m);
+    p->recipients[p->count++] = (uint32_t)recipient;
+    destination_consider(d);
+}
+
+void outbound_hurry(struct outbound *o, view domain)
+{
+    struct destination *d = destination_of(loop_here(o), domain);
+    d->rests_until = (millis){0};
+    timer_disarm(&d->wake);
+    destination_consider(d);
+}
+
+static void lane_drop_if_empty(struct destination *d, struct lane *lane)
+{
+    if (!list_is_empty(&lane->parcels)) return;
+    list_remove(&lane->node);
+    map_remove(&d->lane_of, id_view(&lane->account));
+    free(lane);
+}
+
+static void parcel_withdraw(struct destination *d, struct parcel *p)
+{
+    list_remove(&p->node);
+    d->waiting--;
+    for (size_t i = 0; i < p->count; i++) queued_withdraw(p->message, p->recipients[i]);
+    free(p);
+}
+
+struct parcel *destination_take(struct destination *d)
+{
+    while (!list_is_empty(&d->lanes)) {
+        struct lane *lane = container_of(list_pop(&d->lanes), struct lane, node);
+        struct parcel *p = container_of(lane->parcels.next, struct parcel, node);
+        list_append(&d->lanes, &lane->node);
+        if (!shard_may_act(p->message->shard)) {
+            /* Its owner offers it again, or another node does. */
+            struct queued *m = p->message;
+            bool stays = !m->is_removed;
+            parcel_withdraw(d, p);
+            lane_drop_if_empty(d, lane);
+            if (stays) queued_consider(m);
+            continue;
+        }
+        list_remove(&p->node);
+        d->waiting--;
+        lane_drop_if_empty(d, lane);
+        return p;
+    }
+    return NULL;
+}
+
+void destination_consider(struct destination *d)
+{
+    if (d->waiting == 0) return;
+    if (millis_before(clock_now(), d->rests_until)) {
+        if (!d->wake.armed) timer_arm(&d->wake, d->rests_until);
+        return;
+    }
+    waitlist_wake_one(&d->more);
+    if (d->connections >= d->window || d->connections - d->idle >= d->waiting + 1 || d->idle >= d->waiting) return;
+    d->connections++;
+    coroutine_spawn(&d->home->scope, "outbound connection", destination_work, d);
+}
+
+/* With some chance in it, so that many destinations behind one dead server do not come back as one. */
+void destination_rest(struct destination *d, const char *reason)
+{
+    /* Several connections fail at once: one rest. */
+    if (millis_before(clock_now(), d->rests_until)) return;
+    d->rest_ms = d->rest_ms == 0 ? REST_FIRST_MS : d->rest_ms * 2 > REST_MAX_MS ? REST_MAX_MS : d->rest_ms * 2;
+    d->rests_until = clock_in(d->rest_ms + (int64_t)random_below((uint64_t)d->rest_ms / 8));
+    d->window = 1;
+    buf_clear(&d->reason);
+    buf_append_cstr(&d->reason, reason);
+    EVENT_EMIT(DESTINATION_RESTS, EVENT_TEXT("domain", view_of(d->domain)), EVENT_NUMBER("ms", d->rest_ms), EVENT_NUMBER("waiting", d->waiting),
+               EVENT_TEXT("reason", view_of(reason)));
+    if (d->waiting > 0) timer_arm(&d->wake, d->rests_until);
+}
+
+/* ---- a shard leaves ---- */
+
+static void withdraw_all(struct outbound_loop *l, struct shard *s)
+{
+    size_t at = 0;
+    for (struct map_slot *slot; (slot = map_next(&l->destinations, &at));) {
+        struct destination *d = slot->value;
+        list_each(lane_node, &d->lanes) {
+            struct lane *lane = container_of(lane_node, struct lane, node);
+            list_each(node, &lane->parcels) {
+                struct parcel *p = container_of(node, struct parcel, node);
+                if (p->message->shard == s) parcel_withdraw(d, p);
+            }
+            lane_drop_if_empty(d, lane);
+        }
+        waitlist_wake_all(&d->more);     /* who lingers looks whether there is reason to */
+    }
+}
+
+static bool has_offered(const struct shard *s)
+{
+    list_each(node, &s->messages)
+        if (container_of(node, struct queued, node)->offered > 0) return true;
+    return false;
+}
+
+void outbound_leave(struct outbound *o, struct shard *s)
+{
+    withdraw_all(loop_here(o), s);
+    while (has_offered(s))
+        if (coroutine_sleep(LEAVE_LOOK_MS) != OK) return;
+}
+
+/* ---- operators ---- */
+
+struct listing { struct outbound_loop *loop; void (*show)(void *argument, const struct outbound_line *line); void *argument; };
+
+static void list_loop(void *argument)
+{
+    struct listing *list = argument;
+    size_t at = 0;
+    for (struct map_slot *slot; (slot = map_next(&list->loop->destinations, &at));) {
+        const struct destination *d = slot->value;
+        int64_t rests_ms = d->rests_until.ms - clock_now().ms;
+        struct outbound_line line = {.domain = view_of(d->domain), .waiting = d->waiting, .connections = d->connections, .connections_max = d->window,
+                                     .rests_ms = rests_ms > 0 ? rests_ms : 0, .reason = buf_view(&d->reason)};
+        if (d->waiting || d->connections || line.rests_ms) list->show(list->argument, &line);
+    }
+}
+
+void outbound_list(struct outbound *o, void (*show)(void *argument, const struct outbound_line *line), void *argument)
+{
+    for (unsigned i = 0; i < o->loops; i++) {
+        struct listing list = {&o->of_loop[i], show, argument};
+        loop_run_on(loops_at(o->queue->loops, i), "outbound list", list_loop, &list);
+    }
+}

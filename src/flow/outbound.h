@@ -1,0 +1,51 @@
+/*
+ * outbound: what the queue offers goes out, as much to each destination as it takes.
+ *
+ * On each loop, recipients wait at their destination (the domain), in a lane for each account, and lanes take turns: one account
+ * with a hundred thousand messages delays itself. Connections to a destination begin with few, grow by one with each message that is taken
+ * and are halved when the other side slows down or does not answer (additive increase, multiplicative decrease); a destination whose
+ * servers cannot be reached rests for a while that doubles, and its mail waits without being tried.
+ *
+ * Failures for good, delays and successes that the sender asked to hear of become notices (bounce.h).
+ */
+#pragma once
+
+#include "flow/intake.h"
+#include "flow/queue.h"
+#include "flow/route.h"
+
+struct outbound;
+struct shard;
+struct queued;
+struct tls_context;
+
+struct outbound_options {
+    view server_name;                    /* HELO; a name that the address resolves to */
+    struct resolver *resolver;
+    const struct intake *intake;         /* for notices to senders who are ours */
+    struct tls_context *tls;             /* of a client; NULL: never STARTTLS */
+    const struct route_table *routes;    /* NULL: DNS alone */
+    const struct address *source4, *source6;   /* NULL: what the system picks */
+    unsigned connections_max;            /* to one destination, for each loop */
+    unsigned messages_per_connection;
+    int64_t expire_ms;                   /* how long a message is tried; 5 days */
+    int64_t delay_notice_ms;             /* when the sender is told that it is late; 0: never */
+    int64_t retry_min_ms, retry_max_ms;  /* the first interval; each next one doubles up to the second */
+};
+struct outbound_options outbound_default_options(void);
+
+/* The options are copied; what they point to must live longer. */
+struct outbound *outbound_new(const struct outbound_options *options, struct queue *queue, struct loops *all);
+/* When the queue has stopped: ends the connections that linger, and frees. NULL is fine. */
+MAY_YIELD void outbound_free(struct outbound *o);
+
+/* From the shard's loop: a recipient that is due. It comes back by queued_settle() or queued_withdraw(). */
+void outbound_offer(struct outbound *o, struct queued *m, size_t recipient);
+/* From the shard's loop: a destination that rests is tried now. */
+void outbound_hurry(struct outbound *o, view domain);
+/* Withdraws all of the shard that has not begun, and waits for what has. */
+MAY_YIELD void outbound_leave(struct outbound *o, struct shard *s);
+
+/* ---- for operators ---- */
+struct outbound_line { view domain; uint64_t waiting; unsigned connections, connections_max; int64_t rests_ms; view reason; };
+MAY_YIELD void outbound_list(struct outbound *o, void (*show)(void *argument, const struct outbound_line *line), void *argument);

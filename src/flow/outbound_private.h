@@ -1,0 +1,70 @@
+/* outbound_private: destinations of one loop, for outbound.c, outbound_send.c and bounce.c. */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "flow/bounce.h"
+#include "flow/outbound.h"
+#include "flow/queue_private.h"
+#include "flow/smtp_client.h"
+#include "runtime/coroutine.h"
+
+/* Recipients of one message at one destination: one transaction. */
+struct parcel {
+    struct list node;                    /* in its lane */
+    struct queued *message;
+    size_t count;
+    uint32_t recipients[SMTP_CLIENT_RECIPIENTS_MAX];
+};
+
+/* Mail of one account for one destination, in the order of its coming. */
+struct lane {
+    struct list node;                    /* in destination.lanes, in the order of their turns */
+    struct id account;
+    struct list parcels;
+};
+
+struct destination {
+    struct outbound_loop *home;
+    char domain[RESOLVER_NAME_BYTES_MAX + 3];
+    struct list lanes;
+    struct map lane_of;                  /* by account */
+    size_t waiting;                      /* parcels */
+    unsigned connections, idle;          /* workers; those of them that linger for more */
+    unsigned window;                     /* workers there may be */
+    struct waitlist more;                /* the idle */
+    millis rests_until;
+    int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
+    buf reason;                          /* why it rests */
+    struct timer wake;
+};
+
+struct outbound_loop {
+    struct outbound *all;
+    struct map destinations;
+    struct scope scope;
+    bool is_open;
+    struct waitlist settled;             /* somebody waits for deliveries of a shard to end */
+};
+
+struct outbound {
+    struct outbound_options options;
+    struct queue *queue;
+    unsigned loops;
+    struct outbound_loop of_loop[];
+};
+
+/* ---- outbound.c ---- */
+/* The next parcel of the lane whose turn it is; NULL: none. The caller frees it. Lanes of shards that may not act are passed over. */
+struct parcel *destination_take(struct destination *d);
+/* Nothing is tried for a while. */
+void destination_rest(struct destination *d, const char *reason);
+/* Starts as many workers as there is need for and the window allows. */
+void destination_consider(struct destination *d);
+unsigned parcel_done(struct destination *d, struct parcel *p);
+
+/* ---- outbound_send.c ---- */
+/* One connection: as a coroutine of the loop. */
+void destination_work(void *destination);
+/* Fails what is too old, and tells senders of what is late. True: nothing of the parcel is left to be tried. */
+MAY_YIELD bool parcel_expire(struct destination *d, struct parcel *p);

@@ -1,0 +1,303 @@
+/* One connection to a destination: finding it, and the messages that go over it. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "flow/outbound_private.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+#include "runtime/random.h"
+
+enum {
+    ROUTE_MS = 60000,
+    CONNECT_MS = 30000,
+    READ_MS = 30000,
+    NOTICE_MS = 30000,
+    LINGER_MS = 1000,                    /* an open connection waits so long for more */
+    ROUTE_ARENA_BYTES = 4 << 20,
+    TRIES_MAX = 12,                      /* addresses of one destination in one attempt */
+};
+
+/* ---- what came of it ---- */
+
+static int64_t interval_ms(const struct outbound_options *o, unsigned tries)
+{
+    int64_t ms = o->retry_min_ms;
+    for (unsigned i = 0; i < tries && ms < o->retry_max_ms; i++) ms *= 2;
+    if (ms > o->retry_max_ms) ms = o->retry_max_ms;
+    return ms + (int64_t)random_below((uint64_t)ms / 8 + 1);
+}
+
+static bool is_expired(const struct outbound_options *o, const struct queued *m)
+{
+    return m->must_expire || clock_wall().ms - m->envelope.received.ms > o->expire_ms;
+}
+
+static const char *outcome_name(enum queue_outcome outcome)
+{
+    return outcome == QUEUE_DELIVERED ? "delivered" : outcome == QUEUE_FAILED ? "failed" : "deferred";
+}
+
+static void tell_results(const struct destination *d, const struct queued *m, const struct queue_result *results, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct queue_result *r = &results[i];
+        EVENT_EMIT(MESSAGE_SENT, EVENT_ID("message", m->envelope.message), EVENT_TEXT("recipient", m->recipients[r->recipient].address.address),
+                   EVENT_TEXT("outcome", view_of(outcome_name(r->outcome))), EVENT_NUMBER("status", r->code), EVENT_TEXT("host", r->host),
+                   EVENT_TEXT("domain", view_of(d->domain)), EVENT_TEXT("answer", r->answer));
+    }
+}
+
+/* Notices first: a failure that is recorded and not told would be mail that vanished. A notice twice is better. */
+MAY_YIELD static result tell_sender(struct destination *d, struct queued *m, const struct queue_result *results, size_t count, struct fault *fault)
+{
+    struct outbound *o = d->home->all;
+    result code = bounce_send(o, m, BOUNCE_FAILED, results, count, clock_in(NOTICE_MS), fault);
+    if (code == OK) code = bounce_send(o, m, BOUNCE_DELIVERED, results, count, clock_in(NOTICE_MS), fault);
+    return code;
+}
+
+static bool is_late(const struct outbound_options *o, const struct queued *m, const struct queue_result *r)
+{
+    int64_t age_ms = clock_wall().ms - m->envelope.received.ms, before_ms = m->recipients[r->recipient].tried.ms - m->envelope.received.ms;
+    return r->outcome == QUEUE_DEFERRED && o->delay_notice_ms > 0 && age_ms >= o->delay_notice_ms && before_ms < o->delay_notice_ms;
+}
+
+MAY_YIELD static void tell_late(struct destination *d, struct queued *m, const struct queue_result *results, size_t count)
+{
+    struct outbound *o = d->home->all;
+    struct fault fault = {0};
+    struct queue_result late[SMTP_CLIENT_RECIPIENTS_MAX / 4];
+    size_t late_count = 0;
+    for (size_t i = 0; i < count && late_count < array_size(late); i++)
+        if (is_late(&o->options, m, &results[i])) late[late_count++] = results[i];
+    if (late_count > 0 && bounce_send(o, m, BOUNCE_DELAYED, late, late_count, clock_in(NOTICE_MS), &fault) != OK)
+        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+}
+
+MAY_YIELD static void settle(struct destination *d, struct queued *m, struct queue_result *results, size_t count)
+{
+    struct fault fault = {0};
+    if (m->is_removed) {
+        queued_settle(m, results, count);
+        return;
+    }
+    tell_results(d, m, results, count);
+    if (tell_sender(d, m, results, count, &fault) != OK) {
+        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+        for (size_t i = 0; i < count; i++)
+            if (results[i].outcome == QUEUE_FAILED) {
+                results[i].outcome = QUEUE_DEFERRED;
+                results[i].next_try = (unix_ms){clock_wall().ms + d->home->all->options.retry_min_ms};
+            }
+    }
+    tell_late(d, m, results, count);
+    queued_settle(m, results, count);
+}
+
+/* The same for all recipients of a parcel. */
+MAY_YIELD static void settle_all(struct destination *d, struct parcel *p, const struct queue_result *like)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
+    struct queue_result *results = arena_array(arena, struct queue_result, p->count);
+    for (size_t i = 0; i < p->count; i++) {
+        results[i] = *like;
+        results[i].recipient = p->recipients[i];
+    }
+    settle(d, p->message, results, p->count);
+}
+
+bool parcel_expire(struct destination *d, struct parcel *p)
+{
+    char answer[QUEUE_ANSWER_BYTES_MAX];
+    if (!is_expired(&d->home->all->options, p->message)) return false;
+    const struct queued_recipient *first = &p->message->recipients[p->recipients[0]];
+    view last = first->answer.len ? buf_view(&first->answer) : buf_view(&d->reason);
+    snprintf(answer, sizeof answer, "the message could not be delivered in time%s" VIEW_FMT, last.len ? "; last: " : "",
+             VIEW_ARG(view_slice(last, 0, 400)));
+    struct queue_result r = {.outcome = QUEUE_FAILED, .class = 5, .subject = 4, .detail = 7, .answer = view_of(answer)};
+    settle_all(d, p, &r);
+    return true;
+}
+
+/* ---- sending ---- */
+
+MAY_YIELD static result read_message(void *argument, uint64_t offset, size_t len, buf *into, struct fault *fault)
+{
+    struct queued *m = argument;
+    return queued_read(m, offset, len, clock_in(READ_MS), into, fault);
+}
+
+static void result_of_outcome(struct queue_result *r, const struct destination *d, const struct queued *m, const struct smtp_client_outcome *o, view host)
+{
+    const struct outbound_options *options = &d->home->all->options;
+    *r = (struct queue_result){.recipient = r->recipient, .code = o->code, .class = o->class, .subject = o->subject, .detail = o->detail, .host = host,
+                               .answer = buf_view(&o->text)};
+    r->outcome = o->what == CLIENT_DELIVERED ? QUEUE_DELIVERED : o->what == CLIENT_REFUSED ? QUEUE_FAILED : QUEUE_DEFERRED;
+    if (r->outcome == QUEUE_DEFERRED) r->next_try = (unix_ms){clock_wall().ms + interval_ms(options, m->recipients[r->recipient].tries)};
+}
+
+static void learn(struct destination *d, const struct queue_result *results, size_t count)
+{
+    bool was_taken = false, slows_down = false;
+    for (size_t i = 0; i < count; i++) {
+        was_taken |= results[i].outcome == QUEUE_DELIVERED;
+        slows_down |= results[i].code == 421 || (results[i].outcome == QUEUE_DEFERRED && results[i].code == 0);
+    }
+    if (slows_down) d->window = d->window > 1 ? d->window / 2 : 1;
+    else if (was_taken && d->window < d->home->all->options.connections_max) d->window++;
+    if (was_taken) d->rest_ms = 0;
+}
+
+MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, struct parcel *p, view host)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
+    struct queued *m = p->message;
+    view *recipients = arena_array(arena, view, p->count);
+    struct smtp_client_outcome *outcomes = arena_array(arena, struct smtp_client_outcome, p->count);
+    struct queue_result *results = arena_array(arena, struct queue_result, p->count);
+    for (size_t i = 0; i < p->count; i++) recipients[i] = m->recipients[p->recipients[i]].address.address;
+    struct smtp_client_message message = {
+        .sender = m->envelope.sender, .recipients = recipients, .recipient_count = p->count, .is_8bit = m->envelope.flags & QUEUE_IS_8BIT,
+        .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8, .bytes = m->envelope.bytes, .read = read_message, .argument = m,
+    };
+    smtp_client_send(c, &message, outcomes);
+    for (size_t i = 0; i < p->count; i++) {
+        results[i].recipient = p->recipients[i];
+        result_of_outcome(&results[i], d, m, &outcomes[i], host);
+    }
+    learn(d, results, p->count);
+    settle(d, m, results, p->count);
+    for (size_t i = 0; i < p->count; i++) buf_done(&outcomes[i].text);
+}
+
+/* RFC 6531 §3.5: an address that the other side cannot read is refused here. */
+MAY_YIELD static bool refuse_utf8(struct destination *d, struct smtp_client *c, struct parcel *p)
+{
+    if (!(p->message->envelope.flags & QUEUE_IS_UTF8) || c->offer.utf8) return false;
+    struct queue_result r = {.outcome = QUEUE_FAILED, .code = 553, .class = 5, .subject = 6, .detail = 7,
+                             .answer = VIEW("the server does not take internationalised mail (SMTPUTF8)")};
+    settle_all(d, p, &r);
+    return true;
+}
+
+MAY_YIELD static bool refuse_size(struct destination *d, struct smtp_client *c, struct parcel *p)
+{
+    if (c->offer.size_bytes_max == 0 || p->message->envelope.bytes <= c->offer.size_bytes_max) return false;
+    struct queue_result r = {.outcome = QUEUE_FAILED, .code = 552, .class = 5, .subject = 3, .detail = 4, .answer = VIEW("the message is larger than the server takes")};
+    settle_all(d, p, &r);
+    return true;
+}
+
+/* More to send, perhaps after a moment. */
+MAY_YIELD static struct parcel *next_parcel(struct destination *d)
+{
+    struct parcel *p = destination_take(d);
+    if (p) return p;
+    d->idle++;
+    result code = waitlist_wait(&d->more, clock_in(LINGER_MS));
+    d->idle--;
+    return code == OK ? destination_take(d) : NULL;
+}
+
+MAY_YIELD static void send_parcels(struct destination *d, struct smtp_client *c, view host)
+{
+    for (struct parcel *p; !c->is_broken && c->messages < d->home->all->options.messages_per_connection && (p = next_parcel(d));) {
+        if (!parcel_expire(d, p) && !refuse_utf8(d, c, p) && !refuse_size(d, c, p)) send_parcel(d, c, p, host);
+        free(p);
+        if (coroutine_is_overdue()) coroutine_pause();
+    }
+}
+
+/* ---- connecting ---- */
+
+struct attempt {
+    struct destination *destination;
+    struct route route;
+    struct smtp_client client;
+    view host;
+    struct fault fault;
+};
+
+MAY_YIELD static result try_address(struct attempt *a, const struct address *to)
+{
+    const struct outbound_options *o = &a->destination->home->all->options;
+    const struct address *source = to->family == 4 ? o->source4 : o->source6;
+    struct stream *stream;
+    result code = stream_connect(to, source, clock_in(CONNECT_MS), &stream, &a->fault);
+    if (code != OK) return code;
+    struct smtp_client_options options = {.hello = o->server_name, .tls = o->tls, .is_lmtp = a->route.is_lmtp};
+    code = smtp_client_open(&a->client, stream, &options, &a->fault);
+    if (code != OK) smtp_client_close(&a->client);
+    return code;
+}
+
+/* RFC 5321 §5.1: one host after the other, each by all its addresses, until one answers. */
+MAY_YIELD static result connect_to_any(struct attempt *a)
+{
+    unsigned tries = 0;
+    result code = UNAVAILABLE;
+    for (size_t h = 0; h < a->route.host_count; h++)
+        for (size_t i = 0; i < a->route.hosts[h].address_count && tries++ < TRIES_MAX; i++) {
+            a->host = a->route.hosts[h].name;
+            code = try_address(a, &a->route.hosts[h].addresses[i]);
+            if (code == OK || code == CANCELLED) return code;
+        }
+    return code;
+}
+
+/* No mail will ever get there: everything that waits fails. */
+MAY_YIELD static void fail_all(struct destination *d, const struct fault *fault, bool is_null_mx)
+{
+    struct queue_result r = {.outcome = QUEUE_FAILED, .code = is_null_mx ? 556 : 550, .class = 5, .subject = 1, .detail = is_null_mx ? 10 : 2,
+                             .answer = view_of(fault->detail)};
+    for (struct parcel *p; (p = destination_take(d));) {
+        settle_all(d, p, &r);
+        free(p);
+    }
+}
+
+/* While it rests, what is too old must not wait for its end. */
+MAY_YIELD static void expire_waiting(struct destination *d)
+{
+    for (size_t n = d->waiting; n > 0; n--) {
+        struct parcel *p = destination_take(d);
+        if (!p) return;
+        if (!parcel_expire(d, p)) {
+            /* At the end of its lane again. */
+            for (size_t i = 0; i < p->count; i++) outbound_offer(d->home->all, p->message, p->recipients[i]);
+        }
+        free(p);
+    }
+}
+
+MAY_YIELD static void work(struct destination *d, struct arena *arena)
+{
+    struct attempt a = {.destination = d};
+    bool is_null_mx;
+    result code = route_find(d->home->all->options.resolver, d->home->all->options.routes, view_of(d->domain), clock_in(ROUTE_MS), arena, &a.route, &is_null_mx, &a.fault);
+    if (code == DENIED) {
+        fail_all(d, &a.fault, is_null_mx);
+        return;
+    }
+    if (code == OK) code = connect_to_any(&a);
+    if (code == CANCELLED) return;
+    if (code != OK) {
+        destination_rest(d, a.fault.detail);
+        expire_waiting(d);
+        return;
+    }
+    d->rests_until = (millis){0};
+    send_parcels(d, &a.client, a.host);
+    smtp_client_close(&a.client);
+}
+
+void destination_work(void *argument)
+{
+    colour_pretend_coroutine();
+    struct destination *d = argument;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
+    work(d, arena);
+    d->connections--;
+    destination_consider(d);
+}

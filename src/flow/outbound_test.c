@@ -1,0 +1,352 @@
+/* Mail out in the simulator: nodes with a queue on one memory store, and a server on the other side that a test tells what to say. */
+#include "flow/outbound.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/test.h"
+#include "engine/memory.h"
+#include "flow/queue_private.h"
+#include "identity/directory.h"
+#include "runtime/clock.h"
+#include "runtime/listener.h"
+#include "runtime/random.h"
+#include "runtime/sim/sim.h"
+#include "runtime/tls.h"
+#include "runtime/wire.h"
+
+enum { NODES = 2, PATIENCE_MS = 60 * 1000, SINK_PORT = 25, TAKEN_MAX = 5000 };
+
+/* ---- the other side ---- */
+
+struct taken { char subject[24]; unsigned recipients; };
+
+struct world {
+    struct sim *sim;
+    struct memory_store *store;
+    struct node {
+        struct world *world;
+        struct sim_node *sim;
+        struct engine *engine;
+        struct accounts *accounts;
+        struct identity *identity;
+        struct intake intake;
+        struct resolver *resolver;
+        struct queue *queue;
+        struct outbound *outbound;
+    } nodes[NODES];
+    struct sim_node *other;
+    const char *rcpt_answer;             /* NULL: 250 */
+    struct taken taken[TAKEN_MAX];
+    size_t taken_count;
+    unsigned connections;
+};
+
+struct sink { struct world *world; struct wire wire; unsigned recipients; };
+
+MAY_YIELD static bool sink_say(struct sink *s, const char *text)
+{
+    wire_putf(&s->wire, "%s\r\n", text);
+    return wire_flush(&s->wire, clock_in(PATIENCE_MS), NULL) == OK;
+}
+
+MAY_YIELD static bool sink_take_data(struct sink *s)
+{
+    buf data CLEANUP(buf_done) = BUF_INIT;
+    view piece;
+    result code;
+    if (!sink_say(s, "354 go on")) return false;
+    wire_data_begin(&s->wire);
+    while ((code = wire_data(&s->wire, clock_in(PATIENCE_MS), &piece, NULL)) == OK) buf_append(&data, piece);
+    if (code != END) return false;
+    struct world *w = s->world;
+    REQUIRE(w->taken_count < TAKEN_MAX);
+    struct taken *t = &w->taken[w->taken_count++];
+    size_t at = view_find_view(buf_view(&data), VIEW("Subject: "));
+    view subject = view_from(buf_view(&data), at == VIEW_NONE ? data.len : at + 9);
+    size_t end = view_find(subject, '\r');
+    subject = view_slice(subject, 0, end < sizeof t->subject - 1 ? end : sizeof t->subject - 1);
+    if (subject.len) memcpy(t->subject, subject.at, subject.len);
+    t->recipients = s->recipients;
+    return sink_say(s, "250 taken");
+}
+
+MAY_YIELD static bool sink_answer(struct sink *s, view line)
+{
+    if (view_starts_nocase(line, VIEW("EHLO"))) return sink_say(s, "250-other.test\r\n250 PIPELINING");
+    if (view_starts_nocase(line, VIEW("MAIL"))) s->recipients = 0;
+    if (view_starts_nocase(line, VIEW("RCPT"))) {
+        s->recipients += s->world->rcpt_answer == NULL;
+        return sink_say(s, s->world->rcpt_answer ? s->world->rcpt_answer : "250 ok");
+    }
+    if (view_starts_nocase(line, VIEW("DATA"))) return s->recipients ? sink_take_data(s) : sink_say(s, "554 no recipients");
+    if (view_starts_nocase(line, VIEW("QUIT"))) return false;
+    return sink_say(s, "250 ok");
+}
+
+static void sink_run(void *argument)
+{
+    colour_pretend_coroutine();
+    struct sink *s = argument;
+    view line;
+    bool goes_on = sink_say(s, "220 other.test");
+    while (goes_on && wire_line(&s->wire, 2000, clock_in(10 * PATIENCE_MS), &line, NULL) == OK) goes_on = sink_answer(s, line);
+    wire_done(&s->wire);
+    free(s);
+}
+
+static void sink_accept(void *argument, struct stream *stream)
+{
+    struct world *w = argument;
+    struct sink *s = calloc(1, sizeof *s);
+    check(s);
+    s->world = w;
+    w->connections++;
+    wire_init(&s->wire, stream, WIRE_CRLF_ENDS_COMMAND);
+    coroutine_spawn(loop_scope(loop_self()), "sink", sink_run, s);
+}
+
+static void open_sink(void *argument)
+{
+    struct world *w = argument;
+    struct listener *l;
+    struct listener_options o = {.name = "sink", .accepted = sink_accept, .argument = w};
+    colour_pretend_worker();
+    REQUIRE(address_parse(VIEW("192.0.2.1"), &o.address));
+    o.address.port = SINK_PORT;
+    REQUIRE(listener_open(loop_family(loop_self()), &o, &l, NULL) == OK);
+}
+
+/* ---- nodes ---- */
+
+static void open_node(void *argument)
+{
+    colour_pretend_coroutine();
+    struct node *n = argument;
+    struct loops *all = loop_family(loop_self());
+    struct outbound_options o = outbound_default_options();
+    n->engine = engine_open_memory(n->world->store);
+    n->accounts = accounts_new(n->engine, all, &(struct accounts_options){0});
+    n->identity = identity_new(n->engine, all);
+    n->intake = (struct intake){.identity = n->identity, .accounts = n->accounts, .postmaster_domain = VIEW("example.test")};
+    REQUIRE(directory_prepare(n->identity, clock_in(PATIENCE_MS), NULL) == OK);
+    n->queue = queue_new(n->accounts, all);
+    REQUIRE(resolver_new(&(struct resolver_options){0}, all, &n->resolver, NULL) == OK);
+    o.server_name = VIEW("out.example.test");
+    o.resolver = n->resolver;
+    o.intake = &n->intake;
+    n->outbound = outbound_new(&o, n->queue, all);
+    queue_start(n->queue, n->outbound);
+}
+
+static void close_node(void *argument)
+{
+    colour_pretend_coroutine();
+    struct node *n = argument;
+    queue_stop(n->queue, clock_in(PATIENCE_MS));
+    outbound_free(n->outbound);
+    colour_pretend_worker();
+    resolver_free(n->resolver);
+    queue_free(n->queue);
+    identity_free(n->identity);
+    accounts_free(n->accounts);
+    engine_close(n->engine);
+}
+
+static void put_address(struct sim *s, view name) { sim_dns_put(s, name, DNS_A, VIEW("\300\0\2\1")); }
+
+static struct world *world_open(uint64_t seed, unsigned nodes)
+{
+    struct world *w = calloc(1, sizeof *w);
+    check(w);
+    w->sim = sim_open(seed);
+    w->store = memory_store_new();
+    w->other = sim_node_new(w->sim, "other", 1);
+    sim_call(w->other, 0, open_sink, w);
+    put_address(w->sim, VIEW("elsewhere.test"));
+    for (unsigned i = 0; i < nodes; i++) {
+        w->nodes[i].world = w;
+        w->nodes[i].sim = sim_node_new(w->sim, i ? "b" : "a", 2);
+        sim_call(w->nodes[i].sim, 0, open_node, &w->nodes[i]);
+    }
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    for (unsigned i = 0; i < NODES; i++)
+        if (w->nodes[i].sim && sim_node_is_up(w->nodes[i].sim)) sim_call(w->nodes[i].sim, 0, close_node, &w->nodes[i]);
+    memory_store_free(w->store);
+    sim_close(w->sim);
+    free(w);
+}
+
+/* ---- sending ---- */
+
+struct order { struct node *node; const char *subject, *to; struct id account; unsigned count; size_t padding; };
+
+static void enqueue(void *argument)
+{
+    colour_pretend_coroutine();
+    struct order *o = argument;
+    for (unsigned i = 0; i < o->count; i++) {
+        buf text CLEANUP(buf_done) = BUF_INIT;
+        struct fault fault = {0};
+        buf_appendf(&text, "Subject: %s%u\r\n\r\n", o->subject, i);
+        while (text.len < o->padding) buf_append(&text, VIEW("some text of some length\r\n"));
+        struct queue_address to = {.address = view_of(o->to)};
+        struct queue_envelope e = {.message = random_id(), .account = o->account, .sender = VIEW("s@example.test"), .received = clock_wall(), .bytes = text.len,
+                                   .recipients = &to, .recipient_count = 1};
+        if (queue_enqueue_bytes(o->node->queue, &e, buf_view(&text), clock_in(PATIENCE_MS), &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
+    }
+}
+
+static void send(struct world *w, unsigned node, const char *subject, const char *to, unsigned account, unsigned count)
+{
+    struct order o = {.node = &w->nodes[node], .subject = subject, .to = to, .account = {{(unsigned char)account}}, .count = count};
+    sim_call(w->nodes[node].sim, 0, enqueue, &o);
+}
+
+static bool was_taken(const struct world *w, const char *subject)
+{
+    for (size_t i = 0; i < w->taken_count; i++)
+        if (strcmp(w->taken[i].subject, subject) == 0) return true;
+    return false;
+}
+
+struct summary { struct node *node; struct queue_summary found; };
+
+static void summarise(void *argument)
+{
+    colour_pretend_coroutine();
+    struct summary *s = argument;
+    queue_summarise(s->node->queue, &s->found);
+}
+
+static struct queue_summary summary_of(struct world *w, unsigned node)
+{
+    struct summary s = {.node = &w->nodes[node]};
+    sim_call(w->nodes[node].sim, 0, summarise, &s);
+    return s.found;
+}
+
+TEST(outbound_delivers_and_forgets)
+{
+    struct world *w = world_open(1, 1);
+    send(w, 0, "m", "a@elsewhere.test", 1, 20);
+    sim_run(w->sim, 10000);
+    EXPECT_NUMBER(w->taken_count, 20);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    EXPECT(w->connections < 20);
+    world_close(w);
+}
+
+TEST(outbound_takes_a_dead_nodes_shards_and_loses_nothing)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct world *w = world_open(seed, 2);
+        sim_run(w->sim, 5000);
+        sim_node_crash_after(w->nodes[0].sim, 200 + 150 * seed);
+        send(w, 1, "m", "a@elsewhere.test", 1, 60);
+        sim_run(w->sim, 3 * QUEUE_LEASE_MS);
+        if (sim_node_is_up(w->nodes[0].sim)) sim_node_crash(w->nodes[0].sim);
+        engine_abandon_memory(w->nodes[0].engine);
+        sim_run(w->sim, 3 * QUEUE_LEASE_MS);
+        EXPECT_NUMBER(summary_of(w, 1).shards, QUEUE_SHARDS);
+        EXPECT_NUMBER(summary_of(w, 1).messages, 0);
+        for (unsigned i = 0; i < 60; i++) {
+            char subject[24];
+            snprintf(subject, sizeof subject, "m%u", i);
+            if (!was_taken(w, subject)) test_fail(__FILE__, __LINE__, "seed %d: %s was lost", (int)seed, subject);
+        }
+        world_close(w);
+    }
+}
+
+TEST(outbound_lets_no_account_wait_for_another)
+{
+    struct world *w = world_open(2, 1);
+    w->rcpt_answer = "450 4.2.1 not yet";
+    send(w, 0, "flood", "a@elsewhere.test", 1, 2000);
+    w->rcpt_answer = NULL;
+    send(w, 0, "letter", "b@elsewhere.test", 2, 1);
+    size_t before = w->taken_count;
+    while (!was_taken(w, "letter0") && w->taken_count < 2000) sim_run(w->sim, 1);
+    EXPECT(was_taken(w, "letter0"));
+    if (w->taken_count - before > 200) test_fail(__FILE__, __LINE__, "%zu of the flood went first", w->taken_count - before);
+    world_close(w);
+}
+
+TEST(outbound_tells_senders_elsewhere_never_when_the_sender_is_null)
+{
+    struct world *w = world_open(3, 1);
+    w->rcpt_answer = "550 5.1.1 nobody";
+    /* s@example.test is of no domain of ours here: the notice goes out by the queue, and its own failure makes no further one. */
+    send(w, 0, "m", "a@elsewhere.test", 1, 1);
+    sim_dns_put(w->sim, VIEW("example.test"), DNS_MX, VIEW("\0\12\11elsewhere\4test\0"));
+    sim_run(w->sim, 60000);
+    EXPECT_NUMBER(sim_event_count(w->sim, EVENT_NOTICE_SENT), 1);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    world_close(w);
+}
+
+TEST(outbound_rests_while_a_destination_is_away)
+{
+    struct world *w = world_open(4, 1);
+    sim_dns_fail(w->sim, VIEW("elsewhere.test"), true);
+    send(w, 0, "m", "a@elsewhere.test", 1, 50);
+    sim_run(w->sim, 30000);
+    EXPECT_NUMBER(sim_event_count(w->sim, EVENT_DESTINATION_RESTS), 2);      /* on each loop */
+    EXPECT_NUMBER(summary_of(w, 0).messages, 50);
+    sim_dns_fail(w->sim, VIEW("elsewhere.test"), false);
+    sim_run(w->sim, 120000);
+    EXPECT_NUMBER(w->taken_count, 50);
+    world_close(w);
+}
+
+TEST(outbound_fails_what_has_nowhere_to_go)
+{
+    struct world *w = world_open(5, 1);
+    sim_dns_put(w->sim, VIEW("null.test"), DNS_MX, VIEW("\0\0\0"));
+    send(w, 0, "m", "a@null.test", 1, 1);
+    send(w, 0, "n", "a@absent.test", 1, 1);
+    sim_run(w->sim, 30000);
+    /* Both, and the notices about them, whose sender's domain is nowhere either. */
+    EXPECT_NUMBER(sim_event_count(w->sim, EVENT_MESSAGE_SENT), 4);
+    for (unsigned i = 0; i < 4; i++) EXPECT_VIEW(sim_event_field(w->sim, EVENT_MESSAGE_SENT, i, "outcome"), VIEW("failed"));
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    world_close(w);
+}
+
+/* ---- folding ---- */
+
+static void compact_all(void *argument)
+{
+    colour_pretend_coroutine();
+    struct shard *s = argument;
+    struct fault fault = {0};
+    if (shard_compact(s, clock_in(PATIENCE_MS), &fault) != OK) test_fail(__FILE__, __LINE__, "shard %u: %s", s->number, fault.detail);
+}
+
+TEST(outbound_folds_what_waits_and_finds_it_again)
+{
+    struct world *w = world_open(6, 1);
+    w->rcpt_answer = "451 4.3.2 later";
+    struct order o = {.node = &w->nodes[0], .subject = "m", .to = "a@elsewhere.test", .account = {{1}}, .count = 40, .padding = 5000};
+    sim_call(w->nodes[0].sim, 0, enqueue, &o);
+    sim_run(w->sim, 10000);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 0; i < QUEUE_SHARDS; i++) sim_call(w->nodes[0].sim, i % 2, compact_all, &w->nodes[0].queue->shards[i]);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 40);
+    sim_call(w->nodes[0].sim, 0, close_node, &w->nodes[0]);
+    sim_call(w->nodes[0].sim, 0, open_node, &w->nodes[0]);
+    sim_run(w->sim, 2 * QUEUE_LEASE_MS);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 40);
+    w->rcpt_answer = NULL;
+    sim_run(w->sim, 3600 * 1000);
+    EXPECT_NUMBER(w->taken_count, 40);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    world_close(w);
+}

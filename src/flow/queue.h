@@ -1,0 +1,67 @@
+/*
+ * queue: mail on its way out.
+ *
+ * A fixed number of shards, each a journal that any node appends to and one node at a time owns, by a lease. The owner replays its shard,
+ * offers each message to outbound (outbound.h), and records what came of it. A node that dies loses nothing: another one takes the
+ * shard within the lease's time and replays. What a server took and we had no time to record goes out again: a message twice is better
+ * than none.
+ *
+ *   1. queue_enqueue() is one append; its OK means durable.
+ *   2. A shard lives on one loop: all of a struct queued is touched there alone.
+ *   3. An owner starts nothing after its lease may have ended.
+ *
+ * Names: journals "queue-shard-NNNN" (16 bytes, as ids of accounts never are: they begin with a time), objects "queue/...".
+ */
+#pragma once
+
+#include "account/account.h"
+#include "flow/queue_record.h"
+
+struct queue;
+struct outbound;
+
+enum { QUEUE_SHARDS = 16, QUEUE_LEASE_MS = 20000 };
+
+struct queue *queue_new(struct accounts *accounts, struct loops *all);
+/* After queue_stop(). */
+void queue_free(struct queue *q);
+
+/*
+ * Takes a message for others: durable when OK. `draft` is the whole as it came; its first envelope->skip_bytes are not sent. Any loop.
+ * envelope->flags gets QUEUE_IS_ALONE here.
+ */
+MAY_YIELD NODISCARD result queue_enqueue(struct queue *q, const struct queue_envelope *envelope, struct draft *draft, millis deadline,
+                                         struct fault *fault);
+/* The same for bytes in memory: at most ENGINE_BODY_MAX_BYTES. */
+MAY_YIELD NODISCARD result queue_enqueue_bytes(struct queue *q, const struct queue_envelope *envelope, view bytes, millis deadline,
+                                               struct fault *fault);
+
+/* Begins to take shards and to send what is in them. */
+void queue_start(struct queue *q, struct outbound *outbound);
+/* Gives all shards back, after the deliveries under way have ended or the deadline has come. From loop 0. */
+MAY_YIELD void queue_stop(struct queue *q, millis deadline);
+
+/* ---- for operators: any loop; what this node owns ---- */
+
+struct queue_filter {
+    view sender, recipient;              /* parts of the address; empty: any */
+    view domain;                         /* of a recipient */
+    struct id message, account;          /* ID_NONE: any */
+};
+struct queue_line {
+    struct id message, account;
+    view sender, recipient;              /* one line for each recipient that waits */
+    uint64_t bytes;
+    unix_ms received, next_try;
+    unsigned tries;
+    bool is_held;
+    view answer;                         /* the last one: "451 4.7.1 ..." */
+};
+/* Calls show() for lines that match, on the caller's loop, until it returns false. */
+MAY_YIELD NODISCARD result queue_list(struct queue *q, const struct queue_filter *filter, bool (*show)(void *argument, const struct queue_line *line),
+                                      void *argument);
+/* Gives an order to all messages that match; *ret_count is how many. */
+MAY_YIELD NODISCARD result queue_order(struct queue *q, const struct queue_filter *filter, enum queue_order order, millis deadline,
+                                       uint64_t *ret_count, struct fault *fault);
+struct queue_summary { uint64_t messages, recipients, bytes, held; unsigned shards; unix_ms oldest; };
+MAY_YIELD void queue_summarise(struct queue *q, struct queue_summary *ret_summary);

@@ -1,0 +1,84 @@
+/*
+ * queue_record: what the journal of a queue shard is made of.
+ *
+ *     ENQUEUE   a message with its envelope; its bytes are the record's body, or an object of their own
+ *     ATTEMPT   what came of recipients in one attempt: delivered, failed, or to be tried again
+ *     ORDER     an operator's wish: hold, release, retry now, expire, remove
+ *
+ * A message whose recipients are all delivered or failed is gone. Versioned; doc/formats/queue.md says it offset by offset.
+ * Anybody may append; the shard's owner replays. Pure; nothing here yields.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/fault.h"
+#include "base/id.h"
+#include "base/time.h"
+
+enum {
+    QUEUE_RECIPIENTS_MAX = 1000,         /* of one message: as many as smtpd takes */
+    QUEUE_ADDRESS_BYTES_MAX = 1000,      /* a path with everything quoted (RFC 5321 §4.5.3.1.3 has 256) */
+    QUEUE_ANSWER_BYTES_MAX = 500,        /* of a server's answer, kept for logs and bounces */
+    QUEUE_NAME_BYTES_MAX = 255,
+};
+
+enum queue_record_kind { QUEUE_ENQUEUE = 1, QUEUE_ATTEMPT = 2, QUEUE_ORDER = 3 };
+
+enum queue_flag {
+    QUEUE_IS_ALONE = 1,                  /* the bytes are the object "queue/<message>" */
+    QUEUE_IS_UTF8 = 2,                   /* MAIL had SMTPUTF8 */
+    QUEUE_IS_8BIT = 4,                   /* MAIL had BODY=8BITMIME */
+    QUEUE_IS_NOTICE = 8,                 /* a bounce or notice of our own */
+};
+
+struct queue_address {
+    view address;                        /* mailbox as RFC 5321 writes it, without <> */
+    uint8_t notify;                      /* enum smtp_notify bits; 0: the default, FAILURE and DELAY */
+    view original;                       /* ORCPT, as it came */
+};
+
+struct queue_envelope {
+    struct id message;
+    struct id account;                   /* who submitted it; ID_NONE: the system */
+    view tenant;
+    view sender;                         /* empty: the null path */
+    unsigned flags;                      /* enum queue_flag */
+    uint8_t return_what;                 /* enum smtp_return */
+    view envelope_id;
+    unix_ms received;
+    uint64_t bytes;                      /* to be sent */
+    uint32_t skip_bytes;                 /* at the front of what is stored: fields that do not leave (Return-Path) */
+    struct queue_address *recipients;
+    size_t recipient_count;
+};
+
+enum queue_outcome { QUEUE_DELIVERED = 1, QUEUE_FAILED = 2, QUEUE_DEFERRED = 3 };
+
+struct queue_result {
+    uint32_t recipient;                  /* index in the envelope */
+    enum queue_outcome outcome;
+    unix_ms next_try;                    /* QUEUE_DEFERRED */
+    uint16_t code;                       /* of the answer; 0: none came */
+    uint8_t class;                       /* enhanced code */
+    uint16_t subject, detail;
+    view host;                           /* who answered; empty: nobody */
+    view answer;
+};
+
+enum queue_order { QUEUE_HOLD = 1, QUEUE_RELEASE = 2, QUEUE_RETRY = 3, QUEUE_EXPIRE = 4, QUEUE_REMOVE = 5 };
+
+struct queue_record {
+    enum queue_record_kind kind;
+    struct id id;
+    unix_ms written;
+    struct id message;                   /* all kinds */
+    struct queue_envelope envelope;      /* QUEUE_ENQUEUE; its message is set, too */
+    struct queue_result *results;        /* QUEUE_ATTEMPT */
+    size_t result_count;
+    enum queue_order order;              /* QUEUE_ORDER */
+};
+
+void queue_record_encode(buf *into, const struct queue_record *r);
+/* Views point into `bytes`, arrays live in the arena. CORRUPT with the reason. */
+NODISCARD result queue_record_decode(view bytes, struct arena *arena, struct queue_record *ret_record, struct fault *fault);

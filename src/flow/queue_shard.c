@@ -1,0 +1,446 @@
+/* A shard at its owner: lease, replay, following the journal, and what is due. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "flow/outbound.h"
+#include "flow/queue_private.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+#include "runtime/random.h"
+
+enum {
+    RENEW_MS = QUEUE_LEASE_MS / 4,
+    LEASE_MARGIN_MS = QUEUE_LEASE_MS / 4,     /* for a clock that runs faster than the store's, and an operation that hangs */
+    STORE_MS = 10000,
+    RETRY_READ_MS = 1000,
+    MESSAGE_BYTES_MAX = 4 << 20,              /* envelope of the widest message there can be */
+    PAGE_ARENA_BYTES = 64 << 20,
+    COMPACT_BYTES_MIN = 8 << 20,
+};
+
+bool shard_may_act(const struct shard *s)
+{
+    return s->is_owned && !s->must_leave && millis_before(clock_now(), s->lease_ends) && !atomic_load(&s->queue->must_stop);
+}
+
+struct queued *shard_find(struct shard *s, struct id message) { return map_get(&s->by_id, id_view(&message)); }
+
+/* ---- messages ---- */
+
+static view domain_of(view address)
+{
+    size_t at = view_find_last(address, '@');
+    return at == VIEW_NONE ? VIEW_EMPTY : view_from(address, at + 1);
+}
+
+static void is_due(struct timer *t)
+{
+    queued_consider(container_of(t, struct queued, due));
+}
+
+static void keep_envelope(struct queued *m, const struct queue_envelope *e)
+{
+    m->envelope = *e;
+    m->envelope.tenant = arena_keep(m->arena, e->tenant);
+    m->envelope.sender = arena_keep(m->arena, e->sender);
+    m->envelope.envelope_id = arena_keep(m->arena, e->envelope_id);
+    m->envelope.recipients = NULL;
+    m->recipients = arena_array(m->arena, struct queued_recipient, e->recipient_count);
+    for (size_t i = 0; i < e->recipient_count; i++) {
+        struct queued_recipient *r = &m->recipients[i];
+        r->address = e->recipients[i];
+        r->address.address = arena_keep(m->arena, e->recipients[i].address);
+        r->address.original = arena_keep(m->arena, e->recipients[i].original);
+        r->domain = domain_of(r->address.address);
+    }
+    m->waiting = e->recipient_count;
+}
+
+static void add_message(struct shard *s, const struct queue_record *r, const struct journal_record *record, uint64_t snapshot_offset, uint32_t body_bytes)
+{
+    if (shard_find(s, r->message)) return;
+    struct queued *m = calloc(1, sizeof *m);
+    check(m);
+    m->shard = s;
+    m->arena = arena_new(NULL, MESSAGE_BYTES_MAX);
+    keep_envelope(m, &r->envelope);
+    m->where = r->envelope.flags & QUEUE_IS_ALONE ? BYTES_ALONE : record ? BYTES_IN_JOURNAL : BYTES_IN_SNAPSHOT;
+    if (record) m->record = *record;
+    m->record.meta = VIEW_EMPTY;
+    m->snapshot_offset = snapshot_offset;
+    m->body_bytes = body_bytes;
+    timer_init(&m->due, is_due);
+    list_append(&s->messages, &m->node);
+    map_put(&s->by_id, id_view(&m->envelope.message), m);
+    s->count++;
+    s->bytes += m->envelope.bytes;
+}
+
+void queued_let_go(struct queued *m)
+{
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) buf_done(&m->recipients[i].answer);
+    timer_disarm(&m->due);
+    arena_free(m->arena);
+    free(m);
+}
+
+/* Out of the shard; its memory goes when outbound has let go of it. */
+static void take_out(struct queued *m)
+{
+    struct shard *s = m->shard;
+    if (m->is_removed) return;
+    m->is_removed = true;
+    timer_disarm(&m->due);
+    list_remove(&m->node);
+    map_remove(&s->by_id, id_view(&m->envelope.message));
+    s->count--;
+    s->bytes -= m->envelope.bytes;
+    if (m->offered == 0) queued_let_go(m);
+}
+
+void shard_forget_all(struct shard *s)
+{
+    list_each(node, &s->messages) take_out(container_of(node, struct queued, node));
+    map_done(&s->by_id);
+    s->by_id = MAP_INIT;
+    s->has_position = false;
+    s->snapshot = ID_NONE;
+    s->journal_bytes = 0;
+}
+
+/* ---- records ---- */
+
+static void apply_result(struct queued *m, const struct queue_result *one, unix_ms written)
+{
+    if (one->recipient >= m->envelope.recipient_count) return;
+    struct queued_recipient *r = &m->recipients[one->recipient];
+    /* Own records come by once more with the tail. */
+    if (r->state == RECIPIENT_DONE || (one->outcome == QUEUE_DEFERRED && r->tried.ms >= written.ms)) return;
+    r->tried = written;
+    r->tries++;
+    r->next_try = one->next_try;
+    buf_clear(&r->answer);
+    if (one->code) buf_appendf(&r->answer, "%u ", one->code);
+    if (one->class) buf_appendf(&r->answer, "%u.%u.%u ", one->class, one->subject, one->detail);
+    buf_append(&r->answer, one->answer);
+    if (r->state == RECIPIENT_OFFERED) m->offered--;
+    r->state = one->outcome == QUEUE_DEFERRED ? RECIPIENT_WAITING : RECIPIENT_DONE;
+    if (r->state == RECIPIENT_DONE) m->waiting--;
+}
+
+static void apply_order(struct queued *m, enum queue_order order)
+{
+    if (order == QUEUE_HOLD) m->is_held = true;
+    else m->is_held = false;
+    for (size_t i = 0; order == QUEUE_RETRY && i < m->envelope.recipient_count; i++) {
+        struct queued_recipient *r = &m->recipients[i];
+        r->next_try = (unix_ms){0};
+        if (r->state == RECIPIENT_OFFERED && m->shard->is_owned && m->shard->queue->outbound) outbound_hurry(m->shard->queue->outbound, r->domain);
+    }
+    if (order == QUEUE_EXPIRE) m->must_expire = true;
+}
+
+void shard_apply(struct shard *s, const struct queue_record *r, const struct journal_record *record, uint64_t snapshot_offset, uint32_t body_bytes)
+{
+    if (r->kind == QUEUE_ENQUEUE) {
+        add_message(s, r, record, snapshot_offset, body_bytes);
+        return;
+    }
+    struct queued *m = shard_find(s, r->message);
+    if (!m) return;
+    if (r->kind == QUEUE_ORDER) apply_order(m, r->order);
+    for (size_t i = 0; r->kind == QUEUE_ATTEMPT && i < r->result_count; i++) apply_result(m, &r->results[i], r->written);
+    if (m->waiting == 0 || (r->kind == QUEUE_ORDER && r->order == QUEUE_REMOVE)) {
+        /* The object is of no use any more; what a crash leaves of it is found when the shard is loaded. */
+        if (m->where == BYTES_ALONE) shard_remove_object(s, m->envelope.message);
+        take_out(m);
+    } else if (s->is_owned) {
+        queued_consider(m);
+    }
+}
+
+result shard_append(struct shard *s, struct queue_record *r, millis deadline, struct fault *fault)
+{
+    buf meta CLEANUP(buf_done) = BUF_INIT;
+    queue_record_encode(&meta, r);
+    struct journal_append a = {.journal = s->journal, .meta = buf_view(&meta), .fault = fault};
+    result code = engine_append(s->queue->engine, &a, deadline);
+    if (code != OK) return code;
+    if (a.before_known && s->has_position && !s->reading.is_locked && journal_position_equal(&a.before, &s->position)) s->position = a.at;
+    shard_apply(s, r, NULL, 0, 0);
+    return OK;
+}
+
+/* ---- objects that are of no use ---- */
+
+struct removal { struct shard *shard; struct id message; };
+
+static void remove_object(void *argument)
+{
+    colour_pretend_coroutine();
+    struct removal *r = argument;
+    char name[QUEUE_OBJECT_NAME_MAX];
+    (void)!object_remove(r->shard->queue->engine, queue_object_name(r->shard, r->message, name), clock_in(STORE_MS), NULL);
+    free(r);
+}
+
+void shard_remove_object(struct shard *s, struct id message)
+{
+    if (!s->is_owned) return;
+    struct removal *r = calloc(1, sizeof *r);
+    check(r);
+    *r = (struct removal){s, message};
+    coroutine_spawn(&s->work, "queue removal", remove_object, r);
+}
+
+/* ---- the tail ---- */
+
+static result apply_page(struct shard *s, const struct journal_page *page, struct arena *arena, struct fault *fault)
+{
+    for (size_t i = 0; i < page->count; i++) {
+        struct queue_record r;
+        result code = queue_record_decode(page->records[i].meta, arena, &r, fault);
+        if (code != OK) return code;
+        shard_apply(s, &r, &page->records[i], 0, page->records[i].body_bytes);
+        s->journal_bytes += page->records[i].meta.len + page->records[i].body_bytes;
+        if (r.kind == QUEUE_ENQUEUE && s->is_owned) {
+            struct queued *m = shard_find(s, r.message);
+            if (m) queued_consider(m);
+        }
+    }
+    return OK;
+}
+
+MAY_YIELD static result read_page(struct shard *s, millis deadline, bool *ret_more, struct fault *fault)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, PAGE_ARENA_BYTES);
+    struct journal_page page;
+    result code = engine_read(s->queue->engine, s->journal, s->has_position ? &s->position : NULL, deadline, arena, &page, fault);
+    *ret_more = false;
+    if (code == NOT_FOUND) return OK;
+    if (code != OK) return code;
+    if (page.has_head) {
+        /* The first reading, or another node has compacted: begin anew. */
+        shard_forget_all(s);
+        if (page.head.len) code = shard_load(s, page.head, deadline, fault);
+    }
+    if (code == OK) code = apply_page(s, &page, arena, fault);
+    if (code != OK) return code;
+    s->position = page.end;
+    s->has_position = true;
+    *ret_more = page.more;
+    return OK;
+}
+
+result shard_read(struct shard *s, millis deadline, struct fault *fault)
+{
+    bool more = true;
+    result code = mutex_lock(&s->reading, deadline);
+    if (code != OK) return fail(fault, code, "reading the queue");
+    while (code == OK && more) {
+        code = read_page(s, deadline, &more, fault);
+        if (coroutine_is_overdue()) coroutine_pause();
+    }
+    mutex_unlock(&s->reading);
+    return code;
+}
+
+static void read_now(void *argument)
+{
+    colour_pretend_coroutine();
+    struct shard *s = argument;
+    struct fault fault = {0};
+    do {
+        s->read_again = false;
+        result code = shard_read(s, clock_in(STORE_MS), &fault);
+        if (code == CANCELLED) break;
+        if (code != OK) {
+            EVENT_EMIT(QUEUE_NOT_READ, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
+            if (coroutine_sleep(RETRY_READ_MS) != OK) break;
+            s->read_again = true;
+        }
+    } while (s->read_again && s->is_owned);
+    s->is_reading = false;
+}
+
+static void journal_changed(struct journal_watch *w)
+{
+    struct shard *s = container_of(w, struct shard, watch);
+    s->read_again = true;
+    if (s->is_reading || !s->is_owned) return;
+    s->is_reading = true;
+    coroutine_spawn(&s->work, "queue tail", read_now, s);
+}
+
+/* ---- what is due ---- */
+
+void queued_consider(struct queued *m)
+{
+    struct shard *s = m->shard;
+    unix_ms now = clock_wall(), next = {INT64_MAX};
+    if (m->is_removed) return;
+    timer_disarm(&m->due);
+    if (m->is_held || !s->queue->outbound) return;
+    if (!shard_may_act(s)) {
+        if (s->is_owned && !s->must_leave) timer_arm(&m->due, clock_in(RETRY_READ_MS));
+        return;
+    }
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        struct queued_recipient *r = &m->recipients[i];
+        if (r->state != RECIPIENT_WAITING) continue;
+        if (r->next_try.ms <= now.ms || m->must_expire) {
+            r->state = RECIPIENT_OFFERED;
+            m->offered++;
+            outbound_offer(s->queue->outbound, m, i);
+        } else if (r->next_try.ms < next.ms) {
+            next = r->next_try;
+        }
+    }
+    if (next.ms != INT64_MAX) timer_arm(&m->due, clock_in(next.ms - now.ms));
+}
+
+void queued_withdraw(struct queued *m, size_t recipient)
+{
+    struct queued_recipient *r = &m->recipients[recipient];
+    check(r->state == RECIPIENT_OFFERED);
+    r->state = RECIPIENT_WAITING;
+    m->offered--;
+    if (m->is_removed && m->offered == 0) queued_let_go(m);
+}
+
+void queued_settle(struct queued *m, struct queue_result *results, size_t count)
+{
+    struct shard *s = m->shard;
+    struct fault fault = {0};
+    struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->envelope.message, .results = results, .result_count = count};
+    if (m->is_removed) {
+        for (size_t i = 0; i < count; i++) m->recipients[results[i].recipient].state = RECIPIENT_DONE;
+        m->offered -= count;
+        if (m->offered == 0) queued_let_go(m);
+        return;
+    }
+    m->offered++;                        /* holds it while we yield */
+    result code = shard_append(s, &r, clock_in(STORE_MS), &fault);
+    m->offered--;
+    if (code != OK) {
+        /* What was delivered is so for this owner at least; the next one will send it again. */
+        EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+        for (size_t i = 0; i < count; i++)
+            if (!m->is_removed) apply_result(m, &results[i], r.written);
+        if (m->waiting == 0) take_out(m);
+        else queued_consider(m);
+    } else if (m->is_removed && m->offered == 0) {
+        queued_let_go(m);
+    }
+}
+
+result queued_read(struct queued *m, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
+{
+    struct shard *s = m->shard;
+    char name[QUEUE_OBJECT_NAME_MAX];
+    uint64_t at = offset + m->envelope.skip_bytes;
+    if (offset >= m->envelope.bytes) return OK;
+    if (len > m->envelope.bytes - offset) len = (size_t)(m->envelope.bytes - offset);
+    switch (m->where) {
+    case BYTES_ALONE: return object_read(s->queue->engine, queue_object_name(s, m->envelope.message, name), at, len, deadline, into, fault);
+    case BYTES_IN_SNAPSHOT: return object_read(s->queue->engine, queue_object_name(s, s->snapshot, name), m->snapshot_offset + at, len, deadline, into, fault);
+    case BYTES_IN_JOURNAL: break;
+    }
+    return engine_read_body(s->queue->engine, s->journal, &m->record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
+}
+
+/* ---- the owner ---- */
+
+static view lease_name(const struct shard *s, char text[static QUEUE_NAME_BYTES_MAX])
+{
+    int len = snprintf(text, QUEUE_NAME_BYTES_MAX, "queue/shard-%u", s->number);
+    return view_make(text, (size_t)len);
+}
+
+/* The lease counts from before it was asked for. */
+MAY_YIELD static bool hold_lease(struct shard *s)
+{
+    char name[QUEUE_NAME_BYTES_MAX];
+    millis asked = clock_now();
+    view owner = view_of(s->queue->owner), lease = lease_name(s, name);
+    result code = s->is_owned ? lease_renew(s->queue->engine, lease, owner, QUEUE_LEASE_MS, clock_in(STORE_MS), NULL)
+                              : lease_acquire(s->queue->engine, lease, owner, QUEUE_LEASE_MS, clock_in(STORE_MS), NULL);
+    if (code == OK) s->lease_ends = millis_add(asked, QUEUE_LEASE_MS - LEASE_MARGIN_MS);
+    return code == OK || (s->is_owned && code != NOT_FOUND && code != BUSY && millis_before(clock_now(), s->lease_ends));
+}
+
+MAY_YIELD static bool take_over(struct shard *s)
+{
+    struct fault fault = {0};
+    if (!hold_lease(s)) return false;
+    s->must_leave = false;
+    engine_watch(s->queue->engine, s->journal, &s->watch, journal_changed);
+    result code = shard_read(s, clock_in(STORE_MS * 6), &fault);
+    if (code != OK) {
+        EVENT_EMIT(QUEUE_NOT_READ, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
+        engine_unwatch(s->queue->engine, &s->watch);
+        shard_forget_all(s);
+        return false;
+    }
+    s->is_owned = true;
+    atomic_fetch_add(&s->queue->owned, 1);
+    EVENT_EMIT(QUEUE_SHARD_TAKEN, EVENT_NUMBER("shard", s->number), EVENT_NUMBER("messages", s->count));
+    list_each(node, &s->messages) queued_consider(container_of(node, struct queued, node));
+    return true;
+}
+
+/* Nothing new begins; what is under way ends by itself (outbound asks shard_may_act()) and is recorded. */
+MAY_YIELD static void give_up(struct shard *s)
+{
+    char name[QUEUE_NAME_BYTES_MAX];
+    s->must_leave = true;
+    engine_unwatch(s->queue->engine, &s->watch);
+    if (s->queue->outbound) outbound_leave(s->queue->outbound, s);
+    s->is_owned = false;
+    scope_join(&s->work);
+    shard_forget_all(s);
+    atomic_fetch_sub(&s->queue->owned, 1);
+    (void)!lease_release(s->queue->engine, lease_name(s, name), view_of(s->queue->owner), clock_in(STORE_MS), NULL);
+    EVENT_EMIT(QUEUE_SHARD_LEFT, EVENT_NUMBER("shard", s->number));
+}
+
+static bool wants_compaction(const struct shard *s)
+{
+    return s->journal_bytes > COMPACT_BYTES_MIN && s->journal_bytes > s->bytes / 2;
+}
+
+/* True unless it is time to stop. */
+MAY_YIELD static bool pause(struct shard *s, int64_t duration_ms)
+{
+    if (atomic_load(&s->queue->must_stop)) return false;
+    return waitlist_wait(&s->stopping, clock_in(duration_ms)) == TIMEOUT;
+}
+
+/* While it is ours: renew, compact. */
+MAY_YIELD static void keep_shard(struct shard *s)
+{
+    for (;;) {
+        struct fault fault = {0};
+        if (!pause(s, RENEW_MS) || !hold_lease(s)) return;
+        if (wants_compaction(s) && shard_compact(s, clock_in(STORE_MS * 6), &fault) != OK)
+            EVENT_EMIT(QUEUE_NOT_COMPACTED, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
+    }
+}
+
+void shard_run(void *argument)
+{
+    colour_pretend_coroutine();
+    struct shard *s = argument;
+    while (!atomic_load(&s->queue->must_stop)) {
+        if (take_over(s)) {
+            keep_shard(s);
+            give_up(s);
+        } else if (!pause(s, RENEW_MS + (int64_t)random_below(RENEW_MS))) {
+            break;
+        }
+    }
+    scope_done(&s->work);
+    atomic_fetch_sub(&s->queue->running, 1);
+}
