@@ -6,7 +6,7 @@ enum smtp_status_name bdat_check(const struct smtp_session *s, const struct smtp
 {
     const struct transaction *t = &s->transaction;
     if (!t->has_sender) return SMTP_NEED_SENDER;
-    if (t->recipient_count > 0) return SMTP_DONE;
+    if (transaction_recipients(t) > 0) return SMTP_DONE;
     return t->refused_count && !smtp_session_is_lmtp(s) ? SMTP_NO_VALID_RECIPIENT : SMTP_NEED_RECIPIENT;
 }
 

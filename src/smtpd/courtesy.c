@@ -8,7 +8,8 @@ void noop_proceed(struct smtp_session *s, const struct smtp_command *command)
 
 void help_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
-    smtp_session_reply(s, SMTP_HELP_TEXT, smtp_session_is_lmtp(s) ? VIEW("LHLO MAIL RCPT DATA BDAT RSET NOOP STARTTLS QUIT\nSee RFC 2033")
+    smtp_session_reply(s, SMTP_HELP_TEXT, smtp_session_is_submission(s) ? VIEW("EHLO AUTH MAIL RCPT DATA BDAT RSET NOOP STARTTLS QUIT\nSee RFC 6409")
+                                                        : smtp_session_is_lmtp(s) ? VIEW("LHLO MAIL RCPT DATA BDAT RSET NOOP STARTTLS QUIT\nSee RFC 2033")
                                                         : VIEW("EHLO MAIL RCPT DATA BDAT RSET NOOP STARTTLS QUIT\nSee RFC 5321"));
 }
 

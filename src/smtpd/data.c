@@ -8,7 +8,7 @@ enum smtp_status_name data_check(const struct smtp_session *s, const struct smtp
     if (!t->has_sender) return SMTP_NEED_SENDER;
     if (t->in_chunks) return SMTP_IN_CHUNKS;
     if (t->body == SMTP_BODY_BINARYMIME) return SMTP_DATA_OR_CHUNKS;       /* RFC 3030 §3 */
-    if (t->recipient_count > 0) return SMTP_DONE;
+    if (transaction_recipients(t) > 0) return SMTP_DONE;
     return t->refused_count && !smtp_session_is_lmtp(s) ? SMTP_NO_VALID_RECIPIENT : SMTP_NEED_RECIPIENT;   /* RFC 2033 §4.2 */
 }
 

@@ -3,30 +3,32 @@
 #include "runtime/event.h"
 #include "smtpd/session.h"
 
-enum { MX = 1 << SMTPD_MX, LMTP = 1 << SMTPD_LMTP, BOTH = MX | LMTP };
+enum { LMTP = 1 << SMTPD_LMTP, SUBMISSION = 1 << SMTPD_SUBMISSION | 1 << SMTPD_SUBMISSIONS, SMTP = 1 << SMTPD_MX | SUBMISSION, ALL = SMTP | LMTP };
 
-/* EXPN, ETRN and AUTH are known and refused: without a row they are 502, which tells a client more than 500. */
+/* EXPN and ETRN are known and refused: without a row they are 502, which tells a client more than 500. */
 static const struct command_rule rules[SMTP_VERB_COUNT] = {
-    [SMTP_VERB_HELO] = {MX, true, hello_check, hello_proceed, NULL},
-    [SMTP_VERB_EHLO] = {MX, true, hello_check, hello_proceed, NULL},
+    [SMTP_VERB_HELO] = {SMTP, true, hello_check, hello_proceed, NULL},
+    [SMTP_VERB_EHLO] = {SMTP, true, hello_check, hello_proceed, NULL},
     [SMTP_VERB_LHLO] = {LMTP, true, hello_check, hello_proceed, NULL},
-    [SMTP_VERB_MAIL] = {BOTH, false, mail_check, mail_proceed, NULL},
-    [SMTP_VERB_RCPT] = {BOTH, false, rcpt_check, rcpt_proceed, NULL},
-    [SMTP_VERB_DATA] = {BOTH, false, data_check, data_proceed, NULL},
-    [SMTP_VERB_BDAT] = {BOTH, false, bdat_check, bdat_proceed, bdat_refused},
-    [SMTP_VERB_RSET] = {BOTH, true, NULL, rset_proceed, NULL},
-    [SMTP_VERB_VRFY] = {BOTH, true, NULL, vrfy_proceed, NULL},
-    [SMTP_VERB_HELP] = {BOTH, true, NULL, help_proceed, NULL},
-    [SMTP_VERB_NOOP] = {BOTH, true, NULL, noop_proceed, NULL},
-    [SMTP_VERB_QUIT] = {BOTH, false, NULL, quit_proceed, NULL},
-    [SMTP_VERB_STARTTLS] = {BOTH, false, starttls_check, starttls_proceed, NULL},
+    [SMTP_VERB_MAIL] = {ALL, false, mail_check, mail_proceed, NULL},
+    [SMTP_VERB_RCPT] = {ALL, false, rcpt_check, rcpt_proceed, NULL},
+    [SMTP_VERB_DATA] = {ALL, false, data_check, data_proceed, NULL},
+    [SMTP_VERB_BDAT] = {ALL, false, bdat_check, bdat_proceed, bdat_refused},
+    [SMTP_VERB_RSET] = {ALL, true, NULL, rset_proceed, NULL},
+    [SMTP_VERB_VRFY] = {ALL, true, NULL, vrfy_proceed, NULL},
+    [SMTP_VERB_HELP] = {ALL, true, NULL, help_proceed, NULL},
+    [SMTP_VERB_NOOP] = {ALL, true, NULL, noop_proceed, NULL},
+    [SMTP_VERB_QUIT] = {ALL, false, NULL, quit_proceed, NULL},
+    [SMTP_VERB_AUTH] = {SUBMISSION, false, auth_check, auth_proceed, NULL},
+    [SMTP_VERB_STARTTLS] = {ALL, false, starttls_check, starttls_proceed, NULL},
 };
 
 /* HELO to an LMTP server and LHLO to an SMTP server are 500 (RFC 2033 §4.1); what is no row at all is 502. */
 static enum smtp_status_name check_kind(const struct smtp_session *s, enum smtp_verb verb)
 {
     if (!rules[verb].proceed) return SMTP_NOT_IMPLEMENTED;
-    return rules[verb].kinds & (1u << s->kind) ? SMTP_DONE : SMTP_UNKNOWN_COMMAND;
+    if (rules[verb].kinds & (1u << s->kind)) return SMTP_DONE;
+    return verb == SMTP_VERB_AUTH ? SMTP_NOT_IMPLEMENTED : SMTP_UNKNOWN_COMMAND;
 }
 
 static enum smtp_status_name check_command(struct smtp_session *s, const struct smtp_command *command)

@@ -7,6 +7,7 @@
 
 enum {
     MAIL_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8,
+    SUBMISSION_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8 | SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_AUTH,
     DIRECTORY_TIMEOUT_MS = 30000,        /* below the five minutes that a client waits for RCPT (§4.5.3.2.3) */
 };
 
@@ -20,9 +21,12 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
 {
     const struct smtp_parameters *p = &command->parameters;
     if (!s->has_hello) return SMTP_HELLO_FIRST;
+    if (smtp_session_is_submission(s) && !s->is_authenticated) return SMTP_AUTH_REQUIRED;
     if (s->transaction.has_sender) return SMTP_NESTED_SENDER;
     if (s->message_count >= smtp_session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
-    if (p->given & ~(unsigned)MAIL_PARAMETERS_OFFERED) return SMTP_UNKNOWN_PARAMETER;
+    unsigned offered = smtp_session_is_submission(s) ? SUBMISSION_PARAMETERS_OFFERED : MAIL_PARAMETERS_OFFERED;
+    if (p->given & ~offered) return SMTP_UNKNOWN_PARAMETER;
+    if (p->body == SMTP_BODY_BINARYMIME && smtp_session_is_submission(s)) return SMTP_UNKNOWN_PARAMETER;
     if (p->size_bytes > smtp_session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
     if (command->path.is_utf8 && !(p->given & SMTP_HAS_SMTPUTF8)) return SMTP_UTF8_NOT_ASKED;
     if (is_put_off(s)) return SMTP_STORE_UNAVAILABLE;
@@ -32,6 +36,13 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
 void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     struct transaction *t = &s->transaction;
+    if (smtp_session_is_submission(s) && !command->path.is_null) {
+        enum smtp_status_name status = submission_check_sender(s, smtp_path_keep_text(s->scratch, &command->path));
+        if (status != SMTP_DONE) {
+            smtp_session_refuse(s, command, status, &(struct fault){0});
+            return;
+        }
+    }
     t->has_sender = true;
     t->message = random_id();
     t->sender = command->path;
@@ -40,6 +51,8 @@ void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
     t->body = command->parameters.body;
     t->is_utf8 = (command->parameters.given & SMTP_HAS_SMTPUTF8) != 0;
     t->declared_bytes = command->parameters.size_bytes;
+    t->envelope_id = arena_keep(s->arena, command->parameters.envelope_id);
+    t->return_what = (uint8_t)command->parameters.return_what;
     smtp_session_reply(s, SMTP_SENDER_OK, VIEW_EMPTY);
 }
 
@@ -48,9 +61,9 @@ enum smtp_status_name rcpt_check(const struct smtp_session *s, const struct smtp
     const struct transaction *t = &s->transaction;
     if (!t->has_sender) return SMTP_NEED_SENDER;
     if (t->in_chunks) return SMTP_IN_CHUNKS;
-    if (command->parameters.given) return SMTP_UNKNOWN_PARAMETER;
+    if (command->parameters.given && !smtp_session_is_submission(s)) return SMTP_UNKNOWN_PARAMETER;
     if (command->path.is_utf8 && !t->is_utf8) return SMTP_UTF8_NOT_ASKED;
-    if (t->recipient_count >= smtp_session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
+    if (transaction_recipients(t) >= smtp_session_options(s)->recipients_max) return SMTP_TOO_MANY_RECIPIENTS;
     if (is_put_off(s)) return SMTP_STORE_UNAVAILABLE;
     return SMTP_DONE;
 }
@@ -61,6 +74,13 @@ void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
     struct intake_recipient recipient;
     enum smtp_status_name status = intake_decide(&s->smtpd->intake, &command->path, s->transaction.declared_bytes,
                                                  clock_in(DIRECTORY_TIMEOUT_MS), s->arena, s->scratch, &recipient, &fault);
+    if (status == SMTP_RELAY_DENIED && smtp_session_is_submission(s)) {
+        status = submission_keep_recipient(s, command);
+        if (status == SMTP_RECIPIENT_OK) {
+            smtp_session_reply(s, status, VIEW_EMPTY);
+            return;
+        }
+    }
     if (status == SMTP_RECIPIENT_OK && !transaction_keep_recipient(s, &recipient)) status = SMTP_TOO_MANY_RECIPIENTS;
     if (status == SMTP_RECIPIENT_OK) {
         smtp_session_reply(s, status, VIEW_EMPTY);

@@ -8,8 +8,10 @@ enum smtp_status_name hello_check(const struct smtp_session *s, const struct smt
 
 static view extensions_now(const struct smtp_session *s)
 {
-    bool offers_tls = smtp_session_options(s)->tls && !smtp_session_has_tls(s);
-    return buf_view(offers_tls ? &s->smtpd->extensions_with_tls : &s->smtpd->extensions);
+    unsigned offers = smtp_session_is_submission(s) ? EXTENSIONS_SUBMISSION : 0;
+    if (smtp_session_options(s)->tls && !smtp_session_has_tls(s)) offers |= EXTENSIONS_TLS;
+    if (offers & EXTENSIONS_SUBMISSION && smtp_session_may_log_in(s)) offers |= EXTENSIONS_AUTH;
+    return buf_view(&s->smtpd->extensions[offers]);
 }
 
 void hello_proceed(struct smtp_session *s, const struct smtp_command *command)

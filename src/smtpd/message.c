@@ -8,10 +8,10 @@
 static unsigned protocol_of(const struct smtp_session *s)
 {
     return (s->is_extended ? SMTP_PROTOCOL_EXTENDED : 0u) | (smtp_session_is_lmtp(s) ? SMTP_PROTOCOL_LMTP : 0u) |
-           (smtp_session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
+           (smtp_session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->is_authenticated ? SMTP_PROTOCOL_AUTHENTICATED : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
 }
 
-static void append_trace(buf *out, const struct smtp_session *s)
+static void append_trace(buf *out, const struct smtp_session *s, uint32_t *ret_return_path_bytes)
 {
     const struct transaction *t = &s->transaction;
     struct tls_info tls = stream_tls(s->wire.stream);
@@ -24,10 +24,11 @@ static void append_trace(buf *out, const struct smtp_session *s)
         .tls_version = tls.version,
         .tls_cipher = tls.cipher,
         .id = t->message,
-        .recipient = t->recipient_count == 1 ? &t->recipients[0].path : NULL,
+        .recipient = transaction_recipients(t) == 1 && t->recipient_count == 1 ? &t->recipients[0].path : NULL,
         .received_at = clock_wall(),
     };
     smtp_trace_append_return_path(out, &t->sender);
+    *ret_return_path_bytes = (uint32_t)out->len;
     smtp_trace_append_received(out, &trace);
 }
 
@@ -38,8 +39,9 @@ MAY_YIELD static void drop_draft(struct smtp_session *s)
     s->transaction.draft = NULL;
 }
 
-MAY_YIELD static void keep(struct smtp_session *s, view bytes)
+void message_keep(struct smtp_session *s, view bytes)
 {
+    if (!s->transaction.draft) return;
     struct fault fault = {0};
     result code = draft_write(s->transaction.draft, bytes, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
     if (code == OK) return;
@@ -70,8 +72,8 @@ void message_begin(struct smtp_session *s)
     t->deadline = clock_in(options->message_timeout_ms);
     t->draft = draft_new(s->smtpd->intake.accounts, t->message, options->message_bytes_max + SMTP_TRACE_BYTES_MAX);
     buf_reserve(&trace, 512);
-    append_trace(&trace, s);
-    keep(s, buf_view(&trace));
+    append_trace(&trace, s, &t->return_path_bytes);
+    message_keep(s, buf_view(&trace));
 }
 
 void message_piece(struct smtp_session *s, view piece)
@@ -80,8 +82,10 @@ void message_piece(struct smtp_session *s, view piece)
     t->received_bytes += piece.len;
     if (t->received_bytes > smtp_session_options(s)->message_bytes_max) message_condemn(s, SMTP_MESSAGE_TOO_BIG);
     if (message_verdict(s) == SMTP_SAVED) message_scan_piece(&t->scan, piece);
-    if (message_verdict(s) == SMTP_SAVED)
-        keep(s, piece);
+    if (message_verdict(s) == SMTP_SAVED && smtp_session_is_submission(s))
+        submission_piece(s, piece, false);
+    else if (message_verdict(s) == SMTP_SAVED)
+        message_keep(s, piece);
     else
         drop_draft(s);
     if (coroutine_is_overdue()) coroutine_pause();
@@ -92,7 +96,7 @@ static void tell_received(const struct smtp_session *s)
     const struct transaction *t = &s->transaction;
     char peer[ADDRESS_TEXT_MAX];
     EVENT_EMIT(MESSAGE_RECEIVED, EVENT_ID("message", t->message), EVENT_ID("session", s->id),
-               EVENT_TEXT("from", smtp_path_keep_text(s->scratch, &t->sender)), EVENT_NUMBER("recipients", t->recipient_count),
+               EVENT_TEXT("from", smtp_path_keep_text(s->scratch, &t->sender)), EVENT_NUMBER("recipients", transaction_recipients(t)),
                EVENT_NUMBER("bytes", t->received_bytes), EVENT_TEXT("protocol", view_of(smtp_protocol_name(protocol_of(s)))),
                EVENT_TEXT("hello", buf_view(&s->hello)), EVENT_TEXT("peer", address_text(&s->peer, peer)));
 }
@@ -142,15 +146,20 @@ void message_finish(struct smtp_session *s)
     struct transaction *t = &s->transaction;
     struct delivery_order order = {.intake = &s->smtpd->intake, .draft = t->draft, .recipients = t->recipients,
                                    .recipient_count = t->recipient_count,
-                                   .answers_each = smtp_session_is_lmtp(s) || t->recipient_count == 1};
+                                   .answers_each = smtp_session_is_lmtp(s) || transaction_recipients(t) == 1};
+    if (message_verdict(s) == SMTP_SAVED && smtp_session_is_submission(s)) submission_piece(s, VIEW_EMPTY, true);
+    order.draft = t->draft;
     enum smtp_status_name summary = message_verdict(s);
     if (summary == SMTP_SAVED) {
         if (s->has_unsent_success && smtp_session_flush(s) != OK) return;
         tell_received(s);
         int64_t begun_us = clock_now_us();
-        delivery_run(&order, clock_in(smtp_session_options(s)->delivery_timeout_ms), s->arena);
+        if (t->recipient_count > 0) {
+            delivery_run(&order, clock_in(smtp_session_options(s)->delivery_timeout_ms), s->arena);
+            summary = delivery_summary(&order);
+        }
+        if (t->remote_count > 0 && summary == SMTP_SAVED) summary = submission_enqueue(s);
         metric_observe_us(METRIC_SMTP_DELIVERY, clock_now_us() - begun_us);
-        summary = delivery_summary(&order);
     } else {
         condemn_recipients(s, summary);
     }

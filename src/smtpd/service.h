@@ -23,6 +23,12 @@ struct smtpd_service {
     enum smtpd_kind kind;
 };
 
+/* Bits of an index into smtpd.extensions. */
+enum { EXTENSIONS_SUBMISSION = 1, EXTENSIONS_TLS = 2, EXTENSIONS_AUTH = 4, EXTENSIONS_COUNT = 8 };
+
+/* "smtp", "lmtp", "submission", "submissions". Static. */
+const char *smtpd_kind_name(enum smtpd_kind kind);
+
 struct smtpd {
     struct smtpd_options options;
     struct intake intake;
@@ -30,7 +36,7 @@ struct smtpd {
     struct smtpd_loop *loops;
     unsigned loop_count;
     struct connection_limit connections;
-    buf extensions, extensions_with_tls; /* EHLO's answer but for its first line: the extensions, LF between them */
+    buf extensions[EXTENSIONS_COUNT];    /* EHLO's answer but for its first line: the extensions, LF between them */
     atomic_uint session_count;
     atomic_bool is_stopping;
     atomic_uint loops_serving;           /* that have not heard of smtpd_stop() yet */

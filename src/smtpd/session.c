@@ -80,7 +80,7 @@ void smtp_session_start(struct smtpd_loop *home, enum smtpd_kind kind, struct st
     list_append(&home->sessions, &s->node);
     atomic_fetch_add(&s->smtpd->session_count, 1);
     metric_add(METRIC_CONNECTIONS, 1);
-    EVENT_EMIT(SMTP_CONNECTED, EVENT_ID("session", s->id), EVENT_TEXT("service", kind == SMTPD_LMTP ? VIEW("lmtp") : VIEW("smtp")),
+    EVENT_EMIT(SMTP_CONNECTED, EVENT_ID("session", s->id), EVENT_TEXT("service", view_of(smtpd_kind_name(kind))),
                EVENT_TEXT("peer", address_text(&s->peer, peer)));
     session_spawn(s, session_greet);
 }
@@ -91,11 +91,13 @@ MAY_YIELD static void session_end(struct smtp_session *s)
     EVENT_EMIT(SMTP_CLOSED, EVENT_ID("session", s->id), EVENT_TEXT("reason", view_of(s->close_reason ? s->close_reason : "quit")),
                EVENT_NUMBER("messages", s->message_count), EVENT_NUMBER("errors", s->error_count),
                EVENT_NUMBER("bytes_in", s->wire.bytes_in), EVENT_NUMBER("bytes_out", s->wire.bytes_out));
-    if (s->kind == SMTPD_MX) connection_limit_leave(&s->smtpd->connections, &s->peer);
+    if (s->kind != SMTPD_LMTP) connection_limit_leave(&s->smtpd->connections, &s->peer);
     metric_add(METRIC_CONNECTIONS, -1);
     list_remove(&s->node);
     wire_done(&s->wire);
     buf_done(&s->hello);
+    buf_done(&s->account_address);
+    buf_done(&s->tenant);
     arena_free(s->scratch);
     arena_free(s->arena);
     atomic_fetch_sub(&s->smtpd->session_count, 1);
@@ -144,10 +146,26 @@ static void session_run(void *argument)
     session_end_turn(s);
 }
 
+/* RFC 8314 §3.3: TLS before the greeting. */
+MAY_YIELD static bool session_begin_tls(struct smtp_session *s)
+{
+    struct fault fault = {0};
+    result code = stream_start_tls(s->wire.stream, smtp_session_options(s)->tls, clock_in(smtp_session_options(s)->data_timeout_ms), &fault);
+    if (code == OK) return true;
+    EVENT_EMIT(SMTP_TLS_FAILED, EVENT_ID("session", s->id), EVENT_FAULT(&fault));
+    s->close_reason = "tls failed";
+    return false;
+}
+
 static void session_greet(void *argument)
 {
     colour_pretend_coroutine();
     struct smtp_session *s = argument;
+    if (s->kind == SMTPD_SUBMISSIONS && !session_begin_tls(s)) {
+        s->is_closing = true;
+        session_end_turn(s);
+        return;
+    }
     smtp_reply_appendf(&s->wire.output, SMTP_GREETING, VIEW_FMT " %s Tayori", VIEW_ARG(smtp_session_options(s)->server_name),
                        smtp_session_is_lmtp(s) ? "LMTP" : "ESMTP");
     session_end_turn(s);
@@ -240,6 +258,7 @@ void smtp_session_break(struct smtp_session *s, result code, const struct fault 
 void transaction_reset(struct smtp_session *s)
 {
     if (s->transaction.draft) draft_free(s->transaction.draft);
+    buf_done(&s->transaction.header);
     s->transaction = (struct transaction){0};
     arena_reset(s->arena);
 }

@@ -36,6 +36,13 @@ struct transaction {
     size_t recipient_count, recipient_capacity;
     size_t account_count;                /* of all recipients */
     unsigned refused_count;              /* recipients that were refused */
+    struct queue_address *remote;        /* submission: recipients elsewhere */
+    size_t remote_count, remote_capacity;
+    view envelope_id;                    /* ENVID, RET: RFC 3461 */
+    uint8_t return_what;
+    buf header;                          /* submission: of the message, until it is whole */
+    bool header_is_done;
+    uint32_t return_path_bytes;          /* at the front of the draft: not for others */
     struct draft *draft;                 /* from DATA or the first BDAT on; NULL again once it is refused */
     bool in_chunks;
     uint64_t received_bytes;
@@ -53,6 +60,10 @@ struct smtp_session {
     struct timer idle_timer;
     struct address peer;
     buf hello;                           /* what the client calls itself */
+    bool is_authenticated;
+    struct id account;                   /* authenticated: whose mail it is */
+    buf account_address, tenant;
+    unsigned failed_login_count;
     bool has_hello, is_extended;         /* is_extended: EHLO or LHLO */
     bool is_dismissed;                       /* is to end like those of a service that stops */
     bool is_resting;
@@ -83,7 +94,11 @@ void smtp_session_break(struct smtp_session *s, result code, const struct fault 
 
 static inline const struct smtpd_options *smtp_session_options(const struct smtp_session *s) { return &s->smtpd->options; }
 static inline bool smtp_session_is_lmtp(const struct smtp_session *s) { return s->kind == SMTPD_LMTP; }
+static inline bool smtp_session_is_submission(const struct smtp_session *s) { return s->kind == SMTPD_SUBMISSION || s->kind == SMTPD_SUBMISSIONS; }
 bool smtp_session_has_tls(const struct smtp_session *s);
+/* A password may be sent: TLS, from this machine, or allowed. */
+bool smtp_session_may_log_in(const struct smtp_session *s);
+static inline size_t transaction_recipients(const struct transaction *t) { return t->recipient_count + t->remote_count; }
 
 /* ---- the transaction ---- */
 MAY_YIELD void transaction_reset(struct smtp_session *s);
@@ -96,10 +111,22 @@ MAY_YIELD void message_begin(struct smtp_session *s);
 MAY_YIELD void message_piece(struct smtp_session *s, view piece);
 /* Delivers, answers (LMTP: once per recipient), and ends the transaction. */
 MAY_YIELD void message_finish(struct smtp_session *s);
+/* Bytes of the message that stay, behind those before. */
+MAY_YIELD void message_keep(struct smtp_session *s, view bytes);
 /* Until when the next piece must come. */
 millis message_deadline(const struct smtp_session *s);
 void message_condemn(struct smtp_session *s, enum smtp_status_name verdict);
 static inline enum smtp_status_name message_verdict(const struct smtp_session *s) { return s->transaction.scan.verdict; }
+
+/* ---- submission (submission.c) ---- */
+/* Whether the account may send under this address: DONE, SENDER_NOT_YOURS, or that it cannot be asked now. */
+MAY_YIELD enum smtp_status_name submission_check_sender(struct smtp_session *s, view address);
+/* A recipient who is not ours: RECIPIENT_OK, or why not. */
+enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const struct smtp_command *command);
+/* A piece of the message: gathers the header and passes on what is to be kept. `is_last`: nothing follows. */
+MAY_YIELD void submission_piece(struct smtp_session *s, view piece, bool is_last);
+/* Puts what is for others into the queue: SAVED when it is durable. */
+MAY_YIELD enum smtp_status_name submission_enqueue(struct smtp_session *s);
 
 /* ---- commands (dispatch.c) ---- */
 /*
@@ -130,6 +157,8 @@ MAY_YIELD void bdat_proceed(struct smtp_session *s, const struct smtp_command *c
 MAY_YIELD void bdat_refused(struct smtp_session *s, const struct smtp_command *command);
 enum smtp_status_name starttls_check(const struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void starttls_proceed(struct smtp_session *s, const struct smtp_command *command);
+enum smtp_status_name auth_check(const struct smtp_session *s, const struct smtp_command *command);
+MAY_YIELD void auth_proceed(struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void noop_proceed(struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void help_proceed(struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void vrfy_proceed(struct smtp_session *s, const struct smtp_command *command);

@@ -23,6 +23,8 @@ struct smtpd_options smtpd_default_options(void)
         .header_bytes_max = 1 << 20,
         .line_bytes_max = 8 << 20,
         .connections_per_address_max = 100,
+        .failed_logins_max = 5,
+        .failed_login_delay_ms = 1000,
         .command_timeout_ms = 300 * 1000,
         .data_timeout_ms = 180 * 1000,
         .message_timeout_ms = 3600 * 1000,
@@ -31,10 +33,12 @@ struct smtpd_options smtpd_default_options(void)
 }
 
 /* RFC 5321 §4.1.1.1: the lines after the first. RFC 9422: LIMITS. */
-static void write_extensions(buf *into, const struct smtpd_options *options, bool with_tls)
+static void write_extensions(buf *into, const struct smtpd_options *options, bool is_submission, bool with_tls, bool with_auth)
 {
-    buf_appendf(into, "\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nCHUNKING\nBINARYMIME\nENHANCEDSTATUSCODES",
-                (unsigned long long)options->message_bytes_max);
+    /* What is taken for others must be sendable: BINARYMIME is not, to most servers. */
+    buf_appendf(into, "\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nCHUNKING\n%sENHANCEDSTATUSCODES", (unsigned long long)options->message_bytes_max,
+                is_submission ? "DSN\n" : "BINARYMIME\n");
+    if (with_auth) buf_append(into, VIEW("\nAUTH PLAIN LOGIN"));
     if (with_tls) buf_append(into, VIEW("\nSTARTTLS"));
     buf_appendf(into, "\nLIMITS MAILMAX=%u RCPTMAX=%u\nHELP", options->messages_max, options->recipients_max);
 }
@@ -59,8 +63,8 @@ struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake
     }
     for (unsigned i = 0; i < SMTPD_KIND_COUNT; i++) d->services[i] = (struct smtpd_service){d, (enum smtpd_kind)i};
     connection_limit_init(&d->connections, options->connections_per_address_max);
-    write_extensions(&d->extensions, options, false);
-    write_extensions(&d->extensions_with_tls, options, true);
+    for (unsigned i = 0; i < EXTENSIONS_COUNT; i++)
+        write_extensions(&d->extensions[i], options, i & EXTENSIONS_SUBMISSION, i & EXTENSIONS_TLS, i & EXTENSIONS_AUTH);
     return d;
 }
 
@@ -69,8 +73,7 @@ void smtpd_free(struct smtpd *d)
     if (!d) return;
     check(smtpd_sessions(d) == 0);
     connection_limit_done(&d->connections);
-    buf_done(&d->extensions);
-    buf_done(&d->extensions_with_tls);
+    for (unsigned i = 0; i < EXTENSIONS_COUNT; i++) buf_done(&d->extensions[i]);
     free(d->loops);
     free(d);
 }
@@ -95,9 +98,10 @@ static void turn_away(struct stream *s, enum smtp_status_name status)
     stream_close(s);
 }
 
-static const char *kind_name(enum smtpd_kind kind)
+const char *smtpd_kind_name(enum smtpd_kind kind)
 {
-    return kind == SMTPD_LMTP ? "lmtp" : "smtp";
+    static const char *const names[] = {[SMTPD_MX] = "smtp", [SMTPD_LMTP] = "lmtp", [SMTPD_SUBMISSION] = "submission", [SMTPD_SUBMISSIONS] = "submissions"};
+    return names[kind];
 }
 
 void smtpd_accept(void *service, struct stream *s)
@@ -110,8 +114,8 @@ void smtpd_accept(void *service, struct stream *s)
         turn_away(s, SMTP_SHUTTING_DOWN);
     } else if (engine_pressure(accounts_engine(d->intake.accounts)) >= PRESSURE_ON_CONNECTIONS) {
         turn_away(s, SMTP_STORE_SLOW);
-    } else if (of->kind == SMTPD_MX && !connection_limit_enter(&d->connections, stream_peer(s))) {
-        EVENT_EMIT(SMTP_REFUSED_CONNECTION, EVENT_TEXT("service", view_of(kind_name(of->kind))),
+    } else if (of->kind != SMTPD_LMTP && !connection_limit_enter(&d->connections, stream_peer(s))) {
+        EVENT_EMIT(SMTP_REFUSED_CONNECTION, EVENT_TEXT("service", view_of(smtpd_kind_name(of->kind))),
                    EVENT_TEXT("peer", address_text(stream_peer(s), peer)));
         turn_away(s, SMTP_TOO_MANY_CONNECTIONS);
     } else {

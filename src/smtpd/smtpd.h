@@ -2,12 +2,13 @@
  * smtpd: takes mail in, by SMTP (as a domain's MX) and by LMTP (RFC 2033).
  *
  * One struct smtpd serves a node; each listener hands its connections to a service of it. A session stays
- * on the loop that accepted it. Between commands it holds no coroutine and no buffers. The submission
- * services are not here: they need AUTH and a queue.
+ * on the loop that accepted it. Between commands it holds no coroutine and no buffers. By submission it takes mail from
+ * its own users for anybody, after AUTH and under addresses that are theirs: what is for others goes to the queue.
  */
 #pragma once
 
 #include "flow/intake.h"
+#include "flow/queue.h"
 #include "runtime/stream.h"
 
 struct smtpd;
@@ -18,12 +19,17 @@ enum {
     SMTPD_MESSAGES_MAX = 999999,         /* RFC 9422: a limit has six digits at most */
 };
 
-enum smtpd_kind { SMTPD_MX, SMTPD_LMTP, SMTPD_KIND_COUNT };
+/* SUBMISSION: RFC 6409, with STARTTLS; SUBMISSIONS: RFC 8314, TLS from the start. Both need a queue. */
+enum smtpd_kind { SMTPD_MX, SMTPD_LMTP, SMTPD_SUBMISSION, SMTPD_SUBMISSIONS, SMTPD_KIND_COUNT };
 
 /* Start with smtpd_default_options(). What points somewhere lives as long as the smtpd. */
 struct smtpd_options {
     view server_name;                    /* in the greeting, EHLO and Received; a domain name */
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
+    struct queue *queue;                 /* NULL: no submission */
+    bool allows_plain_login;             /* AUTH without TLS from anywhere; from this machine it always may be */
+    unsigned failed_logins_max;          /* of one connection; then 421 */
+    int64_t failed_login_delay_ms;       /* before a wrong password is answered, times their number */
     uint64_t message_bytes_max;          /* SIZE (RFC 1870) */
     unsigned recipients_max;             /* of one message: LIMITS RCPTMAX (RFC 9422); at most SMTPD_RECIPIENTS_MAX */
     unsigned messages_max;               /* of one connection: LIMITS MAILMAX; high, so that connections move to other nodes one day */

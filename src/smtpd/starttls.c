@@ -17,7 +17,7 @@ void starttls_proceed(struct smtp_session *s, const struct smtp_command *command
 {
     struct fault fault = {0};
     transaction_reset(s);
-    s->has_hello = s->is_extended = false;
+    s->has_hello = s->is_extended = s->is_authenticated = false;
     buf_clear(&s->hello);
     smtp_session_reply(s, SMTP_START_TLS, VIEW_EMPTY);
     wire_discard_input(&s->wire);

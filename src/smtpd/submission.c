@@ -1,0 +1,116 @@
+/* What submission does more than an MX (RFC 6409): whose addresses they are, where recipients are, what the header must have. */
+#include "base/check.h"
+#include "formats/header.h"
+#include "runtime/clock.h"
+#include "runtime/event.h"
+#include "smtpd/session.h"
+#include "smtpd/submission_header.h"
+
+enum { DIRECTORY_TIMEOUT_MS = 30000, AUTHORS_ARENA_BYTES = 4 << 20 };
+
+/* ---- whose addresses ---- */
+
+MAY_YIELD static result address_leads_here(struct smtp_session *s, view address, struct arena *arena, struct fault *fault)
+{
+    struct identity_address found;
+    result code = identity_find_address(s->smtpd->intake.identity, address, clock_in(DIRECTORY_TIMEOUT_MS), arena, &found, fault);
+    if (code != OK) return code == NOT_FOUND || code == INVALID ? DENIED : code;
+    if (found.kind == ADDRESS_ACCOUNT) return id_equal(found.account, s->account) ? OK : DENIED;
+    for (size_t i = 0; i < found.target_count; i++)
+        if (view_equal_nocase(found.targets[i], buf_view(&s->account_address))) return OK;
+    return DENIED;
+}
+
+enum smtp_status_name submission_check_sender(struct smtp_session *s, view address)
+{
+    struct fault fault = {0};
+    result code = address_leads_here(s, address, s->scratch, &fault);
+    return code == OK ? SMTP_DONE : code == DENIED ? SMTP_SENDER_NOT_YOURS : SMTP_NO_SUCH_USER_NOW;
+}
+
+MAY_YIELD static enum smtp_status_name check_authors(struct smtp_session *s, view header)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, AUTHORS_ARENA_BYTES + 2 * header.len);
+    view authors[SUBMISSION_AUTHORS_MAX];
+    size_t count = 0;
+    if (!submission_header_authors(header, arena, authors, &count)) return SMTP_AUTHOR_NOT_YOURS;
+    for (size_t i = 0; i < count; i++) {
+        enum smtp_status_name status = submission_check_sender(s, authors[i]);
+        if (status != SMTP_DONE) return status == SMTP_SENDER_NOT_YOURS ? SMTP_AUTHOR_NOT_YOURS : SMTP_LOCAL_ERROR;
+    }
+    return SMTP_DONE;
+}
+
+/* ---- recipients elsewhere ---- */
+
+enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const struct smtp_command *command)
+{
+    struct transaction *t = &s->transaction;
+    if (command->path.domain_kind == SMTP_DOMAIN_NONE) return SMTP_BAD_RECIPIENT;
+    if (t->remote_count == t->remote_capacity) {
+        size_t capacity = t->remote_capacity ? 2 * t->remote_capacity : 4;
+        struct queue_address *grown = arena_array(s->arena, struct queue_address, capacity);
+        for (size_t i = 0; i < t->remote_count; i++) grown[i] = t->remote[i];
+        t->remote = grown;
+        t->remote_capacity = capacity;
+    }
+    t->remote[t->remote_count++] = (struct queue_address){
+        .address = smtp_path_keep_text(s->arena, &command->path),
+        .notify = (uint8_t)command->parameters.notify,
+        .original = arena_keep(s->arena, command->parameters.original_recipient),
+    };
+    return SMTP_RECIPIENT_OK;
+}
+
+enum smtp_status_name submission_enqueue(struct smtp_session *s)
+{
+    const struct transaction *t = &s->transaction;
+    struct fault fault = {0};
+    struct queue_envelope envelope = {
+        .message = t->message, .account = s->account, .tenant = buf_view(&s->tenant), .sender = smtp_path_keep_text(s->scratch, &t->sender),
+        .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u), .return_what = t->return_what,
+        .envelope_id = t->envelope_id, .received = clock_wall(), .bytes = draft_bytes(t->draft) - t->return_path_bytes, .skip_bytes = t->return_path_bytes,
+        .recipients = t->remote, .recipient_count = t->remote_count,
+    };
+    result code = queue_enqueue(smtp_session_options(s)->queue, &envelope, t->draft, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
+    if (code != OK) {
+        EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", t->message), EVENT_ID("account", s->account), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+        return smtp_status_of_result(code);
+    }
+    EVENT_EMIT(MESSAGE_QUEUED, EVENT_ID("message", t->message), EVENT_ID("account", s->account), EVENT_TEXT("from", envelope.sender),
+               EVENT_NUMBER("recipients", envelope.recipient_count), EVENT_NUMBER("bytes", envelope.bytes));
+    return SMTP_SAVED;
+}
+
+/* ---- the header ---- */
+
+MAY_YIELD static void finish_header(struct smtp_session *s)
+{
+    struct transaction *t = &s->transaction;
+    buf completed CLEANUP(buf_done) = BUF_INIT;
+    view header, body;
+    t->header_is_done = true;
+    header_split(buf_view(&t->header), &header, &body);
+    enum smtp_status_name status = check_authors(s, header);
+    if (status != SMTP_DONE) {
+        message_condemn(s, status);
+        return;
+    }
+    struct submission_facts facts = {.now = clock_wall(), .message = t->message, .server_name = smtp_session_options(s)->server_name};
+    submission_header_complete(header, &facts, &completed);
+    message_keep(s, buf_view(&completed));
+    if (message_verdict(s) == SMTP_SAVED) message_keep(s, body);
+    buf_done(&t->header);
+}
+
+void submission_piece(struct smtp_session *s, view piece, bool is_last)
+{
+    struct transaction *t = &s->transaction;
+    if (t->header_is_done) {
+        message_keep(s, piece);
+        return;
+    }
+    /* Bounded: the scan condemns a header that is too large. */
+    buf_append(&t->header, piece);
+    if (t->scan.in_body || is_last) finish_header(s);
+}

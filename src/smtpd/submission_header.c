@@ -1,0 +1,67 @@
+#include "smtpd/submission_header.h"
+
+#include "base/check.h"
+#include "formats/date.h"
+#include "formats/header.h"
+#include "formats/mail_address.h"
+
+static bool has_field(view header, view name)
+{
+    struct header_field field;
+    return header_find(header, name, &field);
+}
+
+static void put_missing(view header, const struct submission_facts *facts, buf *into)
+{
+    if (!has_field(header, VIEW("Date"))) {
+        buf_append(into, VIEW("Date: "));
+        date_append(into, (struct date){facts->now, 0});
+        buf_append(into, VIEW("\r\n"));
+    }
+    if (!has_field(header, VIEW("Message-ID"))) {
+        char id[ID_TEXT_LEN + 1];
+        buf_append(into, VIEW("Message-ID: <"));
+        buf_append(into, id_text(facts->message, id));
+        buf_appendf(into, "@" VIEW_FMT ">\r\n", VIEW_ARG(facts->server_name));
+    }
+}
+
+void submission_header_complete(view header, const struct submission_facts *facts, buf *into)
+{
+    view rest = header;
+    struct header_field field;
+    put_missing(header, facts, into);
+    while (header_next(&rest, &field))
+        if (!view_equal_nocase(field.name, VIEW("Bcc"))) buf_append(into, field.whole);
+    /* header_next() moves past the empty line: what it was is what is left between. */
+    view fields = view_slice(header, 0, header.len - rest.len);
+    if (view_ends(fields, VIEW("\r\n\r\n")) || view_equal(fields, VIEW("\r\n"))) buf_append(into, VIEW("\r\n"));
+    else if (view_ends(fields, VIEW("\n\n")) || view_equal(fields, VIEW("\n"))) buf_append(into, VIEW("\n"));
+    else if (view_ends(fields, VIEW("\n\r\n"))) buf_append(into, VIEW("\r\n"));
+    buf_append(into, rest);
+}
+
+static bool keep_authors(view value, struct arena *arena, view *authors, size_t *count)
+{
+    for (const struct mail_address *a = mail_address_list_parse(value, arena); a; a = a->next) {
+        buf text CLEANUP(buf_done) = BUF_INIT;
+        if (a->kind != MAIL_ADDRESS_MAILBOX) continue;
+        if (*count == SUBMISSION_AUTHORS_MAX) return false;
+        mail_address_append(&text, a->local, a->domain);
+        authors[(*count)++] = arena_keep(arena, buf_view(&text));
+    }
+    return true;
+}
+
+bool submission_header_authors(view header, struct arena *arena, view *ret_authors, size_t *ret_count)
+{
+    view rest = header;
+    struct header_field field;
+    size_t count = 0;
+    while (header_next(&rest, &field)) {
+        if (!view_equal_nocase(field.name, VIEW("From")) && !view_equal_nocase(field.name, VIEW("Sender"))) continue;
+        if (!keep_authors(field.value, arena, ret_authors, &count)) return false;
+    }
+    *ret_count = count;
+    return true;
+}
