@@ -72,9 +72,10 @@ static MAY_YIELD result verify_journals(struct verify *v, struct fault *fault)
     struct service *s = v->call->service;
     struct id ids[PAGE], after = ID_NONE;
     for (size_t count = PAGE; count == PAGE;) {
-        result r = engine_list_journals(s->engine, v->journals ? &after : NULL, PAGE, command_deadline(), ids, &count, fault);
+        result r = engine_list_journals(s->engine, id_is_none(after) ? NULL : &after, PAGE, command_deadline(), ids, &count, fault);
         if (r != OK) return r;
         for (size_t i = 0; i < count; i++) {
+            if (!accounts_own_journal(ids[i])) continue;
             struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 2 * ENGINE_VALUE_MAX_BYTES);
             struct identity_account row;
             char text[ID_TEXT_LEN + 1];

@@ -39,7 +39,7 @@ static const char *const choices_engine[] = {"local", "rados", NULL};
 static const char *const choices_format[] = {"text", "json", NULL};
 static const char *const choices_level[] = {"debug", "info", "notice", "warning", "error", NULL};
 static const char *const choices_plaintext[] = {"loopback", "always", NULL};
-static const char *const choices_protocol[] = {"smtp", "lmtp", "imap", "pop3", "http", NULL};
+static const char *const choices_protocol[] = {"smtp", "lmtp", "submission", "imap", "pop3", "http", NULL};
 static const char *const choices_role[] = {"smtp", "imap", "pop", "queue", "http", "maintenance", NULL};
 static const char *const choices_tls[] = {"none", "starttls", "implicit", NULL};
 static const char *const choices_bool[] = {"false", "true", NULL};
@@ -52,7 +52,7 @@ const char *config_protocol_name(enum config_protocol protocol)
 enum config_role config_protocol_role(enum config_protocol protocol)
 {
     static const enum config_role roles[CONFIG_PROTOCOLS] = {
-        [CONFIG_SMTP] = ROLE_SMTP, [CONFIG_LMTP] = ROLE_SMTP, [CONFIG_IMAP] = ROLE_IMAP, [CONFIG_POP3] = ROLE_POP, [CONFIG_HTTP] = ROLE_HTTP,
+        [CONFIG_SMTP] = ROLE_SMTP, [CONFIG_LMTP] = ROLE_SMTP, [CONFIG_SUBMISSION] = ROLE_SMTP, [CONFIG_IMAP] = ROLE_IMAP, [CONFIG_POP3] = ROLE_POP, [CONFIG_HTTP] = ROLE_HTTP,
     };
     return roles[protocol];
 }
@@ -300,6 +300,7 @@ static void add_default_listeners(struct config *c, unsigned base)
 {
     static const struct { const char *name; enum config_protocol protocol; unsigned offset; enum config_tls tls; } listeners[] = {
         {"smtp", CONFIG_SMTP, 25, CONFIG_TLS_STARTTLS},   {"lmtp", CONFIG_LMTP, 24, CONFIG_TLS_STARTTLS},
+        {"submission", CONFIG_SUBMISSION, 87, CONFIG_TLS_STARTTLS}, {"submissions", CONFIG_SUBMISSION, 65, CONFIG_TLS_IMPLICIT},
         {"imap", CONFIG_IMAP, 43, CONFIG_TLS_STARTTLS},   {"imaps", CONFIG_IMAP, 93, CONFIG_TLS_IMPLICIT},
         {"pop3", CONFIG_POP3, 10, CONFIG_TLS_STARTTLS},   {"pop3s", CONFIG_POP3, 95, CONFIG_TLS_IMPLICIT},
         {"http", CONFIG_HTTP, 80, CONFIG_TLS_NONE},

@@ -13,7 +13,7 @@
 #include "runtime/event.h"
 #include "runtime/stream.h"
 
-enum config_protocol { CONFIG_SMTP, CONFIG_LMTP, CONFIG_IMAP, CONFIG_POP3, CONFIG_HTTP, CONFIG_PROTOCOLS };
+enum config_protocol { CONFIG_SMTP, CONFIG_LMTP, CONFIG_SUBMISSION, CONFIG_IMAP, CONFIG_POP3, CONFIG_HTTP, CONFIG_PROTOCOLS };
 enum config_engine { CONFIG_ENGINE_LOCAL, CONFIG_ENGINE_RADOS };
 /* What a node does: bits of config.roles, in the order of their names. */
 enum config_role { ROLE_SMTP = 1, ROLE_IMAP = 2, ROLE_POP = 4, ROLE_QUEUE = 8, ROLE_HTTP = 16, ROLE_MAINTENANCE = 32, ROLES_COUNT = 6 };
@@ -43,6 +43,8 @@ struct config {
     uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent;
+    const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_source4, *outbound_source6;
+    uint64_t outbound_connections, outbound_messages, outbound_expire_ms, outbound_delay_notice_ms, outbound_retry_min_ms, outbound_retry_max_ms;
     uint64_t plaintext_login, idle_timeout_ms;
     uint64_t imap_connections_per_address, imap_connections_per_account, pop_connections_per_address;
     uint64_t imap_message_limit, imap_save_limit;

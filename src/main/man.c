@@ -113,7 +113,8 @@ static int show_config_page(void)
            ".Ss Keys\n.Bl -tag -width Ds\n");
     config_describe(stdout);
     printf(".El\n.Ss Listeners\nA section\n.Ic listener\nwith a name of its own for each address and port.\n.Bl -tag -width Ds\n"
-           ".It Ic protocol\nsmtp (MX), lmtp, imap, pop3 or http (metrics).\n.It Ic address\nan IPv4 or IPv6 address; 0.0.0.0 or :: for all.\n.It Ic port\n1 to 65535.\n"
+           ".It Ic protocol\nsmtp (MX), lmtp, submission, imap, pop3 or http (metrics).\n"
+           ".It Ic address\nan IPv4 or IPv6 address; 0.0.0.0 or :: for all.\n.It Ic port\n1 to 65535.\n"
            ".It Ic tls\nnone, starttls or implicit.\nDefault: none.\n"
            ".It Ic proxy_protocol\ntrue when a load balancer sends the PROXY protocol, version 1 or 2.\nDefault: false.\n.El\n"
            ".Sh SEE ALSO\n.Xr tayori-serve 1\n");

@@ -14,6 +14,7 @@
 #include "main/control.h"
 #include "main/move.h"
 #include "main/node.h"
+#include "main/sending.h"
 #include "main/service.h"
 #include "popd/popd.h"
 #include "runtime/clock.h"
@@ -35,6 +36,7 @@ struct server {
     struct service service;
     struct tls_context *tls;
     struct intake intake;
+    struct sending sending;
     struct smtpd *smtpd;
     struct imapd *imapd;
     struct popd *popd;
@@ -91,6 +93,8 @@ static void make_smtpd(struct server *s)
     };
     o.server_name = view_of(c->server_name);
     o.tls = s->tls;
+    o.queue = s->service.queue;
+    o.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
     o.message_bytes_max = c->message_bytes_max;
     o.recipients_max = (unsigned)c->recipients_max;
     o.hops_max = (unsigned)c->hops_max;
@@ -131,6 +135,7 @@ static void choose_protocol(struct server *s, const struct config_listener *l, s
     switch (l->protocol) {
     case CONFIG_SMTP: o->accepted = smtpd_accept, o->argument = smtpd_service(s->smtpd, SMTPD_MX); break;
     case CONFIG_LMTP: o->accepted = smtpd_accept, o->argument = smtpd_service(s->smtpd, SMTPD_LMTP); break;
+    case CONFIG_SUBMISSION: o->accepted = smtpd_accept, o->argument = smtpd_service(s->smtpd, tls ? SMTPD_SUBMISSIONS : SMTPD_SUBMISSION); break;
     case CONFIG_IMAP: o->accepted = imapd_accept, o->argument = imapd_service(s->imapd, tls ? IMAPD_TLS : IMAPD_PLAIN); break;
     case CONFIG_POP3: o->accepted = popd_accept, o->argument = popd_service(s->popd, tls ? POPD_TLS : POPD_PLAIN); break;
     case CONFIG_HTTP: o->accepted = httpd_accept, o->argument = s->httpd; break;
@@ -266,9 +271,11 @@ static MAY_YIELD result start(struct server *s)
     if (r == OK) r = move_check(s->service.engine, &s->fault);
     if (r == OK) r = on_worker(s, load_certificate);
     if (r != OK) return r;
+    s->service.is_server = true;
     make_protocols(s);
     httpd_set_ready(s->httpd, false);
-    r = on_worker(s, open_doors_of_operator);
+    if (s->config.roles & ROLE_QUEUE) r = sending_start(&s->sending, &s->service, &s->intake, &s->fault);
+    if (r == OK) r = on_worker(s, open_doors_of_operator);
     if (r == OK) r = join_cluster(s);
     listener_forget_inherited();
     return r;
@@ -319,6 +326,7 @@ static MAY_YIELD void stop(struct server *s)
             event_close();
             _exit(0);
         }
+        sending_stop(&s->sending, &s->service);
         smtpd_free(s->smtpd);
         imapd_free(s->imapd);
         popd_free(s->popd);

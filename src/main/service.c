@@ -85,6 +85,7 @@ result service_open(struct service *s, const struct config *config, struct fault
     mailboxes.feature_level = level.written_level;
     s->accounts = accounts_new(s->engine, s->loops, &mailboxes);
     s->identity = identity_new(s->engine, s->loops);
+    s->queue = queue_new(s->accounts, s->loops);
     r = directory_prepare(s->identity, clock_in(START_TIMEOUT_MS), fault);
     if (r != OK) service_close(s);
     return r;
@@ -92,6 +93,7 @@ result service_open(struct service *s, const struct config *config, struct fault
 
 void service_close(struct service *s)
 {
+    queue_free(s->queue);
     identity_free(s->identity);
     if (s->accounts) accounts_free(s->accounts);
     if (s->engine) engine_close(s->engine);

@@ -7,6 +7,7 @@
 
 #include "account/account.h"
 #include "engine/engine.h"
+#include "flow/queue.h"
 #include "identity/identity.h"
 #include "main/config.h"
 
@@ -15,6 +16,9 @@ struct service {
     struct engine *engine;
     struct accounts *accounts;
     struct identity *identity;
+    struct queue *queue;
+    struct outbound *outbound;           /* NULL: this process sends nothing */
+    bool is_server;                      /* tayori serve, and not one command */
     struct loops *loops;
     struct node *node;            /* of a server that has joined; else NULL */
 };

@@ -7,11 +7,19 @@
 #define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
 #define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred and logins are refused"}
 
+#define QUEUE_MESSAGE {"--message", "message", ARGUMENT_TEXT, "ID", false, false, "this message"}
+#define QUEUE_FILTERS {"--sender", "sender", ARGUMENT_TEXT, "TEXT", false, false, "whose sender has this in it"}, \
+                      {"--recipient", "recipient", ARGUMENT_TEXT, "TEXT", false, false, "with a recipient that has this in it"}, \
+                      {"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "with a recipient in this domain"}, \
+                      {"--account", "account", ARGUMENT_TEXT, "ADDRESS", false, false, "submitted by this account"}
+#define QUEUE_ALL {"--all", "all", ARGUMENT_FLAG, NULL, false, false, "all messages"}
+
 const struct verb verbs[] = {
     {"serve", NULL, NULL, verb_serve, NULL, "run the server",
      "Without a configuration file the server keeps mail in the embedded store under\n.Ar DIR\n"
      "and listens on loopback at N+25 (SMTP), N+24 (LMTP), N+43 (IMAP), N+93 (IMAPS),\n"
-     "N+10 (POP3), N+95 (POP3S) and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
+     "N+10 (POP3), N+95 (POP3S) N+87 (submission), N+65 (submission over TLS)\n"
+     "and N+80 (HTTP: metrics), with a self-made certificate.\n.Pp\nSIGTERM and SIGINT stop the server after the commands in progress; SIGHUP reads the\n"
      "configuration, the certificates and the log file anew; SIGUSR2 hands over to a new\nprogram at the same path without refusing a connection.",
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "where the ports begin without a configuration file; default 2000"},
       {"--loops", "loops", ARGUMENT_NUMBER, "N", false, false, "event loops; default: one per core"},
@@ -71,6 +79,18 @@ const struct verb verbs[] = {
      {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}, {"TARGET", "targets", ARGUMENT_TEXT, NULL, true, true, "all its targets from now on"}}},
     {"alias", "remove", "alias.remove", NULL, NULL, "remove an alias", NULL, {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"}}},
 
+    {"queue", "summary", "queue.summary", NULL, "messages recipients bytes:size held shards oldest:date", "show how much waits to be sent", NULL, {{0}}},
+    {"queue", "list", "queue.list", NULL, "message sender recipient bytes:size received:date next_try:date tries state answer",
+     "list what waits to be sent, a line for each recipient",
+     "What other nodes of a cluster own is listed there.", {QUEUE_MESSAGE, QUEUE_FILTERS}},
+    {"queue", "destinations", "queue.destinations", NULL, "domain waiting connections limit rests reason",
+     "list where mail goes now, and which destinations rest for how many seconds",
+     NULL, {{0}}},
+    {"queue", "hold", "queue.hold", NULL, "messages", "send these messages no more until they are released", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "release", "queue.release", NULL, "messages", "send held messages again", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "retry", "queue.retry", NULL, "messages", "try these messages now", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "expire", "queue.expire", NULL, "messages", "give these messages up and tell their senders", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "remove", "queue.remove", NULL, "messages", "remove these messages and tell nobody", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
      "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"

@@ -17,7 +17,7 @@ TESTDATA = pathlib.Path(os.environ.get("TAYORI_TESTDATA", ROOT.parent / "shared"
 PASSWORD = "correct horse 馬"
 START_TIMEOUT_S = 30
 CLUSTER_TOOL = ROOT / "tools" / "test-cluster"
-PORT_OFFSETS = {"smtp": 25, "lmtp": 24, "imap": 43, "imaps": 93, "pop3": 10, "pop3s": 95, "http": 80}
+PORT_OFFSETS = {"smtp": 25, "lmtp": 24, "submission": 87, "submissions": 65, "imap": 43, "imaps": 93, "pop3": 10, "pop3s": 95, "http": 80}
 
 
 LISTENERS = {"smtp": ("smtp", "starttls"), "lmtp": ("lmtp", "starttls"), "imap": ("imap", "starttls"), "imaps": ("imap", "implicit"),

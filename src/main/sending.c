@@ -1,0 +1,74 @@
+#include "main/sending.h"
+
+#include "runtime/clock.h"
+#include "runtime/tls.h"
+#include "runtime/workers.h"
+
+enum { STOP_TIMEOUT_MS = 30000, ARENA_BYTES = 16 << 20 };
+
+struct making {
+    struct sending *sending;
+    struct service *service;
+    struct fault *fault;
+    result code;
+};
+
+BLOCKS static void make(void *argument)
+{
+    struct making *m = argument;
+    const struct config *c = m->service->config;
+    struct resolver_options names = {.servers = *c->outbound_resolver ? c->outbound_resolver : NULL,
+                                     .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
+    m->code = resolver_new(&names, m->service->loops, &m->sending->resolver, m->fault);
+    if (m->code == OK) m->code = tls_context_new_client(&m->sending->tls, m->fault);
+}
+
+BLOCKS static void free_resolver(void *resolver) { resolver_free(resolver); }
+
+static result read_source(const char *text, uint8_t family, struct address *ret_address, const struct address **ret_source, struct fault *fault)
+{
+    if (!*text) return OK;
+    if (!address_parse(view_of(text), ret_address) || ret_address->family != family) return fail(fault, INVALID, "outbound source \"%s\": expected an IPv%u address", text, family);
+    *ret_source = ret_address;
+    return OK;
+}
+
+result sending_start(struct sending *s, struct service *service, const struct intake *intake, struct fault *fault)
+{
+    const struct config *c = service->config;
+    struct making m = {.sending = s, .service = service, .fault = fault};
+    struct outbound_options o = outbound_default_options();
+    s->arena = arena_new(NULL, ARENA_BYTES);
+    result r = worker_run(WORKER_SLOW, make, &m);
+    if (r == OK) r = m.code;
+    if (r == OK) r = route_table_parse(view_of(c->outbound_routes), s->arena, &s->routes, fault);
+    if (r == OK) r = read_source(c->outbound_source4, 4, &s->source4, &o.source4, fault);
+    if (r == OK) r = read_source(c->outbound_source6, 6, &s->source6, &o.source6, fault);
+    if (r != OK) return r;
+    o.server_name = view_of(c->server_name);
+    o.resolver = s->resolver;
+    o.intake = intake;
+    o.tls = s->tls;
+    o.routes = s->routes;
+    o.connections_max = (unsigned)c->outbound_connections;
+    o.messages_per_connection = (unsigned)c->outbound_messages;
+    o.expire_ms = (int64_t)c->outbound_expire_ms;
+    o.delay_notice_ms = (int64_t)c->outbound_delay_notice_ms;
+    o.retry_min_ms = (int64_t)c->outbound_retry_min_ms;
+    o.retry_max_ms = (int64_t)c->outbound_retry_max_ms;
+    s->outbound = outbound_new(&o, service->queue, service->loops);
+    service->outbound = s->outbound;
+    queue_start(service->queue, s->outbound);
+    return OK;
+}
+
+void sending_stop(struct sending *s, struct service *service)
+{
+    if (s->outbound) queue_stop(service->queue, clock_in(STOP_TIMEOUT_MS));
+    service->outbound = NULL;
+    outbound_free(s->outbound);
+    (void)!worker_run(WORKER_SLOW, free_resolver, s->resolver);
+    if (s->tls) tls_context_free(s->tls);
+    arena_free(s->arena);
+    *s = (struct sending){0};
+}
