@@ -17,7 +17,7 @@
 #include "runtime/random.h"
 #include "runtime/workers.h"
 
-enum { JOIN_TIMEOUT_MS = 60000, DRAIN_STEP_MS = 1000 };
+enum { JOIN_TIMEOUT_MS = 60000, DRAIN_STEP_MS = 1000, GLANCE_MS = 1000 };
 
 struct node {
     struct service *service;
@@ -27,6 +27,7 @@ struct node {
     struct scope scope;
     struct waitlist changed;
     struct task look;
+    struct timer glance;            /* at how far the store is behind */
     atomic_bool looks;
     bool wants_drain, is_closed;
     millis drained_at;              /* when the last session is to be gone */
@@ -165,6 +166,14 @@ void node_look(struct node *n)
     if (n && !atomic_exchange(&n->looks, true)) loop_post(n->loop, &n->look);
 }
 
+/* Metrics and events of the store's pressure are as of the last look, and at a front door where nobody knocks nobody looks. */
+static void glance(struct timer *t)
+{
+    struct node *n = container_of(t, struct node, glance);
+    (void)engine_pressure(n->service->engine);
+    timer_arm(&n->glance, clock_in(GLANCE_MS));
+}
+
 static void free_node(struct node *n)
 {
     if (n->id_file >= 0) close(n->id_file);
@@ -210,6 +219,8 @@ result node_join(struct service *s, const struct node_doors *doors, struct node 
         free_node(n);
         return r;
     }
+    timer_init(&n->glance, glance);
+    timer_arm(&n->glance, clock_in(GLANCE_MS));
     if (n->wants_drain) drain_step(n);
     scope_init(&n->scope, NULL);
     coroutine_spawn(&n->scope, "drain", run_drain, n);
@@ -220,6 +231,7 @@ result node_join(struct service *s, const struct node_doors *doors, struct node 
 void node_leave(struct node *n)
 {
     if (!n) return;
+    timer_disarm(&n->glance);
     struct cluster *c = n->cluster;
     n->cluster = NULL;
     cluster_leave(c);
