@@ -5,7 +5,7 @@
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 
-enum { PAGE_ROWS = 256, PAGE_BYTES = 256 << 20, AT_ONCE = 16, STEP_MS = 60000, ROW_BYTES = 2 * ENGINE_VALUE_MAX_BYTES };
+enum { PAGE_ROWS = 256, PAGE_BYTES = 256 << 20, AT_ONCE = 16, SHARDS_AT_ONCE = 8, STEP_MS = 60000, ROW_BYTES = 2 * ENGINE_VALUE_MAX_BYTES };
 
 static const view tables[] = {VIEW_INIT("tenant"), VIEW_INIT("domain"), VIEW_INIT("address"), VIEW_INIT("account")};
 
@@ -77,12 +77,38 @@ MAY_YIELD static result copy_shard(struct copying *c, uint32_t shard)
     return OK;
 }
 
-MAY_YIELD static result copy_table(struct copying *c)
+/* Several shards at a time, of which some stores have hundreds with hardly a row. */
+struct table_copying {
+    const struct copying *how;
+    uint32_t next, shards;
+    result code;
+    struct fault fault;
+};
+
+MAY_YIELD static void copy_shards(void *argument)
 {
-    uint32_t shards = table_shards(c->removes ? c->to : c->from, c->table);
-    result r = OK;
-    for (uint32_t shard = 0; r == OK && shard < shards; shard++) r = copy_shard(c, shard);
-    return r;
+    struct table_copying *t = argument;
+    while (t->code == OK && t->next < t->shards) {
+        struct fault fault = {0};
+        struct copying c = *t->how;
+        c.fault = &fault;
+        result r = copy_shard(&c, t->next++);
+        if (r == OK || t->code != OK) continue;
+        t->code = r;
+        t->fault = fault;
+    }
+}
+
+MAY_YIELD static result copy_table(const struct copying *c)
+{
+    struct table_copying t = {.how = c, .shards = table_shards(c->removes ? c->to : c->from, c->table)};
+    struct scope scope;
+    scope_init(&scope, NULL);
+    for (unsigned i = 0; i < SHARDS_AT_ONCE; i++) coroutine_spawn(&scope, "copy table", copy_shards, &t);
+    scope_join(&scope);
+    scope_unlink(&scope);
+    if (t.code != OK && c->fault) *c->fault = t.fault;
+    return t.code;
 }
 
 result copy_directory(struct engine *from, struct engine *to, uint64_t *changed, struct fault *fault)

@@ -6,7 +6,7 @@
 #include "base/check.h"
 #include "engine/rados/objects_private.h"
 
-enum { PAGE_ROWS = 256, MERGE_ROWS = 32, SCRATCH_BYTES = 256 << 20 };
+enum { PAGE_ROWS = 256, MERGE_ROWS = 32, MERGE_SHARDS = 32, SCRATCH_BYTES = 256 << 20 };
 
 struct listing {
     struct rados *engine;
@@ -119,7 +119,7 @@ MAY_YIELD static result merge_shards(struct merge *m, uint32_t first, size_t cou
 {
     struct listing *l = m->listing;
     struct together all;
-    struct look looks[OBJECT_PARALLEL];
+    struct look looks[MERGE_SHARDS];
     result code = OK;
     together_init(&all);
     for (size_t i = 0; i < count; i++) {
@@ -160,8 +160,8 @@ MAY_YIELD static result merge_round(struct merge *m)
     arena_reset(m->scratch);
     buf_clear(&m->rows);
     m->known_to = VIEW_EMPTY;
-    for (uint32_t first = 0; code == OK && first < shards; first += OBJECT_PARALLEL)
-        code = merge_shards(m, first, shards - first < OBJECT_PARALLEL ? shards - first : OBJECT_PARALLEL);
+    for (uint32_t first = 0; code == OK && first < shards; first += MERGE_SHARDS)
+        code = merge_shards(m, first, shards - first < MERGE_SHARDS ? shards - first : MERGE_SHARDS);
     if (code != OK) return code;
     size_t count = sort_merged(m);
     if (m->known_to.len) set_after(l, m->known_to);
