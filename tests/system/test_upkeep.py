@@ -1,6 +1,7 @@
 """Nodes with and without the maintenance role, and what only one of them may do at a time."""
 import poplib
 import re
+import smtplib
 import time
 
 import pytest
@@ -117,3 +118,29 @@ def test_a_maildrop_of_a_dead_node_is_free_after_a_minute(new_server):
     wait_for(try_again, 80).quit()
     assert time.monotonic() - began > 30
     first.close()
+
+
+@pytest.mark.rados
+@pytest.mark.long
+def test_a_journal_that_nobody_folds_fills_up_and_is_emptied_by_a_node_with_the_role(new_server):
+    front = new_server("front", options=["--roles", "smtp,http"]).start()
+    front.add_domain()
+    front.add_account(ACCOUNT)
+    body, sent = ("z" * 70 + "\r\n") * 870, 0
+    with smtplib.SMTP("127.0.0.1", front.port("smtp")) as client:
+        with pytest.raises(smtplib.SMTPDataError) as refusal:
+            while sent < 4000:
+                client.sendmail("you@example.org", [ACCOUNT], message(f"m{sent}", body=body))
+                sent += 1
+    assert refusal.value.smtp_code == 451
+    assert sent > 1500
+    new_server("back", options=["--roles", "imap,maintenance,http"]).start()
+
+    def is_taken():
+        try:
+            return send(front, message("again", body=body)) == {}
+        except smtplib.SMTPDataError:
+            return None
+    wait_for(is_taken, 120)
+    status_of = front.command("account", "show", ACCOUNT, json_rows=True)[0]
+    assert status_of["messages"] == sent + 1
