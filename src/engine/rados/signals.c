@@ -491,7 +491,10 @@ static void signals_free(struct signals *s)
     free(s);
 }
 
-/* Of a cluster that does not answer: what was begun may still end, so its memory stays. */
+/*
+ * What is not told yet goes with the leave-taking. Of a cluster that does not answer: what was begun may still end, so its
+ * memory stays.
+ */
 static void stop_at_home(void *argument)
 {
     colour_pretend_coroutine();
@@ -500,7 +503,7 @@ static void stop_at_home(void *argument)
     timer_disarm(&s->timer);
     bool is_current = s->io && client_generation(s->client) == s->generation;
     for (unsigned i = 0; i < SIGNALS_SPOTS; i++)
-        if (is_current && s->spots[i].state == SPOT_STANDS && !s->spots[i].is_alone) send_note(&s->spots[i], NOTE_LEAVING);
+        if (is_current && is_watched(&s->spots[i]) && !s->spots[i].is_alone) send_note(&s->spots[i], NOTE_LEAVING);
     s->is_stopping = true;
     while (s->calls > 0 && millis_before(clock_now(), until))
         if (coroutine_sleep(1) != OK) coroutine_pause();

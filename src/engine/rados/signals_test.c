@@ -163,6 +163,23 @@ static void newcomer(struct pair *p)
 }
 TEST_SLOW(signals_miss_nothing_for_a_newcomer_and_are_spared_alone, 60) { with_pair(newcomer); }
 
+/* As a command does that finds no server, changes an account and ends. */
+static void parting_words(struct pair *p)
+{
+    colour_pretend_coroutine();
+    struct listener l = {0};
+    wait_standing(p->a);
+    engine_watch(p->a, random_id(), &l.watch, hears);
+    for (unsigned i = 1; i <= 5; i++) {
+        struct engine *c = test_open(&p->options);
+        engine_notify(c, l.watch.journal);
+        engine_close(c);
+        EXPECT(hears_soon(&l, i));
+    }
+    engine_unwatch(p->a, &l.watch);
+}
+TEST_SLOW(signals_tell_what_was_changed_just_before_the_end, 60) { with_pair(parting_words); }
+
 MAY_YIELD static bool has_lease_object(struct engine *e)
 {
     struct client_op *op = client_read_new(rados_of(e)->client, SPACE_SIGNALS, VIEW("lease/node/7"));
