@@ -165,8 +165,9 @@ bool draft_is_small(const struct draft *d, view *ret_bytes)
 result draft_store(struct draft *d, view name, millis deadline, struct fault *fault)
 {
     struct fault ignored;
-    result code = draft_seal(d, deadline, fault);
-    if (code == OK) code = object_copy(d->all->engine, view_of(d->staging), name, deadline, fault ? fault : &ignored);
+    result code = draft_seal(d, 1, deadline, fault);
+    if (code == OK && is_in_memory(d)) code = object_put(d->all->engine, name, buf_view(&d->memory), deadline, fault ? fault : &ignored);
+    else if (code == OK) code = object_copy(d->all->engine, view_of(d->staging), name, deadline, fault ? fault : &ignored);
     return code == EXISTS ? OK : code;
 }
 
