@@ -241,6 +241,16 @@ static bool begin_flight(struct operation *o)
     return false;
 }
 
+bool client_hold(struct client *c)
+{
+    if (atomic_fetch_add(&c->flight_operations, 1) < c->options.flight_operations_max) return true;
+    atomic_fetch_sub(&c->flight_operations, 1);
+    metric_add(METRIC_RADOS_REFUSED, 1);
+    return false;
+}
+
+void client_let_go(struct client *c) { atomic_fetch_sub(&c->flight_operations, 1); }
+
 /* FULL_TRY: a full cluster says so at once; without it librados holds writes back until there is room. */
 static int submit(struct operation *o)
 {

@@ -69,6 +69,12 @@ void client_op_at_end(struct client_op *op, void *memory, void (*end)(void *memo
 MAY_YIELD NODISCARD result client_run(struct client_op *op, millis deadline, struct fault *fault);
 /* Begins it; done() on the calling loop, outside coroutines, when it has ended or at the deadline, with the result as above. */
 void client_start(struct client_op *op, millis deadline, void (*done)(struct client_op *op, result code, void *argument), void *argument);
+/*
+ * One more that waits to be made into an operation counts as under way. False: too many are; counted as refused.
+ * client_let_go() before it is begun, or given up.
+ */
+bool client_hold(struct client *c);
+void client_let_go(struct client *c);
 /* The caller's share. Not before client_run() returned or done() was called, except when it was never started. */
 void client_op_free(struct client_op *op);
 /* `what` names the step for the fault: "journal append". */

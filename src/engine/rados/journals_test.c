@@ -161,6 +161,34 @@ JOURNALS_TEST(journal_append_is_one_write_and_a_look_one_read)
     EXPECT_NUMBER(after.reads - before.reads, 1);
 }
 
+/* Many at once go together, in their order; a conditional one behind them finds them before it. */
+JOURNALS_TEST(journal_that_is_hot_takes_many_in_one_write)
+{
+    enum { RECORDS = 200 };
+    struct journal_append *appends = arena_array(f->arena, struct journal_append, RECORDS);
+    struct journal_append **list = arena_array(f->arena, struct journal_append *, RECORDS + 1);
+    struct journal_append *conditional = &(struct journal_append){.journal = f->journal, .meta = VIEW("first"), .only_if_at = &(struct journal_position){0}};
+    for (size_t i = 0; i < RECORDS; i++) {
+        appends[i] = (struct journal_append){.journal = f->journal, .meta = arena_printf(f->arena, "%zu", i), .body = VIEW("body")};
+        list[i + (i >= RECORDS / 2)] = &appends[i];
+    }
+    list[RECORDS / 2] = conditional;
+    struct counts before = counts_now();
+    int64_t records = metric_value(METRIC_RADOS_JOURNAL_RECORDS);
+    engine_append_all(f->contract.engine, list, RECORDS + 1, contract_soon());
+    EXPECT(counts_now().writes - before.writes <= 8);
+    EXPECT_NUMBER(metric_value(METRIC_RADOS_JOURNAL_RECORDS) - records, RECORDS + 1);
+    EXPECT(conditional->code == CONFLICT);
+    size_t count;
+    struct journal_record *got = contract_read_all(&f->contract, f->journal, NULL, f->arena, &count);
+    REQUIRE(count == RECORDS);
+    for (size_t i = 0; i < RECORDS; i++) {
+        EXPECT_VIEW(got[i].meta, appends[i].meta);
+        EXPECT(appends[i].code == OK);
+    }
+    expect_body(f, f->contract.engine, &got[150], VIEW("body"), OK);
+}
+
 /* ---- heads and space -------------------------------------------------------------------------------------- */
 
 JOURNALS_TEST(journal_head_that_folds_all_leaves_an_empty_object)

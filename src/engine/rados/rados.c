@@ -28,6 +28,8 @@ result engine_open_rados(const struct engine_rados_options *options, struct engi
         return code;
     }
     e->bases = bases_new();
+    e->lanes = calloc(loops_count(loop_family(loop_self())), sizeof *e->lanes);
+    check(e->lanes);
     e->object_cache = object_cache_new();
     engine_init(&e->base, &methods);
     e->signals = signals_start(e->client, e->base.watches);
@@ -53,6 +55,8 @@ MAY_YIELD static void rados_close(struct engine *base)
     client_close(e->client);
     engine_done(&e->base);
     bases_free(e->bases);
+    for (unsigned i = 0; i < loops_count(loop_family(loop_self())); i++) map_done(&e->lanes[i]);
+    free(e->lanes);
     object_cache_free(e->object_cache);
     free(e);
 }

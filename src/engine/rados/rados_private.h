@@ -1,6 +1,7 @@
 /* rados_private: the rados engine from within. One file to each family of the contract. The slots are called cluster_*: rados_* is librados. */
 #pragma once
 
+#include "base/map.h"
 #include "engine/private.h"
 #include "engine/rados.h"
 #include "engine/rados/client.h"
@@ -14,6 +15,7 @@ struct rados {
     struct client *client;
     struct rados_layout layout;
     struct bases *bases;                 /* journal_private.h */
+    struct map *lanes;                   /* journal_append.c: to each loop its own */
     _Atomic unsigned background;         /* coroutines of its own that use it; the highest bit: it closes, none may begin */
     struct object_cache *object_cache;   /* objects_private.h */
     struct signals *signals;             /* signals.h */
