@@ -223,7 +223,7 @@ MAY_YIELD NODISCARD result engine_verify(struct engine *e, void (*found)(void *a
 MAY_YIELD NODISCARD result engine_reclaim(struct engine *e, uint64_t *place, uint64_t *count, struct fault *fault);
 /*
  * For moving a store elsewhere. From now on, in this process, changes of the journal (or of any, or of rows of the table) are UNAVAILABLE with a
- * text for the client. When it returns, what was under way has been done: what is read then is the last state.
+ * text for the client. When it returns, what was under way has been done (local), or sent unless it waited for others to the same journal (rados).
  */
 MAY_YIELD void engine_freeze_journal(struct engine *e, struct id journal, millis deadline);
 MAY_YIELD void engine_freeze_journals(struct engine *e, millis deadline);

@@ -27,6 +27,7 @@ enum {
     AT_ONCE_DEFAULT = 8, AT_ONCE_MAX = 64,
     TRIES_MAX = 6, STEP_MS = 60000,
     FINISH_TRIES_MAX = 2, FINISH_STEP_MS = 15000,   /* mail waits meanwhile: better thawed soon, and tried again another time */
+    SETTLE_MS = 5000,                    /* much longer than a cluster that is well takes for an append */
     RETRY_MS = 500, LOOK_MS = 100, TELL_EVERY_MS = 200,
     PAGE_JOURNALS = 1000,
     FREEZE_MS = 30000,
@@ -216,10 +217,25 @@ static view own_node(const struct copy *c)
     return s->node ? view_of(s->config->node_name) : VIEW_EMPTY;
 }
 
+/*
+ * In a cluster appends to a hot journal wait for those before them, in the node: some of an account may have been on their way when it was
+ * frozen. Now that nothing new begins they come to their end, and all accounts are looked at once more. (On one machine the freezing itself waits
+ * for what is under way.)
+ */
+MAY_YIELD static void settle(struct copy *c)
+{
+    if (strcmp(engine_kind(c->from), "local") == 0) return;
+    (void)!coroutine_sleep(SETTLE_MS);
+    map_done(&c->finished);
+    c->finished = MAP_INIT;
+    c->compared = 0;
+}
+
 /* What came into being while the accounts were finished one by one, and what the copy has that is gone. */
 MAY_YIELD static result finish_rest(struct copy *c, struct fault *fault)
 {
     engine_freeze_journals(c->from, clock_in(FREEZE_MS));
+    settle(c);
     result r = list_journals(c, c->from, fault);
     if (r == OK) r = copy_list(c, fault);
     if (r == OK) r = list_journals(c, c->to, fault);
