@@ -101,7 +101,9 @@ static void flight_ended(struct client_op *op, result code, void *argument)
         s->append->code = append_result(op, s->append);
         if (s->append->code == OK) set_position(s);
     }
-    if (op->returned == -EFBIG) journal_shrink_start(f->engine, container_of(sendings.next, struct sending, node)->append->journal);
+    const struct journal_append *first = container_of(sendings.next, struct sending, node)->append;
+    if (first->code == OK || first->code == UNKNOWN_OUTCOME) cluster_notify(&f->engine->base, first->journal);
+    if (op->returned == -EFBIG) journal_shrink_start(f->engine, first->journal);
     struct lane *l = f->lane;
     client_op_free(op);
     if (l) {

@@ -163,6 +163,28 @@ static void newcomer(struct pair *p)
 }
 TEST_SLOW(signals_miss_nothing_for_a_newcomer_and_are_spared_alone, 60) { with_pair(newcomer); }
 
+/* Appends and removals tell by themselves: nobody above calls engine_notify(). */
+static void changes_tell(struct pair *p)
+{
+    colour_pretend_coroutine();
+    struct listener l = {0};
+    wait_standing(p->a);
+    wait_standing(p->b);
+    engine_watch(p->b, random_id(), &l.watch, hears);
+    rest(100);
+    l.told = 0;
+    for (unsigned i = 1; i <= 3; i++) {
+        struct journal_append a = {.journal = l.watch.journal, .meta = VIEW("record")};
+        EXPECT(engine_append(p->a, &a, clock_in(PATIENCE_MS)) == OK);
+        EXPECT(hears_soon(&l, i));
+        rest(100);
+    }
+    EXPECT(engine_remove_journal(p->a, l.watch.journal, clock_in(PATIENCE_MS), NULL) == OK);
+    EXPECT(hears_soon(&l, 4));
+    engine_unwatch(p->b, &l.watch);
+}
+TEST_SLOW(signals_tell_of_appends_by_themselves, 60) { with_pair(changes_tell); }
+
 /* As a command does that finds no server, changes an account and ends. */
 static void parting_words(struct pair *p)
 {
