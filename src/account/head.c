@@ -42,20 +42,6 @@ void head_encode(buf *into, const struct head *h)
     buf_append_le32(into, crc32c(0, view_from(buf_view(into), start)));
 }
 
-static bool take_id(struct cursor *c, struct id *ret_id)
-{
-    view bytes;
-    return take_bytes(c, 16, &bytes) && id_from_bytes(bytes, ret_id);
-}
-
-static bool take_time(struct cursor *c, unix_ms *ret_time)
-{
-    uint64_t number;
-    if (!take_le64(c, &number)) return false;
-    ret_time->ms = (int64_t)number;
-    return true;
-}
-
 static bool take_retired(struct cursor *c, struct arena *arena, struct head *h)
 {
     uint32_t count;
@@ -64,7 +50,7 @@ static bool take_retired(struct cursor *c, struct arena *arena, struct head *h)
     h->retired_count = count;
     for (size_t i = 0; i < count; i++) {
         view kind;
-        if (!take_bytes(c, 1, &kind) || !take_id(c, &h->retired[i].id) || !take_time(c, &h->retired[i].since)) return false;
+        if (!take_bytes(c, 1, &kind) || !take_raw_id(c, &h->retired[i].id) || !take_unix_ms(c, &h->retired[i].since)) return false;
         h->retired[i].kind = kind.at[0];
         if (kind.at[0] != 'p' && kind.at[0] != 's') return false;
     }
@@ -84,7 +70,7 @@ static bool take_origin(struct cursor *c, struct head *h)
 {
     view len, name;
     if (!h->has_origin) return true;
-    if (!take_time(c, &h->written) || !take_bytes(c, 1, &len) || (unsigned char)len.at[0] > HEAD_ORIGIN_MAX_BYTES) return false;
+    if (!take_unix_ms(c, &h->written) || !take_bytes(c, 1, &len) || (unsigned char)len.at[0] > HEAD_ORIGIN_MAX_BYTES) return false;
     if (!take_bytes(c, (unsigned char)len.at[0], &name) || (name.len && memchr(name.at, '\0', name.len))) return false;
     if (name.len) memcpy(h->origin, name.at, name.len);
     return true;
@@ -92,7 +78,7 @@ static bool take_origin(struct cursor *c, struct head *h)
 
 static bool take_head(struct cursor *c, struct arena *arena, struct head *h)
 {
-    return take_id(c, &h->snapshot) && take_le64(c, &h->sequence) && take_time(c, &h->swept) && take_le64(c, &h->purged_bytes) &&
+    return take_raw_id(c, &h->snapshot) && take_le64(c, &h->sequence) && take_unix_ms(c, &h->swept) && take_le64(c, &h->purged_bytes) &&
            take_retired(c, arena, h) && take_directory(c, h) && take_origin(c, h) && cursor_at_end(c);
 }
 

@@ -200,20 +200,6 @@ static bool take_octet(struct cursor *c, unsigned max, unsigned *ret_octet)
     return take_byte(c, (char)octet);
 }
 
-static bool take_time(struct cursor *c, unix_ms *ret_time)
-{
-    uint64_t number;
-    if (!take_le64(c, &number)) return false;
-    *ret_time = (unix_ms){(int64_t)number};
-    return true;
-}
-
-static bool take_id(struct cursor *c, struct id *ret_id)
-{
-    view bytes;
-    return take_bytes(c, sizeof ret_id->bytes, &bytes) && id_from_bytes(bytes, ret_id);
-}
-
 static bool take_unsigned(struct cursor *c, unsigned *ret_number)
 {
     uint32_t number;
@@ -265,8 +251,8 @@ static bool take_append(struct cursor *c, struct arena *arena, struct record *r)
     r->append.falls_back = bits & APPEND_FALLS_BACK;
     r->append.is_alone = bits & APPEND_IS_ALONE;
     bool is_good = take_varint32(c, &r->append.mailbox) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->append.name) &&
-           take_id(c, &r->append.message) && take_varint32(c, &r->append.size_bytes) && take_time(c, &r->append.internal_date) &&
-           take_time(c, &r->append.save_date) && take_flags(c, arena, &r->append.flags) && take_varint32(c, &r->append.uid) &&
+           take_raw_id(c, &r->append.message) && take_varint32(c, &r->append.size_bytes) && take_unix_ms(c, &r->append.internal_date) &&
+           take_unix_ms(c, &r->append.save_date) && take_flags(c, arena, &r->append.flags) && take_varint32(c, &r->append.uid) &&
            take_sized(c, RECORD_UIDL_BYTES_MAX, &r->append.uidl);
     if (!is_good || !(bits & APPEND_REPLACES)) return is_good;
     return take_varint32(c, &r->append.replaces_mailbox) && take_varint32(c, &r->append.replaces_uid) && r->append.replaces_uid != 0;
@@ -299,9 +285,9 @@ static bool take_kind(struct cursor *c, struct arena *arena, struct record *r)
     case RECORD_RENAME: return take_varint32(c, &r->rename.mailbox) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->rename.name);
     case RECORD_SUBSCRIBE: return take_sized(c, RECORD_NAME_BYTES_MAX, &r->subscribe.name) && take_bool(c, &r->subscribe.subscribes);
     case RECORD_RESTORE:
-        return take_varint32(c, &r->restore.mailbox) && take_time(c, &r->restore.since) && take_time(c, &r->restore.until) &&
+        return take_varint32(c, &r->restore.mailbox) && take_unix_ms(c, &r->restore.since) && take_unix_ms(c, &r->restore.until) &&
                take_set(c, arena, &r->restore.uids) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->restore.into);
-    case RECORD_PURGE: return take_time(c, &r->purge.before);
+    case RECORD_PURGE: return take_unix_ms(c, &r->purge.before);
     case RECORD_MAILBOX:
         return take_varint32(c, &r->mailbox.mailbox) && take_bool(c, &r->mailbox.sets_special_use) &&
                take_unsigned(c, &r->mailbox.special_use) && take_varint32(c, &r->mailbox.uid_validity) &&
@@ -320,7 +306,7 @@ result record_decode(view meta, struct arena *arena, struct record *ret_record, 
     if (version > RECORD_VERSION || kind > RECORD_MAILBOX)
         return fail(fault, CORRUPT, "record of version %u, kind %u: written by a newer version", version, kind);
     r.kind = (enum record_kind)kind;
-    if (version == 0 || kind == 0 || !take_id(&c, &r.id) || !take_time(&c, &r.written) || !take_kind(&c, arena, &r) ||
+    if (version == 0 || kind == 0 || !take_raw_id(&c, &r.id) || !take_unix_ms(&c, &r.written) || !take_kind(&c, arena, &r) ||
         !cursor_at_end(&c))
         return fail(fault, CORRUPT, "record of kind %u: bad at byte %zu of %zu", kind, cursor_position(&c), meta.len);
     *ret_record = r;

@@ -133,3 +133,17 @@ bool take_sized(struct cursor *c, size_t max, view *ret_bytes)
     *c = start;
     return false;
 }
+
+bool take_raw_id(struct cursor *c, struct id *ret_id)
+{
+    view bytes;
+    return take_bytes(c, sizeof ret_id->bytes, &bytes) && id_from_bytes(bytes, ret_id);
+}
+
+bool take_unix_ms(struct cursor *c, unix_ms *ret_time)
+{
+    uint64_t number;
+    if (!take_le64(c, &number)) return false;
+    *ret_time = (unix_ms){(int64_t)number};
+    return true;
+}

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/id.h"
 #include "base/view.h"
 
 struct cursor {
@@ -42,5 +43,8 @@ bool take_le32(struct cursor *c, uint32_t *ret_number);
 bool take_le64(struct cursor *c, uint64_t *ret_number);
 bool take_varint(struct cursor *c, uint64_t *ret_number);
 bool take_varint32(struct cursor *c, uint32_t *ret_number);
+/* An id's 16 bytes, and a moment as le64. */
+bool take_raw_id(struct cursor *c, struct id *ret_id);
+bool take_unix_ms(struct cursor *c, unix_ms *ret_time);
 /* A varint length, at most `max`, and that many bytes. */
 bool take_sized(struct cursor *c, size_t max, view *ret_bytes);

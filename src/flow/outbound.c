@@ -192,7 +192,7 @@ void destination_consider(struct destination *d)
         return;
     }
     waitlist_wake_one(&d->more);
-    if (d->connections >= d->window || d->connections - d->idle >= d->waiting + 1 || d->idle >= d->waiting) return;
+    if (d->connections >= d->window || d->idle >= d->waiting) return;
     d->connections++;
     coroutine_spawn(&d->home->scope, "outbound connection", destination_work, d);
 }

@@ -70,10 +70,8 @@ MAY_YIELD static result append_message(struct queue *q, const struct queue_envel
     r.envelope.flags = flags;
     queue_record_encode(&meta, &r);
     struct journal_append a = {.journal = s->journal, .meta = buf_view(&meta), .body = body, .fault = fault};
-    result code = engine_append(q->engine, &a, deadline);
-    /* It may be there or not: the client hears of a failure and comes again, and a message twice is better than none. */
-    if (code == OK) engine_notify(q->engine, s->journal);
-    return code;
+    /* Of unknown outcome: the client hears of a failure and comes again, and a message twice is better than none. */
+    return engine_append(q->engine, &a, deadline);
 }
 
 result queue_enqueue_bytes(struct queue *q, const struct queue_envelope *envelope, view bytes, millis deadline, struct fault *fault)

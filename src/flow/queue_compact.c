@@ -200,9 +200,9 @@ result shard_compact(struct shard *s, millis deadline, struct fault *fault)
 static result decode_head(view head, struct id *ret_snapshot, uint64_t *ret_offset, uint64_t *ret_len, uint32_t *ret_crc, struct fault *fault)
 {
     struct cursor c = cursor_of(head);
-    view version, id;
+    view version;
     uint32_t crc;
-    if (head.len != HEAD_BYTES || !take_bytes(&c, 1, &version) || version.at[0] != HEAD_VERSION || !take_bytes(&c, 16, &id) || !id_from_bytes(id, ret_snapshot) ||
+    if (head.len != HEAD_BYTES || !take_bytes(&c, 1, &version) || version.at[0] != HEAD_VERSION || !take_raw_id(&c, ret_snapshot) ||
         !take_le64(&c, ret_offset) || !take_le64(&c, ret_len) || !take_le32(&c, ret_crc) || !take_le32(&c, &crc) ||
         crc != crc32c(0, view_slice(head, 0, head.len - 4)))
         return fail(fault, CORRUPT, "the queue's head is broken or of a newer version");

@@ -11,20 +11,6 @@ static void put_sized(buf *into, view v)
     buf_append(into, v);
 }
 
-static bool take_id(struct cursor *c, struct id *ret_id)
-{
-    view bytes;
-    return take_bytes(c, 16, &bytes) && id_from_bytes(bytes, ret_id);
-}
-
-static bool take_time(struct cursor *c, unix_ms *ret_time)
-{
-    uint64_t number;
-    if (!take_le64(c, &number)) return false;
-    ret_time->ms = (int64_t)number;
-    return true;
-}
-
 static bool take_octet(struct cursor *c, uint8_t *ret_octet)
 {
     view one;
@@ -73,9 +59,9 @@ static bool take_recipients(struct cursor *c, struct arena *arena, struct queue_
 static bool take_envelope(struct cursor *c, struct arena *arena, struct queue_envelope *e)
 {
     uint32_t flags;
-    if (!take_id(c, &e->account) || !take_sized(c, QUEUE_NAME_BYTES_MAX, &e->tenant) || !take_sized(c, QUEUE_ADDRESS_BYTES_MAX, &e->sender) ||
+    if (!take_raw_id(c, &e->account) || !take_sized(c, QUEUE_NAME_BYTES_MAX, &e->tenant) || !take_sized(c, QUEUE_ADDRESS_BYTES_MAX, &e->sender) ||
         !take_varint32(c, &flags) || !take_octet(c, &e->return_what) || !take_sized(c, QUEUE_NAME_BYTES_MAX, &e->envelope_id) ||
-        !take_time(c, &e->received) || !take_varint(c, &e->bytes) || !take_varint32(c, &e->skip_bytes))
+        !take_unix_ms(c, &e->received) || !take_varint(c, &e->bytes) || !take_varint32(c, &e->skip_bytes))
         return false;
     e->flags = flags;
     return take_recipients(c, arena, e);
@@ -104,7 +90,7 @@ static void encode_results(buf *into, const struct queue_record *r)
 static bool take_result(struct cursor *c, struct queue_result *r)
 {
     uint8_t outcome;
-    if (!take_varint32(c, &r->recipient) || r->recipient >= QUEUE_RECIPIENTS_MAX || !take_octet(c, &outcome) || !take_time(c, &r->next_try) ||
+    if (!take_varint32(c, &r->recipient) || r->recipient >= QUEUE_RECIPIENTS_MAX || !take_octet(c, &outcome) || !take_unix_ms(c, &r->next_try) ||
         !take_le16(c, &r->code) || !take_octet(c, &r->class) || !take_le16(c, &r->subject) || !take_le16(c, &r->detail) ||
         !take_sized(c, QUEUE_NAME_BYTES_MAX, &r->host) || !take_sized(c, QUEUE_ANSWER_BYTES_MAX, &r->answer))
         return false;
@@ -165,7 +151,7 @@ result queue_record_decode(view bytes, struct arena *arena, struct queue_record 
     if (!take_octet(&c, &version) || !take_octet(&c, &kind)) return fail(fault, CORRUPT, "queue record of %zu bytes", bytes.len);
     if (version > VERSION || kind > QUEUE_ORDER) return fail(fault, CORRUPT, "queue record written by a newer version (%u, kind %u)", version, kind);
     r.kind = (enum queue_record_kind)kind;
-    if (version == 0 || !take_id(&c, &r.id) || !take_time(&c, &r.written) || !take_id(&c, &r.message) || !take_content(&c, arena, &r) || !cursor_at_end(&c))
+    if (version == 0 || !take_raw_id(&c, &r.id) || !take_unix_ms(&c, &r.written) || !take_raw_id(&c, &r.message) || !take_content(&c, arena, &r) || !cursor_at_end(&c))
         return fail(fault, CORRUPT, "queue record is broken at byte %zu", cursor_position(&c));
     *ret_record = r;
     return OK;

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "imapd/session.h"
 #include "runtime/event.h"
+#include "runtime/thinning.h"
 
 struct imapd_options imapd_default_options(void)
 {
@@ -111,35 +112,14 @@ void imapd_stop(struct imapd *d)
     for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
 }
 
-struct thinning {
-    struct task task;
-    struct imapd_loop *loop;
-    unsigned permille;
-};
-
-/* The oldest first. */
-static void thin_loop(struct task *t)
+static void dismiss(struct list *node)
 {
-    struct thinning *thin = container_of(t, struct thinning, task);
-    size_t count = 0;
-    list_each(node, &thin->loop->sessions) count++;
-    count = (count * thin->permille + 999) / 1000;
-    list_each(node, &thin->loop->sessions) {
-        struct session *s = container_of(node, struct session, node);
-        if (count == 0) break;
-        count--;
-        s->is_dismissed = true;
-        session_stop(s);
-    }
-    free(thin);
+    struct session *s = container_of(node, struct session, node);
+    s->is_dismissed = true;
+    session_stop(s);
 }
 
 void imapd_dismiss(struct imapd *d, unsigned permille)
 {
-    for (unsigned i = 0; i < d->loop_count; i++) {
-        struct thinning *thin = malloc(sizeof *thin);
-        check(thin);
-        *thin = (struct thinning){.task.run = thin_loop, .loop = &d->loops[i], .permille = permille};
-        loop_post(d->loops[i].loop, &thin->task);
-    }
+    for (unsigned i = 0; i < d->loop_count; i++) thin_list(d->loops[i].loop, &d->loops[i].sessions, permille, dismiss);
 }

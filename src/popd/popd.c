@@ -6,6 +6,7 @@
 #include "popd/service.h"
 #include "popd/session.h"
 #include "runtime/event.h"
+#include "runtime/thinning.h"
 
 struct popd_options popd_default_options(void)
 {
@@ -92,35 +93,14 @@ void popd_stop(struct popd *d)
     for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
 }
 
-struct thinning {
-    struct task task;
-    struct popd_loop *loop;
-    unsigned permille;
-};
-
-/* The oldest first. */
-static void thin_loop(struct task *t)
+static void dismiss(struct list *node)
 {
-    struct thinning *thin = container_of(t, struct thinning, task);
-    size_t count = 0;
-    list_each(node, &thin->loop->sessions) count++;
-    count = (count * thin->permille + 999) / 1000;
-    list_each(node, &thin->loop->sessions) {
-        struct pop_session *s = container_of(node, struct pop_session, node);
-        if (count == 0) break;
-        count--;
-        s->is_dismissed = true;
-        pop_session_stop(s);
-    }
-    free(thin);
+    struct pop_session *s = container_of(node, struct pop_session, node);
+    s->is_dismissed = true;
+    pop_session_stop(s);
 }
 
 void popd_dismiss(struct popd *d, unsigned permille)
 {
-    for (unsigned i = 0; i < d->loop_count; i++) {
-        struct thinning *thin = malloc(sizeof *thin);
-        check(thin);
-        *thin = (struct thinning){.task.run = thin_loop, .loop = &d->loops[i], .permille = permille};
-        loop_post(d->loops[i].loop, &thin->task);
-    }
+    for (unsigned i = 0; i < d->loop_count; i++) thin_list(d->loops[i].loop, &d->loops[i].sessions, permille, dismiss);
 }

@@ -6,6 +6,7 @@
 #include "engine/pressure.h"
 #include "formats/smtp_reply.h"
 #include "runtime/event.h"
+#include "runtime/thinning.h"
 #include "smtpd/service.h"
 #include "smtpd/session.h"
 
@@ -137,35 +138,14 @@ void smtpd_stop(struct smtpd *d)
     for (unsigned i = 0; i < d->loop_count; i++) loop_post(d->loops[i].loop, &d->loops[i].stop);
 }
 
-struct thinning {
-    struct task task;
-    struct smtpd_loop *loop;
-    unsigned permille;
-};
-
-/* The oldest first. */
-static void thin_loop(struct task *t)
+static void dismiss(struct list *node)
 {
-    struct thinning *thin = container_of(t, struct thinning, task);
-    size_t count = 0;
-    list_each(node, &thin->loop->sessions) count++;
-    count = (count * thin->permille + 999) / 1000;
-    list_each(node, &thin->loop->sessions) {
-        struct smtp_session *s = container_of(node, struct smtp_session, node);
-        if (count == 0) break;
-        count--;
-        s->is_dismissed = true;
-        smtp_session_stop(s);
-    }
-    free(thin);
+    struct smtp_session *s = container_of(node, struct smtp_session, node);
+    s->is_dismissed = true;
+    smtp_session_stop(s);
 }
 
 void smtpd_dismiss(struct smtpd *d, unsigned permille)
 {
-    for (unsigned i = 0; i < d->loop_count; i++) {
-        struct thinning *thin = malloc(sizeof *thin);
-        check(thin);
-        *thin = (struct thinning){.task.run = thin_loop, .loop = &d->loops[i], .permille = permille};
-        loop_post(d->loops[i].loop, &thin->task);
-    }
+    for (unsigned i = 0; i < d->loop_count; i++) thin_list(d->loops[i].loop, &d->loops[i].sessions, permille, dismiss);
 }
