@@ -11,7 +11,7 @@ enum {
 };
 
 /* Bits of an append's first byte. */
-enum { APPEND_CREATES = 1, APPEND_FALLS_BACK = 2, APPEND_IS_ALONE = 4, APPEND_REPLACES = 8 };
+enum { APPEND_CREATES = 1, APPEND_FALLS_BACK = 2, APPEND_IS_ALONE = 4, APPEND_REPLACES = 8, APPEND_IS_HIDDEN = 16 };
 
 /* ---- what can be written down ---- */
 
@@ -34,13 +34,27 @@ static bool flags_are_valid(const struct record_flags *flags)
     return true;
 }
 
+static bool entries_are_valid(const struct record *r)
+{
+    size_t bytes = 0;
+    if (r->metadata.count > RECORD_ENTRIES_MAX) return false;
+    for (size_t i = 0; i < r->metadata.count; i++) {
+        const struct record_entry *e = &r->metadata.entries[i];
+        if (e->name.len == 0 || e->name.len > RECORD_ENTRY_NAME_BYTES_MAX || e->value.len > RECORD_ENTRY_VALUE_BYTES_MAX) return false;
+        if (e->removes && e->value.len) return false;
+        bytes += e->name.len + e->value.len;
+    }
+    return bytes <= RECORD_ENTRIES_BYTES_MAX;
+}
+
 static bool name_is_valid(view name) { return name.len <= RECORD_NAME_BYTES_MAX; }
 
 bool record_is_valid(const struct record *r)
 {
     switch (r->kind) {
     case RECORD_APPEND:
-        return name_is_valid(r->append.name) && r->append.uidl.len <= RECORD_UIDL_BYTES_MAX && flags_are_valid(&r->append.flags);
+        return name_is_valid(r->append.name) && r->append.uidl.len <= RECORD_UIDL_BYTES_MAX && flags_are_valid(&r->append.flags) &&
+               !(r->append.is_hidden && r->append.replaces_uid);
     case RECORD_FLAGS:
         return set_is_resolved(&r->flags.uids) && flags_are_valid(&r->flags.flags) && (unsigned)r->flags.change <= FLAGS_REPLACE;
     case RECORD_COPY: return set_is_resolved(&r->copy.uids);
@@ -49,6 +63,8 @@ bool record_is_valid(const struct record *r)
     case RECORD_RENAME: return name_is_valid(r->rename.name);
     case RECORD_SUBSCRIBE: return name_is_valid(r->subscribe.name);
     case RECORD_RESTORE: return set_is_resolved(&r->restore.uids) && name_is_valid(r->restore.into);
+    case RECORD_REVEAL: return set_is_resolved(&r->restore.uids) && r->restore.uids.count && r->restore.into.len == 0 && r->restore.mailbox;
+    case RECORD_METADATA: return entries_are_valid(r);
     case RECORD_DELETE:
     case RECORD_PURGE:
     case RECORD_MAILBOX: return true;
@@ -90,7 +106,8 @@ static void put_flags(buf *into, const struct record_flags *flags)
 static void put_append(buf *into, const struct record *r)
 {
     buf_append_byte(into, (char)((r->append.creates ? APPEND_CREATES : 0) | (r->append.falls_back ? APPEND_FALLS_BACK : 0) |
-                                 (r->append.is_alone ? APPEND_IS_ALONE : 0) | (r->append.replaces_uid ? APPEND_REPLACES : 0)));
+                                 (r->append.is_alone ? APPEND_IS_ALONE : 0) | (r->append.replaces_uid ? APPEND_REPLACES : 0) |
+                                 (r->append.is_hidden ? APPEND_IS_HIDDEN : 0)));
     buf_append_varint(into, r->append.mailbox);
     put_sized(into, r->append.name);
     buf_append(into, id_view(&r->append.message));
@@ -141,6 +158,19 @@ static void put_mailbox(buf *into, const struct record *r)
     buf_append_varint(into, r->mailbox.uid_next);
 }
 
+/* Value lengths are one more than they are; 0: the annotation goes. */
+static void put_metadata(buf *into, const struct record *r)
+{
+    buf_append_varint(into, r->metadata.mailbox);
+    buf_append_varint(into, r->metadata.count);
+    for (size_t i = 0; i < r->metadata.count; i++) {
+        const struct record_entry *e = &r->metadata.entries[i];
+        put_sized(into, e->name);
+        buf_append_varint(into, e->removes ? 0 : e->value.len + 1);
+        buf_append(into, e->value);
+    }
+}
+
 void record_encode(buf *into, const struct record *r)
 {
     check(record_is_valid(r));
@@ -172,9 +202,11 @@ void record_encode(buf *into, const struct record *r)
         put_sized(into, r->subscribe.name);
         put_bool(into, r->subscribe.subscribes);
         return;
-    case RECORD_RESTORE: put_restore(into, r); return;
+    case RECORD_RESTORE:
+    case RECORD_REVEAL: put_restore(into, r); return;
     case RECORD_PURGE: put_time(into, r->purge.before); return;
     case RECORD_MAILBOX: put_mailbox(into, r); return;
+    case RECORD_METADATA: put_metadata(into, r); return;
     }
     unreachable();
 }
@@ -246,7 +278,9 @@ static bool take_flags(struct cursor *c, struct arena *arena, struct record_flag
 static bool take_append(struct cursor *c, struct arena *arena, struct record *r)
 {
     unsigned bits;
-    if (!take_octet(c, APPEND_CREATES | APPEND_FALLS_BACK | APPEND_IS_ALONE | APPEND_REPLACES, &bits)) return false;
+    if (!take_octet(c, APPEND_CREATES | APPEND_FALLS_BACK | APPEND_IS_ALONE | APPEND_REPLACES | APPEND_IS_HIDDEN, &bits)) return false;
+    if ((bits & APPEND_REPLACES) && (bits & APPEND_IS_HIDDEN)) return false;
+    r->append.is_hidden = bits & APPEND_IS_HIDDEN;
     r->append.creates = bits & APPEND_CREATES;
     r->append.falls_back = bits & APPEND_FALLS_BACK;
     r->append.is_alone = bits & APPEND_IS_ALONE;
@@ -267,6 +301,34 @@ static bool take_flags_record(struct cursor *c, struct arena *arena, struct reco
     return take_flags(c, arena, &r->flags.flags) && take_varint(c, &r->flags.unchanged_since);
 }
 
+static bool take_restore(struct cursor *c, struct arena *arena, struct record *r)
+{
+    bool taken = take_varint32(c, &r->restore.mailbox) && take_unix_ms(c, &r->restore.since) && take_unix_ms(c, &r->restore.until) &&
+                 take_set(c, arena, &r->restore.uids) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->restore.into);
+    return taken && (r->kind == RECORD_RESTORE || record_is_valid(r));
+}
+
+static bool take_entry(struct cursor *c, struct record_entry *e)
+{
+    uint64_t len;
+    if (!take_sized(c, RECORD_ENTRY_NAME_BYTES_MAX, &e->name) || !take_varint(c, &len) || len > RECORD_ENTRY_VALUE_BYTES_MAX + 1) return false;
+    e->removes = len == 0;
+    e->value = VIEW_EMPTY;
+    return e->removes || take_bytes(c, (size_t)len - 1, &e->value);
+}
+
+static bool take_metadata(struct cursor *c, struct arena *arena, struct record *r)
+{
+    uint64_t count;
+    if (!take_varint32(c, &r->metadata.mailbox) || !take_varint(c, &count) || count > RECORD_ENTRIES_MAX || count > c->rest.len / 3) return false;
+    r->metadata.count = (size_t)count;
+    if (count) r->metadata.entries = arena_try_alloc(arena, r->metadata.count * sizeof *r->metadata.entries);
+    if (count && !r->metadata.entries) return false;
+    for (size_t i = 0; i < r->metadata.count; i++)
+        if (!take_entry(c, &r->metadata.entries[i])) return false;
+    return record_is_valid(r);
+}
+
 static bool take_kind(struct cursor *c, struct arena *arena, struct record *r)
 {
     switch (r->kind) {
@@ -285,8 +347,8 @@ static bool take_kind(struct cursor *c, struct arena *arena, struct record *r)
     case RECORD_RENAME: return take_varint32(c, &r->rename.mailbox) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->rename.name);
     case RECORD_SUBSCRIBE: return take_sized(c, RECORD_NAME_BYTES_MAX, &r->subscribe.name) && take_bool(c, &r->subscribe.subscribes);
     case RECORD_RESTORE:
-        return take_varint32(c, &r->restore.mailbox) && take_unix_ms(c, &r->restore.since) && take_unix_ms(c, &r->restore.until) &&
-               take_set(c, arena, &r->restore.uids) && take_sized(c, RECORD_NAME_BYTES_MAX, &r->restore.into);
+    case RECORD_REVEAL: return take_restore(c, arena, r);
+    case RECORD_METADATA: return take_metadata(c, arena, r);
     case RECORD_PURGE: return take_unix_ms(c, &r->purge.before);
     case RECORD_MAILBOX:
         return take_varint32(c, &r->mailbox.mailbox) && take_bool(c, &r->mailbox.sets_special_use) &&
@@ -303,7 +365,7 @@ result record_decode(view meta, struct arena *arena, struct record *ret_record, 
     unsigned version, kind;
     if (!take_octet(&c, UINT8_MAX, &version) || !take_octet(&c, UINT8_MAX, &kind))
         return fail(fault, CORRUPT, "record of %zu bytes", meta.len);
-    if (version > RECORD_VERSION || kind > RECORD_MAILBOX)
+    if (version > RECORD_VERSION || kind > RECORD_REVEAL)
         return fail(fault, CORRUPT, "record of version %u, kind %u: written by a newer version", version, kind);
     r.kind = (enum record_kind)kind;
     if (version == 0 || kind == 0 || !take_raw_id(&c, &r.id) || !take_unix_ms(&c, &r.written) || !take_kind(&c, arena, &r) ||

@@ -26,13 +26,22 @@ enum record_kind {
     RECORD_RESTORE = 9,         /* expunged messages come back, as new UIDs */
     RECORD_PURGE = 10,          /* expunged rows older than a time are gone for good */
     RECORD_MAILBOX = 11,        /* attributes of a mailbox: special use, UIDVALIDITY and UIDNEXT set by a migration */
+    RECORD_METADATA = 12,       /* annotations of a mailbox or of the account (RFC 5464); from FEATURE_ANNOTATIONS on */
+    RECORD_REVEAL = 13,         /* messages that were appended hidden come into sight, all or none; from FEATURE_ANNOTATIONS on */
 };
 
 enum {
     RECORD_NAME_BYTES_MAX = 1000,
     RECORD_UIDL_BYTES_MAX = 70,         /* RFC 1939 §7 */
+    RECORD_ENTRIES_MAX = 256,           /* annotations set at once: those of one command */
+    RECORD_ENTRY_NAME_BYTES_MAX = 255,
+    RECORD_ENTRY_VALUE_BYTES_MAX = 64 << 10,
+    RECORD_ENTRIES_BYTES_MAX = 512 << 10,   /* of all in one record, names and values */
     RECORD_KEYWORDS_MAX = 64,           /* as a client names them, doubles too; replay keeps as many as there are bits */
 };
+
+/* An annotation: names are ASCII and compare without regard to case. */
+struct record_entry { view name, value; bool removes; };
 
 enum flags_change { FLAGS_ADD, FLAGS_REMOVE, FLAGS_REPLACE };
 
@@ -56,6 +65,7 @@ struct record {
             struct id message;
             uint32_t size_bytes;
             bool is_alone;              /* the bytes are an object of their own, else the record's body */
+            bool is_hidden;             /* goes to the graveyard with a UID of its own, until a reveal brings it back */
             unix_ms internal_date;
             unix_ms save_date;
             struct record_flags flags;
@@ -94,7 +104,7 @@ struct record {
             unix_ms since, until;       /* of their expunging, inclusive */
             struct imap_set uids;       /* empty: all; the UIDs that they had */
             view into;                  /* name of the mailbox they go to; empty: where they were, or INBOX if it is gone */
-        } restore;
+        } restore;                      /* of REVEAL too: a mailbox and UIDs are named, `into` is empty, and one that is gone means that nothing is done */
         struct { unix_ms before; } purge;
         struct {
             uint32_t mailbox;
@@ -102,6 +112,11 @@ struct record {
             unsigned special_use;
             uint32_t uid_validity, uid_next;    /* 0: as it is; never lowered */
         } mailbox;
+        struct {
+            uint32_t mailbox;           /* 0: of the account */
+            struct record_entry *entries;
+            size_t count;
+        } metadata;
     };
 };
 

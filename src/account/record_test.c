@@ -75,6 +75,8 @@ TEST(record_other_kinds_round_trip)
     struct arena *arena = arena_new(NULL, 1 << 20);
     struct imap_range ranges[] = {{5, 9}};
     struct imap_set set = {ranges, 1, false};
+    struct record_entry entries[] = {
+        {VIEW_INIT("/private/comment"), VIEW_INIT("x\0y"), false}, {VIEW_INIT("/shared/comment"), VIEW_INIT(""), false}, {.name = VIEW_INIT("/private/a"), .removes = true}};
     struct record records[] = {
         {.kind = RECORD_COPY, .copy = {1, 2, set, true}},
         {.kind = RECORD_EXPUNGE, .expunge = {3, set, true}},
@@ -85,6 +87,8 @@ TEST(record_other_kinds_round_trip)
         {.kind = RECORD_RESTORE, .restore = {0, {1}, {INT64_MAX}, set, VIEW("Restored")}},
         {.kind = RECORD_PURGE, .purge = {{1234}}},
         {.kind = RECORD_MAILBOX, .mailbox = {4, true, 16, 1, 2}},
+        {.kind = RECORD_METADATA, .metadata = {4, entries, 3}},
+        {.kind = RECORD_REVEAL, .restore = {7, {1}, {2}, set, VIEW_EMPTY}},
     };
     for (size_t i = 0; i < sizeof records / sizeof records[0]; i++) {
         records[i].id = some_id((unsigned char)i);
@@ -127,4 +131,23 @@ TEST(record_is_valid_knows_the_limits)
     EXPECT(!record_is_valid(&f));
     f.flags.flags = (struct record_flags){.system = 1 << 6};
     EXPECT(!record_is_valid(&f));
+}
+
+TEST(record_knows_the_limits_of_annotations)
+{
+    static char text[RECORD_ENTRY_VALUE_BYTES_MAX + 1];
+    struct record_entry many[9] = {{.name = VIEW_INIT("/shared/comment"), .value = {text, RECORD_ENTRY_VALUE_BYTES_MAX}}};
+    struct record r = {.kind = RECORD_METADATA, .metadata = {1, many, 1}};
+    EXPECT(record_is_valid(&r));
+    many[0].value.len++;
+    EXPECT(!record_is_valid(&r));
+    many[0].value.len--;
+    for (size_t i = 1; i < 9; i++) many[i] = many[0];
+    r.metadata.count = 9;
+    EXPECT(!record_is_valid(&r));                     /* all together */
+    many[0] = (struct record_entry){.value = VIEW_INIT("no name")};
+    r.metadata.count = 1;
+    EXPECT(!record_is_valid(&r));
+    many[0] = (struct record_entry){.name = {text, RECORD_ENTRY_NAME_BYTES_MAX + 1}};
+    EXPECT(!record_is_valid(&r));
 }

@@ -17,6 +17,8 @@ enum {
     NAME_BYTES_MAX = ENGINE_NAME_MAX_BYTES,
     MAILBOX_BIT_GONE = 1,
     MAILBOX_BIT_SELECTABLE = 2,
+    SECTION_METADATA = 1,
+    SECTIONS_MAX = 64,
 };
 #define SEQUENCE_MAX ((uint64_t)INT64_MAX / 2)    /* MODSEQs have 63 bits (RFC 7162 §7) */
 
@@ -31,6 +33,7 @@ struct writer {
     buf *out;
     uint32_t *object_index;              /* by the state's object: index in the directory's list */
     uint32_t new_index;                  /* the snapshot's own object */
+    bool has_sections;
 };
 
 static void put_sized(buf *out, view v)
@@ -187,6 +190,44 @@ static void put_recent(buf *out, const struct recent *l)
     }
 }
 
+/* ---- sections: what is there only when there is some of it ---- */
+
+static void put_metadata(buf *out, uint32_t mailbox, const struct metadata *m)
+{
+    if (m->count == 0) return;
+    buf_append_varint(out, mailbox);
+    buf_append_varint(out, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        put_sized(out, m->at[i].name);
+        put_sized(out, m->at[i].value);
+    }
+}
+
+static void put_metadata_section(const struct state *s, buf *out)
+{
+    put_metadata(out, 0, &s->metadata);
+    for (size_t i = 0; i < s->mailbox_count; i++) put_metadata(out, s->mailboxes[i]->number, &s->mailboxes[i]->metadata);
+}
+
+static const struct section {
+    uint32_t kind;
+    void (*put)(const struct state *s, buf *out);
+} sections[] = {{SECTION_METADATA, put_metadata_section}};
+
+static void put_sections(struct writer *w)
+{
+    buf section = BUF_INIT;
+    for (size_t i = 0; i < array_size(sections); i++) {
+        buf_clear(&section);
+        sections[i].put(w->state, &section);
+        if (section.len == 0) continue;
+        w->has_sections = true;
+        buf_append_varint(w->out, sections[i].kind);
+        put_sized(w->out, buf_view(&section));
+    }
+    buf_done(&section);
+}
+
 static void put_all(struct writer *w)
 {
     const struct state *s = w->state;
@@ -200,23 +241,31 @@ static void put_all(struct writer *w)
     for (size_t i = 0; i < s->subscription_count; i++) put_sized(w->out, s->subscriptions[i]);
     buf_append_varint(w->out, s->mailbox_count);
     for (size_t i = 0; i < s->mailbox_count; i++) put_mailbox(w, s->mailboxes[i]);
+    put_sections(w);
 }
 
-void snapshot_directory_put(const struct state *s, const struct snapshot *snapshot, buf *payload)
+/* The version that has what was written. */
+static uint16_t put_payload(const struct state *s, const struct snapshot *snapshot, buf *payload)
 {
     struct writer w = {.state = s, .snapshot = snapshot, .out = payload};
     w.object_index = calloc(s->object_count + 1, sizeof *w.object_index);
     check(w.object_index != NULL);
     put_all(&w);
     free(w.object_index);
+    return w.has_sections ? DIRECTORY_VERSION_SECTIONS : DIRECTORY_VERSION_FIRST;
+}
+
+void snapshot_directory_put(const struct state *s, const struct snapshot *snapshot, buf *payload)
+{
+    (void)put_payload(s, snapshot, payload);
 }
 
 void snapshot_directory_encode(const struct state *s, const struct snapshot *snapshot, buf *directory)
 {
     buf payload = BUF_INIT;
-    snapshot_directory_put(s, snapshot, &payload);
+    uint16_t version = put_payload(s, snapshot, &payload);
     buf_append_le32(directory, DIRECTORY_MAGIC);
-    buf_append_le16(directory, DIRECTORY_VERSION);
+    buf_append_le16(directory, version);
     buf_append_le16(directory, 0);
     size_t crc_at = directory->len;
     buf_append_le32(directory, 0);
@@ -429,6 +478,44 @@ static bool take_recent(struct take *t)
     return true;
 }
 
+static bool take_owner(struct state *s, struct cursor *c, uint32_t lowest, uint32_t *ret_mailbox)
+{
+    uint32_t number;
+    uint64_t count;
+    if (!take_varint32(c, &number) || number < lowest || !take_varint(c, &count) || count == 0 || count > METADATA_ENTRIES_MAX) return false;
+    struct mailbox *m = number ? state_mailbox(s, number) : NULL;
+    if (number && !m) return false;
+    for (uint64_t i = 0; i < count; i++) {
+        view name, value;
+        if (!take_sized(c, RECORD_ENTRY_NAME_BYTES_MAX, &name) || name.len == 0 || !take_sized(c, RECORD_ENTRY_VALUE_BYTES_MAX, &value)) return false;
+        if (!metadata_add(s, m ? &m->metadata : &s->metadata, name, value)) return false;
+    }
+    *ret_mailbox = number;
+    return true;
+}
+
+static bool take_metadata_section(struct state *s, view bytes)
+{
+    struct cursor c = cursor_of(bytes);
+    uint32_t number;
+    if (bytes.len == 0) return false;
+    for (uint32_t lowest = 0; !cursor_at_end(&c); lowest = number + 1)
+        if (!take_owner(s, &c, lowest, &number)) return false;
+    return true;
+}
+
+/* Kinds rise. One that is not known comes from a newer version, which should not have written it yet. */
+static bool take_sections(struct take *t)
+{
+    uint32_t kind, lowest = 1;
+    view bytes;
+    for (; !cursor_at_end(&t->c); lowest = kind + 1) {
+        if (!take_varint32(&t->c, &kind) || kind < lowest || kind > SECTIONS_MAX || !take_sized(&t->c, DIRECTORY_PAYLOAD_MAX_BYTES, &bytes)) return false;
+        if (kind != SECTION_METADATA || !take_metadata_section(t->state, bytes)) return false;
+    }
+    return true;
+}
+
 static bool take_all(struct take *t)
 {
     struct state *s = t->state;
@@ -439,7 +526,7 @@ static bool take_all(struct take *t)
     if (!take_recent(t) || !take_objects(t) || !take_packs(t) || !take_subscriptions(t) || !take_count(t, UINT32_MAX, 8, &count)) return false;
     for (size_t i = 0; i < count; i++)
         if (!take_mailbox(t)) return false;
-    return cursor_at_end(&t->c) && s->mailbox_count && s->mailboxes[0]->number == INBOX_NUMBER && s->mailboxes[0]->is_selectable &&
+    return take_sections(t) && s->mailbox_count && s->mailboxes[0]->number == INBOX_NUMBER && s->mailboxes[0]->is_selectable &&
            !s->mailboxes[0]->is_gone && view_equal(s->mailboxes[0]->name, VIEW("INBOX"));
 }
 
@@ -463,7 +550,7 @@ result state_snapshot_open(view directory, struct state **ret_state, struct faul
     uint16_t version, zero;
     if (!take_le32(&c, &magic) || !take_le16(&c, &version) || !take_le16(&c, &zero) || !take_le32(&c, &crc) || magic != DIRECTORY_MAGIC)
         return fail(fault, CORRUPT, "%zu bytes are no snapshot directory", directory.len);
-    if (version > DIRECTORY_VERSION) return fail(fault, CORRUPT, "snapshot directory of version %u: written by a newer version", version);
+    if (version > DIRECTORY_VERSION_SECTIONS) return fail(fault, CORRUPT, "snapshot directory of version %u: written by a newer version", version);
     if (crc32c(0, c.rest) != crc) return fail(fault, CORRUPT, "snapshot directory: wrong checksum");
     buf payload = BUF_INIT;
     if (!frame_read(c.rest, DIRECTORY_PAYLOAD_MAX_BYTES, &payload)) {

@@ -10,7 +10,8 @@
 enum {
     BLOCK_VERSION = 1,
     BLOCK_PAYLOAD_MAX_BYTES = 1 << 20,   /* of 4096 rows with the longest numbers and UIDLs */
-    DIRECTORY_VERSION = 1,
+    DIRECTORY_VERSION_FIRST = 1,
+    DIRECTORY_VERSION_SECTIONS = 2,      /* with sections behind the mailboxes: only what feature levels from FEATURE_ANNOTATIONS on have */
     DIRECTORY_PAYLOAD_MAX_BYTES = 256 << 20,
     SNAPSHOT_COMPRESSION = 1,            /* zstd level: most of a row is random bytes */
 };

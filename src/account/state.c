@@ -75,6 +75,7 @@ void mailbox_free(struct mailbox *m)
     for (uint32_t i = 0; i < m->grave_count; i++) grave_free(m->state, m->graves[i]);
     for (uint32_t i = 0; i < m->keyword_count; i++) free((char *)m->keywords[i].at);
     free(m->keywords);
+    metadata_clear(m->state, &m->metadata);
     vanish_log_done(&m->log);
     free((char *)m->name.at);
     free(m->blocks);
@@ -91,6 +92,7 @@ void state_free(struct state *s)
     for (size_t i = 0; i < s->pack_count; i++) free((char *)s->packs[i].object.at);
     for (size_t i = 0; i < s->object_count; i++) free((char *)s->objects[i].name.at);
     recent_done(&s->recent);
+    metadata_clear(s, &s->metadata);
     free(s->mailboxes);
     free(s->names);
     free(s->subscriptions);
@@ -106,7 +108,7 @@ struct usage state_usage(const struct state *s) { return s->usage; }
 size_t state_memory_bytes(const struct state *s)
 {
     return sizeof *s + s->pool.memory_bytes + s->mailbox_count * (sizeof(struct mailbox) + 64) + s->body_capacity * sizeof *s->bodies +
-           s->pack_capacity * sizeof *s->packs + s->pack_count * 80;
+           s->pack_capacity * sizeof *s->packs + s->pack_count * 80 + s->metadata_bytes;
 }
 
 /* ---- reading ---- */

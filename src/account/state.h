@@ -26,6 +26,9 @@ enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
 /* Of the records applied lately: enough to span what one account receives between a time-out and its retry. 17 bytes each. */
 enum { STATE_RECENT_MIN = 32, STATE_RECENT_MAX = 512 };
 
+/* Annotations (RFC 5464): of one mailbox or of the account itself, and of all together, names and values. */
+enum { METADATA_ENTRIES_MAX = 256, METADATA_BYTES_MAX = 1 << 20 };
+
 enum {
     MAILBOX_USE_ALL = 1, MAILBOX_USE_ARCHIVE = 2, MAILBOX_USE_DRAFTS = 4, MAILBOX_USE_FLAGGED = 8,
     MAILBOX_USE_JUNK = 16, MAILBOX_USE_SENT = 32, MAILBOX_USE_TRASH = 64, MAILBOX_USE_IMPORTANT = 128,
@@ -103,6 +106,14 @@ uint32_t mailbox_claim_recent(struct mailbox *m);
  */
 bool mailbox_vanished(const struct mailbox *m, const struct imap_set *uids, uint64_t since, struct arena *arena, struct imap_set_builder *into);
 size_t mailbox_keywords(const struct mailbox *m, struct arena *arena, view **ret_keywords);
+/*
+ * Annotations in the order of their names, which compare without regard to case; of mailbox 0: the account's. Views into the state. And
+ * the record that last changed one of them, as far as it was applied since the state was loaded.
+ */
+struct metadata_entry { view name, value; };
+size_t state_metadata(const struct state *s, uint32_t mailbox, const struct metadata_entry **ret_entries);
+const struct metadata_entry *state_metadata_find(const struct state *s, uint32_t mailbox, view name);
+uint64_t state_metadata_changed(const struct state *s, uint32_t mailbox);
 /* POP3's unique id: the row's own when it carries one, else made of UIDVALIDITY and UID. Written to `text` (71 bytes). */
 view mailbox_uidl(const struct mailbox *m, const struct row *row, char text[static RECORD_UIDL_BYTES_MAX + 1]);
 struct usage { uint64_t bytes, messages; uint64_t expunged_bytes, expunged_messages; };

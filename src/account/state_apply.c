@@ -99,7 +99,12 @@ static void apply_append(struct state *s, const struct record *r, const struct r
         .pack = r->append.is_alone ? ROW_ALONE : ROW_IN_JOURNAL,
         .entry = r->append.is_alone ? (uint32_t)(r->written.ms / 1000) : (uint32_t)s->sequence,
     };
-    mailbox_push(m, &row, r->append.uidl);
+    if (r->append.is_hidden) {
+        m->uid_next = row.uid + 1;
+        grave_bury_row(m, &row, r->append.uidl, r->written, s->sequence);
+    } else {
+        mailbox_push(m, &row, r->append.uidl);
+    }
     if (!r->append.is_alone) add_body(s, r, place);
     if (replaced) remove_replaced(replaced, r);
     o->mailbox = m->number;
@@ -307,6 +312,8 @@ static void apply_kind(struct state *s, const struct record *r, const struct rec
     case RECORD_RESTORE: state_apply_restore(s, r, arena, o); return;
     case RECORD_PURGE: state_apply_purge(s, r); return;
     case RECORD_MAILBOX: state_apply_mailbox(s, r, o); return;
+    case RECORD_METADATA: state_apply_metadata(s, r, o); return;
+    case RECORD_REVEAL: state_apply_reveal(s, r, arena, o); return;
     }
     unreachable();
 }
@@ -385,6 +392,6 @@ size_t state_needs(struct state *s, const struct record *r, struct block_key *ke
     if (r->kind == RECORD_FLAGS) ask_touched(&a, selectable(s, r->flags.mailbox), &r->flags.uids, r);
     if (r->kind == RECORD_COPY && selectable(s, r->copy.to)) ask_touched(&a, selectable(s, r->copy.from), &r->copy.uids, NULL);
     if (r->kind == RECORD_EXPUNGE) ask_expunged(&a, selectable(s, r->expunge.mailbox), r);
-    if (r->kind == RECORD_RESTORE) ask_restored(&a, s, r);
+    if (r->kind == RECORD_RESTORE || r->kind == RECORD_REVEAL) ask_restored(&a, s, r);
     return a.count;
 }

@@ -51,6 +51,16 @@ static void put_grave(struct digest *d, const struct grave *g)
     }
 }
 
+/* Nothing when there are none: a state without has the digest that it had before there were annotations. */
+static void put_metadata(struct digest *d, const struct metadata *m)
+{
+    if (m->count) put(d, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        put_text(d, m->at[i].name);
+        put_text(d, m->at[i].value);
+    }
+}
+
 static void put_mailbox(struct digest *d, const struct mailbox *m)
 {
     uint64_t expunged = 0;
@@ -69,6 +79,7 @@ static void put_mailbox(struct digest *d, const struct mailbox *m)
     for (uint32_t i = 0; i < m->grave_count; i++) expunged += m->graves[i]->live;
     put(d, expunged);
     for (uint32_t i = 0; i < m->grave_count; i++) put_grave(d, m->graves[i]);
+    put_metadata(d, &m->metadata);
 }
 
 static void put_recent(struct digest *d, const struct recent *l)
@@ -95,6 +106,7 @@ void state_digest(struct state *s, unsigned char digest[static 32])
     for (size_t i = 0; i < s->subscription_count; i++) put_text(&d, s->subscriptions[i]);
     put(&d, s->mailbox_count);
     for (size_t i = 0; i < s->mailbox_count; i++) put_mailbox(&d, s->mailboxes[i]);
+    put_metadata(&d, &s->metadata);
     flush(&d);
     check(EVP_DigestFinal_ex(d.context, digest, &len) == 1 && len == 32);
     EVP_MD_CTX_free(d.context);

@@ -227,7 +227,8 @@ static bool restore_row(struct restoring *restoring, const struct row *row)
     struct row again = *row;
     again.uid = to->uid_next;
     again.modseq = restoring->state->sequence;
-    again.flags = keyword_map_flags(restoring->map, row->flags) & ~ROW_DELETED;
+    again.flags = keyword_map_flags(restoring->map, row->flags);
+    if (restoring->record->kind == RECORD_RESTORE) again.flags &= ~ROW_DELETED;
     mailbox_push(to, &again, VIEW_EMPTY);
     imap_set_builder_add(&restoring->result, again.uid);
     return true;
@@ -295,4 +296,36 @@ void state_apply_restore(struct state *s, const struct record *r, struct arena *
     if (arena && (into || r->restore.mailbox)) o->result_uids = outcome_set(&restoring.result, arena);
     imap_set_builder_done(&restoring.result);
     state_end_mailboxes(s);
+}
+
+/* ---- messages that were appended hidden ---- */
+
+static uint64_t count_wanted(const struct mailbox *m, const struct record *r)
+{
+    uint64_t wanted = 0;
+    for (uint32_t i = 0; i < m->grave_count; i++) {
+        const struct grave *g = m->graves[i];
+        uint32_t row = 0;
+        if (!restore_needs_grave(r, g)) continue;
+        check(g->block->is_loaded);
+        for (uint32_t k = 0; k < g->run_count; k++)
+            for (uint32_t end = row + g->runs[k].count; row < end; row++)
+                if (wants_run(r, &g->runs[k]) && wants_row(r, &g->block->rows[row])) wanted++;
+    }
+    return wanted;
+}
+
+/* RFC 3502: all or none. They get new UIDs, because others may have come since theirs were given. */
+void state_apply_reveal(struct state *s, const struct record *r, struct arena *arena, struct outcome *o)
+{
+    struct mailbox *m = state_mailbox(s, r->restore.mailbox);
+    uint64_t count = imap_set_size(&r->restore.uids);
+    o->code = !m || !m->is_selectable ? NOT_FOUND : m->uid_next > UID_MAX - count ? TOO_BIG : count_wanted(m, r) != count ? INVALID : OK;
+    if (o->code != OK) return;
+    struct restoring restoring = {.state = s, .record = r, .result = IMAP_SET_BUILDER_INIT};
+    restore_mailbox(&restoring, m, m);
+    o->mailbox = m->number;
+    o->uid_validity = m->uid_validity;
+    if (arena) o->result_uids = outcome_set(&restoring.result, arena);
+    imap_set_builder_done(&restoring.result);
 }

@@ -191,6 +191,7 @@ static void prune_parents(struct state *s, view name)
         if (!parent || parent->is_selectable || mailbox_has_children(parent)) return;
         remove_name(s, parent);
         parent->is_gone = true;
+        metadata_clear(s, &parent->metadata);
     }
 }
 
@@ -213,6 +214,7 @@ void state_apply_delete(struct state *s, const struct record *r, struct outcome 
     bool has_children = mailbox_has_children(m);
     remove_name(s, m);
     m->is_gone = true;
+    metadata_clear(s, &m->metadata);
     if (has_children) add_mailbox(s, m->name, false);
     prune_parents(s, m->name);
     state_end_mailboxes(s);

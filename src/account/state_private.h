@@ -44,6 +44,13 @@ struct vanish_log {
     uint64_t complete_after;
 };
 
+/* Of a mailbox or the account, in order of name; names and values malloced. */
+struct metadata {
+    struct metadata_entry *at;
+    size_t count, capacity;
+    uint64_t changed;                    /* sequence number of the last change, of this process only */
+};
+
 struct mailbox {
     struct state *state;
     uint32_t number;
@@ -63,6 +70,7 @@ struct mailbox {
     size_t keyword_capacity;
     uint32_t keyword_count;
     uint32_t recent_from_uid;
+    struct metadata metadata;
     struct list numberings;              /* struct numbering */
     struct vanish_log log;
 };
@@ -91,6 +99,8 @@ struct state {
     view *subscriptions;                 /* malloced, in the order of names */
     size_t subscription_count, subscription_capacity;
     struct recent recent;
+    struct metadata metadata;            /* of the account */
+    size_t metadata_bytes;               /* of all, mailboxes' too */
     struct usage usage;
     struct block_pool pool;
     struct body *bodies;                 /* in order of sequence */
@@ -187,6 +197,17 @@ void state_apply_restore(struct state *s, const struct record *r, struct arena *
 bool restore_needs_grave(const struct record *r, const struct grave *g);
 /* Ends gone mailboxes whose graves are all gone. */
 void state_end_mailboxes(struct state *s);
+
+/* Hidden messages: OK, or NOT_FOUND and INVALID with nothing done. */
+void state_apply_reveal(struct state *s, const struct record *r, struct arena *arena, struct outcome *o);
+
+/* ---- annotations (state_metadata.c) ---- */
+void state_apply_metadata(struct state *s, const struct record *r, struct outcome *o);
+/* As it was written down, behind all others. False: names do not rise, or a limit. */
+bool metadata_add(struct state *s, struct metadata *m, view name, view value);
+void metadata_clear(struct state *s, struct metadata *m);
+/* `fresh` takes the place of `old` at a sequence number. */
+void metadata_adopt(struct metadata *fresh, const struct metadata *old, uint64_t sequence);
 
 /* ---- bodies and blocks ---- */
 struct block_key state_block_key(const struct state *s, uint32_t mailbox, const struct block *b, uint32_t index, bool is_graveyard);

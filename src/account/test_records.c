@@ -50,6 +50,13 @@ result author_deliver(struct author *a, uint32_t mailbox, uint64_t flags, uint32
     return author_apply(a, &r);
 }
 
+result author_deliver_hidden(struct author *a, uint32_t mailbox, uint64_t flags, uint32_t size_bytes)
+{
+    struct record r = {.kind = RECORD_APPEND, .append = {.mailbox = mailbox, .message = author_id(a), .size_bytes = size_bytes, .flags.system = flags,
+                                                         .internal_date = {a->now_ms}, .save_date = {a->now_ms + 1}, .is_hidden = true}};
+    return author_apply(a, &r);
+}
+
 static struct imap_set range_set(struct author *a, uint32_t first, uint32_t last)
 {
     struct imap_set set = {.ranges = arena_array(a->arena, struct imap_range, 1), .count = 1};
@@ -104,5 +111,18 @@ result author_delete(struct author *a, const char *name)
 result author_rename(struct author *a, const char *name, const char *to)
 {
     struct record r = {.kind = RECORD_RENAME, .rename = {.mailbox = author_number(a, name), .name = view_of(to)}};
+    return author_apply(a, &r);
+}
+
+result author_annotate(struct author *a, uint32_t mailbox, const char *name, const char *value)
+{
+    struct record_entry entry = {.name = view_of(name), .value = value ? view_of(value) : VIEW_EMPTY, .removes = !value};
+    struct record r = {.kind = RECORD_METADATA, .metadata = {mailbox, &entry, 1}};
+    return author_apply(a, &r);
+}
+
+result author_reveal(struct author *a, uint32_t mailbox, uint32_t first, uint32_t last)
+{
+    struct record r = {.kind = RECORD_REVEAL, .restore = {.mailbox = mailbox, .since = {INT64_MIN}, .until = {INT64_MAX}, .uids = range_set(a, first, last)}};
     return author_apply(a, &r);
 }

@@ -30,5 +30,10 @@ result author_expunge(struct author *a, uint32_t mailbox, uint32_t first, uint32
 result author_create(struct author *a, const char *name);
 result author_delete(struct author *a, const char *name);
 result author_rename(struct author *a, const char *name, const char *to);
+/* value NULL: it goes. */
+result author_annotate(struct author *a, uint32_t mailbox, const char *name, const char *value);
+/* Hidden; its UID in a->outcome.result_uids. */
+result author_deliver_hidden(struct author *a, uint32_t mailbox, uint64_t flags, uint32_t size_bytes);
+result author_reveal(struct author *a, uint32_t mailbox, uint32_t first, uint32_t last);
 uint32_t author_number(struct author *a, const char *name);       /* 0: no such name */
 struct mailbox_info author_info(struct author *a, const char *name);

@@ -1,0 +1,150 @@
+/*
+ * state_metadata: annotations of mailboxes and of the account (RFC 5464), and the record that changes them.
+ *
+ * A record is done wholly or not at all. Annotations stay with their mailbox when it is renamed and go with it when it is deleted.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/state_private.h"
+#include "base/check.h"
+
+static bool find_index(const struct metadata *m, view name, size_t *ret_index)
+{
+    size_t low = 0, high = m->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = view_compare_nocase(m->at[middle].name, name);
+        if (order == 0) {
+            *ret_index = middle;
+            return true;
+        }
+        if (order < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *ret_index = low;
+    return false;
+}
+
+static void free_text(view v) { free((char *)v.at); }
+
+static void remove_at(struct state *s, struct metadata *m, size_t i)
+{
+    s->metadata_bytes -= m->at[i].name.len + m->at[i].value.len;
+    free_text(m->at[i].name);
+    free_text(m->at[i].value);
+    m->count--;
+    memmove(&m->at[i], &m->at[i + 1], (m->count - i) * sizeof *m->at);
+}
+
+static void insert_at(struct state *s, struct metadata *m, size_t i, view name, view value)
+{
+    m->at = state_grow(m->at, m->count, &m->capacity, sizeof *m->at);
+    memmove(&m->at[i + 1], &m->at[i], (m->count - i) * sizeof *m->at);
+    m->at[i] = (struct metadata_entry){state_keep_text(name), state_keep_text(value)};
+    m->count++;
+    s->metadata_bytes += name.len + value.len;
+}
+
+bool metadata_add(struct state *s, struct metadata *m, view name, view value)
+{
+    if (m->count == METADATA_ENTRIES_MAX || s->metadata_bytes + name.len + value.len > METADATA_BYTES_MAX) return false;
+    if (m->count && view_compare_nocase(m->at[m->count - 1].name, name) >= 0) return false;
+    insert_at(s, m, m->count, name, value);
+    return true;
+}
+
+void metadata_clear(struct state *s, struct metadata *m)
+{
+    while (m->count) remove_at(s, m, m->count - 1);
+    free(m->at);
+    *m = (struct metadata){0};
+}
+
+/* ---- the record ---- */
+
+static struct metadata *metadata_of(struct state *s, uint32_t mailbox)
+{
+    struct mailbox *m = mailbox ? state_mailbox(s, mailbox) : NULL;
+    return mailbox == 0 ? &s->metadata : m ? &m->metadata : NULL;
+}
+
+/* A name may stand in a record twice: what it grows by is then counted twice, which only matters at the limits. */
+static bool fits(const struct state *s, const struct metadata *m, const struct record *r)
+{
+    size_t count = m->count, bytes = s->metadata_bytes, i;
+    for (size_t k = 0; k < r->metadata.count; k++) {
+        const struct record_entry *e = &r->metadata.entries[k];
+        bool is_there = find_index(m, e->name, &i);
+        if (is_there) bytes -= m->at[i].value.len < bytes ? m->at[i].value.len : bytes;
+        if (e->removes) continue;
+        if (!is_there) {
+            count++;
+            bytes += e->name.len;
+        }
+        bytes += e->value.len;
+    }
+    return count <= METADATA_ENTRIES_MAX && bytes <= METADATA_BYTES_MAX;
+}
+
+static void set(struct state *s, struct metadata *m, const struct record_entry *e)
+{
+    size_t i;
+    bool is_there = find_index(m, e->name, &i);
+    if (is_there) remove_at(s, m, i);
+    if (!e->removes) insert_at(s, m, i, e->name, e->value);
+}
+
+void state_apply_metadata(struct state *s, const struct record *r, struct outcome *o)
+{
+    struct metadata *m = metadata_of(s, r->metadata.mailbox);
+    o->code = !m ? NOT_FOUND : !fits(s, m, r) ? TOO_BIG : OK;
+    if (o->code != OK) return;
+    for (size_t i = 0; i < r->metadata.count; i++) set(s, m, &r->metadata.entries[i]);
+    m->changed = s->sequence;
+    o->mailbox = r->metadata.mailbox;
+}
+
+static bool is_equal(const struct metadata *a, const struct metadata *b)
+{
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!view_equal(a->at[i].name, b->at[i].name) || !view_equal(a->at[i].value, b->at[i].value)) return false;
+    return true;
+}
+
+void metadata_adopt(struct metadata *fresh, const struct metadata *old, uint64_t sequence)
+{
+    fresh->changed = is_equal(fresh, old) ? old->changed : sequence;
+}
+
+/* ---- reading ---- */
+
+static const struct metadata *look_up(const struct state *s, uint32_t mailbox)
+{
+    static const struct metadata none;
+    const struct mailbox *m = mailbox ? state_any_mailbox(s, mailbox) : NULL;
+    return mailbox == 0 ? &s->metadata : m ? &m->metadata : &none;
+}
+
+size_t state_metadata(const struct state *s, uint32_t mailbox, const struct metadata_entry **ret_entries)
+{
+    const struct metadata *m = look_up(s, mailbox);
+    *ret_entries = m->at;
+    return m->count;
+}
+
+const struct metadata_entry *state_metadata_find(const struct state *s, uint32_t mailbox, view name)
+{
+    const struct metadata *m = look_up(s, mailbox);
+    size_t i;
+    return find_index(m, name, &i) ? &m->at[i] : NULL;
+}
+
+uint64_t state_metadata_changed(const struct state *s, uint32_t mailbox)
+{
+    return look_up(s, mailbox)->changed;
+}
