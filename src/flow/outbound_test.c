@@ -265,12 +265,43 @@ TEST(outbound_takes_a_dead_nodes_shards_and_loses_nothing)
     }
 }
 
+struct pausing { struct node *node; bool pauses; };
+
+static void pause_queue(void *argument)
+{
+    colour_pretend_coroutine();
+    struct pausing *p = argument;
+    queue_pause(p->node->queue, p->pauses);
+}
+
+TEST(outbound_of_a_node_that_pauses_goes_on_at_another_and_comes_back)
+{
+    struct world *w = world_open(11, 2);
+    struct pausing p = {.node = &w->nodes[0], .pauses = true};
+    sim_run(w->sim, 5000);
+    send(w, 0, "m", "a@elsewhere.test", 1, 40);
+    sim_call(p.node->sim, 0, pause_queue, &p);
+    sim_run(w->sim, QUEUE_LEASE_MS / 2 + 10000);
+    EXPECT_NUMBER(summary_of(w, 0).shards, 0);
+    EXPECT_NUMBER(summary_of(w, 1).shards, QUEUE_SHARDS);
+    EXPECT_NUMBER(summary_of(w, 1).messages, 0);
+    EXPECT_NUMBER(w->taken_count, 40);               /* nothing twice: what was under way ended first */
+    p.pauses = false;
+    sim_call(p.node->sim, 0, pause_queue, &p);
+    p = (struct pausing){.node = &w->nodes[1], .pauses = true};
+    sim_call(p.node->sim, 0, pause_queue, &p);
+    sim_run(w->sim, QUEUE_LEASE_MS / 2 + 10000);
+    EXPECT_NUMBER(summary_of(w, 0).shards, QUEUE_SHARDS);
+    world_close(w);
+}
+
 TEST(outbound_lets_no_account_wait_for_another)
 {
     struct world *w = world_open(2, 1);
     w->rcpt_answer = "450 4.2.1 not yet";
     send(w, 0, "flood", "a@elsewhere.test", 1, 2000);
     w->rcpt_answer = NULL;
+    REQUIRE(summary_of(w, 0).messages > 1000);
     send(w, 0, "letter", "b@elsewhere.test", 2, 1);
     size_t before = w->taken_count;
     while (!was_taken(w, "letter0") && w->taken_count < 2000) sim_run(w->sim, 1);

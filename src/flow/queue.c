@@ -99,7 +99,7 @@ static void start_shard(struct task *t)
     struct shard *s = starter->shard;
     free(starter);
     mutex_init(&s->reading);
-    waitlist_init(&s->stopping);
+    waitlist_init(&s->told);
     scope_init(&s->work, NULL);
     coroutine_spawn(loop_scope(s->loop), "queue shard", shard_run, s);
 }
@@ -107,7 +107,7 @@ static void start_shard(struct task *t)
 static void wake_shard(struct task *t)
 {
     struct starter *starter = container_of(t, struct starter, task);
-    waitlist_wake_all(&starter->shard->stopping);
+    waitlist_wake_all(&starter->shard->told);
     free(starter);
 }
 
@@ -128,11 +128,22 @@ void queue_start(struct queue *q, struct outbound *outbound)
     }
 }
 
+static void tell_shards(struct queue *q)
+{
+    for (unsigned i = 0; i < QUEUE_SHARDS && atomic_load(&q->running) > 0; i++) post_to_shard(&q->shards[i], wake_shard);
+}
+
+void queue_pause(struct queue *q, bool pauses)
+{
+    if (atomic_exchange(&q->is_paused, pauses) != pauses) tell_shards(q);
+}
+
+bool queue_lets_go(const struct queue *q) { return atomic_load(&q->must_stop) || atomic_load(&q->is_paused); }
+
 void queue_stop(struct queue *q, millis deadline)
 {
-    if (atomic_load(&q->running) == 0) return;
     atomic_store(&q->must_stop, true);
-    for (unsigned i = 0; i < QUEUE_SHARDS; i++) post_to_shard(&q->shards[i], wake_shard);
+    tell_shards(q);
     while (atomic_load(&q->running) > 0 && millis_before(clock_now(), deadline))
         if (coroutine_sleep(STOP_LOOK_MS) != OK) return;
 }

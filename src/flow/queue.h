@@ -38,6 +38,11 @@ MAY_YIELD NODISCARD result queue_enqueue_bytes(struct queue *q, const struct que
 
 /* Begins to take shards and to send what is in them. */
 void queue_start(struct queue *q, struct outbound *outbound);
+/*
+ * A node that drains, or is too old for its cluster, owns no shards: while the queue pauses they are given back, each when its deliveries
+ * under way have ended, and others take them. Mail is still taken. Does not wait; also before queue_start(). Loop 0.
+ */
+void queue_pause(struct queue *q, bool pauses);
 /* Gives all shards back, after the deliveries under way have ended or the deadline has come. From loop 0. */
 MAY_YIELD void queue_stop(struct queue *q, millis deadline);
 

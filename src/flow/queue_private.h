@@ -50,7 +50,7 @@ struct shard {
     struct id journal;
     struct loop *loop;
     struct scope work;                   /* what its coroutine has begun */
-    struct waitlist stopping;
+    struct waitlist told;                /* that must_stop or is_paused has changed */
     bool is_owned, must_leave;
     millis lease_ends;                   /* by our clock, with a margin */
     struct list messages;
@@ -73,15 +73,17 @@ struct queue {
     struct outbound *outbound;
     char owner[ID_TEXT_LEN + 1];
     atomic_uint owned, running;          /* shards owned; shards whose coroutine runs */
-    atomic_bool must_stop;
+    atomic_bool must_stop, is_paused;
     struct shard shards[QUEUE_SHARDS];
 };
 
 /* ---- queue.c ---- */
+/* It stops or pauses: nothing is begun, shards are given back. */
+bool queue_lets_go(const struct queue *q);
 view queue_object_name(const struct shard *s, struct id id, char text[static QUEUE_OBJECT_NAME_MAX]);
 
 /* ---- queue_shard.c ---- */
-/* Runs as a coroutine of the shard's loop: takes the lease, replays, follows, until must_stop. */
+/* Runs as a coroutine of the shard's loop: takes the lease, replays, follows, gives it back while the queue pauses, until must_stop. */
 void shard_run(void *shard);
 bool shard_may_act(const struct shard *s);
 struct queued *shard_find(struct shard *s, struct id message);

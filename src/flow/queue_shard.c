@@ -22,7 +22,7 @@ enum {
 
 bool shard_may_act(const struct shard *s)
 {
-    return s->is_owned && !s->must_leave && millis_before(clock_now(), s->lease_ends) && !atomic_load(&s->queue->must_stop);
+    return s->is_owned && !s->must_leave && millis_before(clock_now(), s->lease_ends) && !queue_lets_go(s->queue);
 }
 
 struct queued *shard_find(struct shard *s, struct id message) { return map_get(&s->by_id, id_view(&message)); }
@@ -411,11 +411,10 @@ static bool wants_compaction(const struct shard *s)
     return s->journal_bytes > COMPACT_BYTES_MIN && s->journal_bytes > s->bytes / 2;
 }
 
-/* True unless it is time to stop. */
-MAY_YIELD static bool pause(struct shard *s, int64_t duration_ms)
+/* False as soon as the queue is told to stop, to pause or to go on. */
+MAY_YIELD static bool rest(struct shard *s, int64_t duration_ms)
 {
-    if (atomic_load(&s->queue->must_stop)) return false;
-    return waitlist_wait(&s->stopping, clock_in(duration_ms)) == TIMEOUT;
+    return waitlist_wait(&s->told, clock_in(duration_ms)) == TIMEOUT;
 }
 
 /* While it is ours: renew, compact. */
@@ -423,7 +422,7 @@ MAY_YIELD static void keep_shard(struct shard *s)
 {
     for (;;) {
         struct fault fault = {0};
-        if (!pause(s, RENEW_MS) || !hold_lease(s)) return;
+        if (queue_lets_go(s->queue) || !rest(s, RENEW_MS) || !hold_lease(s)) return;
         if (wants_compaction(s) && shard_compact(s, clock_in(STORE_MS * 6), &fault) != OK)
             EVENT_EMIT(QUEUE_NOT_COMPACTED, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
     }
@@ -434,11 +433,11 @@ void shard_run(void *argument)
     colour_pretend_coroutine();
     struct shard *s = argument;
     while (!atomic_load(&s->queue->must_stop)) {
-        if (take_over(s)) {
+        if (!queue_lets_go(s->queue) && take_over(s)) {
             keep_shard(s);
             give_up(s);
-        } else if (!pause(s, RENEW_MS + (int64_t)random_below(RENEW_MS))) {
-            break;
+        } else {
+            (void)rest(s, RENEW_MS + (int64_t)random_below(RENEW_MS));
         }
     }
     scope_done(&s->work);

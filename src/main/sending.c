@@ -58,6 +58,7 @@ result sending_start(struct sending *s, struct service *service, const struct in
     o.retry_max_ms = (int64_t)c->outbound_retry_max_ms;
     s->outbound = outbound_new(&o, service->queue, service->loops);
     service->outbound = s->outbound;
+    queue_pause(service->queue, true);
     queue_start(service->queue, s->outbound);
     return OK;
 }

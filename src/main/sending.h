@@ -15,7 +15,7 @@ struct sending {
     struct arena *arena;
 };
 
-/* Starts to send what is in the queue. `intake` lives as long. */
+/* Makes all of it; the queue pauses until the node's doors open (queue_pause()). `intake` lives as long. */
 MAY_YIELD NODISCARD result sending_start(struct sending *s, struct service *service, const struct intake *intake, struct fault *fault);
 /* Ends what is under way, for at most some seconds, gives the queue back, and frees. Fine when it was never started. */
 MAY_YIELD void sending_stop(struct sending *s, struct service *service);

@@ -220,6 +220,7 @@ static MAY_YIELD result node_open_doors(void *argument, struct fault *fault)
         return r;
     }
     httpd_set_ready(s->httpd, true);
+    queue_pause(s->service.queue, false);
     start_upkeep(s);
     return OK;
 }
@@ -229,6 +230,7 @@ static MAY_YIELD void node_close_doors(void *argument)
     struct server *s = argument;
     httpd_set_ready(s->httpd, false);
     close_doors(s, true);
+    queue_pause(s->service.queue, true);
     upkeep_stop(s->upkeep);                    /* others take up what it had claimed */
     s->upkeep = NULL;
 }

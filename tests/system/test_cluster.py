@@ -43,8 +43,13 @@ def test_a_killed_node_is_seen_as_gone_and_comes_back(server):
     assert done.returncode == 1 and "is alive" in done.stderr
 
 
+def shards_of(server):
+    return server.command("queue", "summary", json_rows=True)[0]["shards"]
+
+
 def test_drain_ends_sessions_politely_and_undrain_opens_again(server):
     name = node_of(server)["node"]
+    wait_for(lambda: shards_of(server) == 16)
     idle = [imaplib.IMAP4("127.0.0.1", server.port("imap")) for _ in range(6)]
     for client in idle:
         client._encoding = "utf-8"
@@ -61,14 +66,16 @@ def test_drain_ends_sessions_politely_and_undrain_opens_again(server):
     assert smtp.recv(1000).startswith(b"421")
     assert time.monotonic() - begun < 10
     wait_for(lambda: node_of(server)["state"] == "drained")
+    wait_for(lambda: shards_of(server) == 0)
     # The order outlives the process: what was upgraded waits for the operator.
     server.process.terminate()
     assert server.process.wait(30) == 0
     server.process = None
     server.start(is_ready=503)
-    assert node_of(server)["state"] == "drained"
+    assert node_of(server)["state"] == "drained" and shards_of(server) == 0
     server.command("cluster", "undrain", name)
     wait_for(lambda: readiness(server) == 200)
+    wait_for(lambda: shards_of(server) == 16)
     imaplib.IMAP4("127.0.0.1", server.port("imap")).logout()
     assert server.command("cluster", "undrain", name, check=False).returncode == 1
 
