@@ -1,7 +1,9 @@
-"""The front door while the cluster hangs: deliveries are put off, then connections, then log-ins; at once, and for no longer than it hangs."""
+"""The front door while the cluster hangs or is full: deliveries are put off, then connections, then log-ins; at once, and for no longer than it lasts."""
 import os
 import pathlib
+import poplib
 import re
+import smtplib
 import socket
 import subprocess
 import time
@@ -9,7 +11,7 @@ import time
 import pytest
 
 from conftest import CLUSTER_TOOL, RadosStore
-from mail import imap, message, send, wait_for
+from mail import imap, message, pop3, send, wait_for
 
 OSDS = 3
 AT_ONCE_S = 2
@@ -92,3 +94,48 @@ def test_less_is_taken_in_while_the_cluster_hangs(own_cluster, new_server):
     assert reader.search(None, "ALL")[1] == [b"1 2"]
     log = server.log_text()
     assert "store_pressed" in log and "store_keeps_up" in log
+
+
+def set_full(folder, is_full):
+    """Full is what the cluster's ratios say is."""
+    for ratio, usual in (("full", 0.95), ("backfillfull", 0.9), ("nearfull", 0.85)):
+        subprocess.run(["ceph", "--conf", folder / "ceph.conf", "osd", f"set-{ratio}-ratio", str(0.0001 if is_full else usual)], check=True, capture_output=True)
+
+
+@pytest.mark.rados
+def test_a_full_cluster_takes_nothing_in_and_is_read(own_cluster, new_server):
+    server = new_server(store=RadosStore(str(own_cluster / "ceph.conf"))).start()
+    server.add_domain()
+    server.add_account("hanako@example.test")
+    send(server, message("before"))
+    reader = imap(server)
+
+    def is_refused():
+        """Temporarily, at once, with words."""
+        begun = time.monotonic()
+        try:
+            send(server, message("meanwhile"))
+        except (smtplib.SMTPDataError, smtplib.SMTPSenderRefused) as error:
+            assert error.smtp_code in (451, 452) and error.smtp_error.startswith(b"4."), error
+            assert time.monotonic() - begun < AT_ONCE_S
+            return True
+        return False
+
+    set_full(own_cluster, True)
+    try:
+        wait_for(is_refused)
+        reader.noop()
+        taken = len(reader.search(None, "ALL")[1][0].split())
+        status, words = reader.store("1", "+FLAGS", r"(\Flagged)")
+        assert status == "NO" and words[0].startswith(b"[UNAVAILABLE]")
+        # POP3 needs its lock, which is written.
+        with pytest.raises(poplib.error_proto, match=r"\[SYS/TEMP\]"):
+            pop3(server)
+        another = imap(server)
+        assert b"Subject: before" in another.fetch("1", "(BODY.PEEK[])")[1][0][1]
+    finally:
+        set_full(own_cluster, False)
+    wait_for(lambda: not is_refused())
+    reader.noop()
+    assert len(reader.search(None, "ALL")[1][0].split()) == taken + 1, "what was refused is not there"
+    assert reader.store("1", "+FLAGS", r"(\Flagged)")[0] == "OK"
