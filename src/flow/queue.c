@@ -138,6 +138,17 @@ void queue_pause(struct queue *q, bool pauses)
     if (atomic_exchange(&q->is_paused, pauses) != pauses) tell_shards(q);
 }
 
+bool queue_pauses(const struct queue *q) { return atomic_load(&q->is_paused); }
+
+result queue_await_pause(struct queue *q, millis deadline)
+{
+    while (atomic_load(&q->owned) > 0) {
+        if (!millis_before(clock_now(), deadline)) return TIMEOUT;
+        if (coroutine_sleep(STOP_LOOK_MS) != OK) return CANCELLED;
+    }
+    return OK;
+}
+
 bool queue_lets_go(const struct queue *q) { return atomic_load(&q->must_stop) || atomic_load(&q->is_paused); }
 
 void queue_stop(struct queue *q, millis deadline)

@@ -43,6 +43,9 @@ void queue_start(struct queue *q, struct outbound *outbound);
  * under way have ended, and others take them. Mail is still taken. Does not wait; also before queue_start(). Loop 0.
  */
 void queue_pause(struct queue *q, bool pauses);
+bool queue_pauses(const struct queue *q);
+/* Until a queue that pauses owns no shard. TIMEOUT: deliveries are still under way; CANCELLED. */
+MAY_YIELD NODISCARD result queue_await_pause(struct queue *q, millis deadline);
 /* Gives all shards back, after the deliveries under way have ended or the deadline has come. From loop 0. */
 MAY_YIELD void queue_stop(struct queue *q, millis deadline);
 

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/feature.h"
 #include "cluster/cluster.h"
+#include "flow/queue.h"
 #include "identity/directory.h"
 #include "identity/row.h"
 #include "main/command.h"
@@ -31,6 +32,7 @@ enum {
     RETRY_MS = 500, LOOK_MS = 100, TELL_EVERY_MS = 200,
     PAGE_JOURNALS = 1000,
     FREEZE_MS = 30000,
+    PAUSE_MS = 60000,                    /* for deliveries to other servers that are under way */
 };
 /* Longer than anything is kept: nothing of the copy is purged or cleared away while it is looked at. */
 static const int64_t forever_ms = (int64_t)50 * 365 * 24 * 3600 * 1000;
@@ -244,11 +246,21 @@ MAY_YIELD static result finish_rest(struct copy *c, struct fault *fault)
     return r == OK ? copy_directory(c->from, c->to, &c->rows, fault) : r;
 }
 
+/* What is sent while the queue is frozen could not be written down, and the copy would send it once more. */
+MAY_YIELD static result pause_queue(struct copy *c, struct fault *fault)
+{
+    queue_pause(c->call->service->queue, true);
+    result r = queue_await_pause(c->call->service->queue, clock_in(PAUSE_MS));
+    return r == OK ? OK : fail(fault, r, "mail is being sent to slow servers: try again, or stop sending (the role queue) first");
+}
+
 MAY_YIELD static result finish_accounts(struct copy *c, struct fault *fault)
 {
+    result r = pause_queue(c, fault);
+    if (r != OK) return r;
     c->is_frozen = true;
     freeze_directory(c->from);
-    result r = list_journals(c, c->from, fault);
+    r = list_journals(c, c->from, fault);
     if (r == OK) r = copy_list(c, fault);
     if (r == OK) r = finish_rest(c, fault);
     return r == OK ? check_nodes(c->from, own_node(c), fault) : r;
@@ -257,6 +269,8 @@ MAY_YIELD static result finish_accounts(struct copy *c, struct fault *fault)
 /* The source goes before the copy comes: if it ends between the two, none can be served, and running it again mends that. */
 MAY_YIELD static result finish(struct copy *c, struct fault *fault)
 {
+    struct queue *queue = c->call->service->queue;
+    bool was_paused = queue_pauses(queue);
     struct accounts_options options = {.compact_journal_bytes = UINT64_MAX, .compact_journal_records = UINT32_MAX, .retention_ms = forever_ms, .grace_ms = forever_ms};
     result r = check_nodes(c->from, own_node(c), fault);
     if (r != OK) return r;
@@ -266,6 +280,7 @@ MAY_YIELD static result finish(struct copy *c, struct fault *fault)
     if (r == OK) r = move_mark_gone(c->from, c->to_name, fault);
     if (r != OK) {
         engine_thaw(c->from);
+        queue_pause(queue, was_paused);
         return r;
     }
     return move_mark_copy(c->to, view_of(c->call->service->config->state_folder), true, fault);
@@ -360,6 +375,8 @@ result command_store_copy(struct command_call *call, struct fault *fault)
 result command_store_release(struct command_call *call, struct fault *fault)
 {
     result r = move_forget(call->service->engine, fault);
-    if (r == OK) engine_thaw(call->service->engine);
-    return r;
+    if (r != OK) return r;
+    engine_thaw(call->service->engine);
+    if (call->service->node && !node_drains(call->service->node)) queue_pause(call->service->queue, false);
+    return OK;
 }

@@ -293,6 +293,43 @@ def test_the_queue_outlives_a_kill(new_server, tmp_path, sink):
     wait_for(lambda: not queued(server))
 
 
+@pytest.mark.local                           # the copy's engine is that of its folder
+def test_a_queue_moves_with_its_store(new_server, tmp_path, sink):
+    """Mail that waits, and mail that is being sent while the store moves: each is sent once."""
+    is_open = threading.Event()
+
+    def later_or_slowly(session):
+        if "later" in session.recipient:
+            return "250 ok" if is_open.is_set() else "451 4.3.2 later"
+        time.sleep(0.5)
+        return "250 ok"
+
+    there = sink(RCPT=later_or_slowly)
+    routes = f"*=127.0.0.1:{there.port}"
+    server = sender(new_server, tmp_path, routes, 'retry_min = "1s" retry_max = "2s" connections = 2')
+    for i in range(8):
+        submit(server, f"later{i}@elsewhere.test", message(f"later{i}", ("y" * 70 + "\r\n") * (1500 if i == 3 else 1), sender="hanako@example.test"))
+    wait_for(lambda: len([row for row in queued(server) if row["tries"]]) == 8)
+    with login(server) as client:
+        for i in range(60):
+            client.sendmail("hanako@example.test", [f"u{i}@slow{i % 3}.test"], message(f"slow{i}", sender="hanako@example.test"))
+    moved = server.command("store", "copy", "--to", tmp_path / "other", "--finish", json_rows=True)[-1]
+    assert moved["finished"]
+    before = len(there.messages)
+    assert before < 60, "some were left for the copy to send"
+    time.sleep(1)
+    assert len(there.messages) == before, "a store that has moved sends nothing"
+    server.stop()
+    is_open.set()
+    copy = new_server("other", config=server.config)
+    copy.base = server.base
+    copy.start()
+    wait_for(lambda: len(there.messages) >= 68, 60)
+    wait_for(lambda: not queued(copy))
+    subjects = sorted(email.message_from_bytes(data)["Subject"] for _, _, data in there.messages)
+    assert subjects == sorted([f"later{i}" for i in range(8)] + [f"slow{i}" for i in range(60)])
+
+
 def test_an_operator_holds_releases_and_removes(new_server, tmp_path, sink):
     there = sink(RCPT="451 4.3.2 later")
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
