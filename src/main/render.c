@@ -65,6 +65,8 @@ static void append_cell(buf *out, const struct column *c, const json_t *value)
         size_t index;
         json_t *item;
         json_array_foreach(value, index, item) buf_appendf(out, "%s%s", index ? ", " : "", json_string_value(item));
+    } else if (json_is_boolean(value)) {
+        buf_append_cstr(out, json_is_true(value) ? "yes" : "no");
     } else if (json_is_integer(value)) {
         json_int_t number = json_integer_value(value);
         if (c->kind == AS_LIMIT && number == 0) buf_append_cstr(out, "none");
