@@ -107,8 +107,7 @@ result search_prepare(struct search *search, struct session *s, const struct ima
 
 void search_done(struct search *search)
 {
-    buf_done(&search->text);
-    buf_done(&search->folded);
+    message_text_done(&search->text);
 }
 
 /* ---- the walk ---- */

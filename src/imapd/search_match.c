@@ -1,13 +1,9 @@
 #include "imapd/search_match.h"
 
 #include "base/check.h"
-#include "formats/charset.h"
 #include "formats/date.h"
-#include "formats/encoded_word.h"
 #include "formats/header.h"
 #include "formats/mime.h"
-#include "formats/text_fold.h"
-#include "formats/transfer.h"
 
 enum {
     ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
@@ -32,61 +28,32 @@ static enum verdict verdict_of(bool is_met) { return is_met ? MET : REFUSED; }
 
 /* ---- text ---- */
 
-/* `utf8` in scratch memory of its own, not search->folded. */
-static bool text_has(struct search *search, view utf8, view needle)
-{
-    if (needle.len == 0) return true;
-    buf_clear(&search->folded);
-    text_fold(utf8, &search->folded);
-    return view_find_view(buf_view(&search->folded), needle) != VIEW_NONE;
-}
-
 /* HEADER field text: any field of that name; an empty text asks whether there is one (RFC 9051 §6.4.4). */
 static bool header_has(struct candidate *c, view header, view name, view needle)
 {
     struct header_field field;
     while (header_next(&header, &field)) {
         if (!view_equal_nocase(field.name, name)) continue;
-        if (needle.len == 0 || text_has(c->search, encoded_word_decode(field.value, c->arena), needle)) return true;
+        if (needle.len == 0 || view_find_view(message_field_text(&c->search->text, &field), needle) != VIEW_NONE) return true;
     }
     return false;
 }
 
-static bool any_header_has(struct candidate *c, view header, view needle)
+static bool piece_has_not(void *argument, const struct message_piece *piece)
 {
-    struct header_field field;
-    while (header_next(&header, &field)) {
-        buf_clear(&c->search->text);
-        buf_append(&c->search->text, field.name);
-        buf_append(&c->search->text, VIEW(": "));
-        buf_append(&c->search->text, encoded_word_decode(field.value, c->arena));
-        if (text_has(c->search, buf_view(&c->search->text), needle)) return true;
-    }
-    return false;
+    return view_find_view(piece->text, *(const view *)argument) == VIEW_NONE;
 }
 
-static bool text_part_has(struct candidate *c, const struct mime_part *part, view needle)
+static bool any_header_has(struct candidate *c, view needle)
 {
-    buf decoded CLEANUP(buf_done) = BUF_INIT;
-    view body = mime_range_of(c->whole, part->body);
-    if (body.len > SEARCH_PART_BYTES_MAX) body.len = SEARCH_PART_BYTES_MAX;
-    enum transfer_encoding encoding = transfer_encoding_of(part->encoding);
-    if (encoding == TRANSFER_BASE64 || encoding == TRANSFER_QUOTED_PRINTABLE) {
-        (void)transfer_decode(encoding, body, &decoded);
-        body = buf_view(&decoded);
-    }
-    buf_clear(&c->search->text);
-    (void)charset_append_utf8(mime_parameter(&part->parameters, VIEW("charset")), body, &c->search->text);
-    return text_has(c->search, buf_view(&c->search->text), needle);
+    return !message_text_header(&c->search->text, c->header, piece_has_not, &needle);
 }
 
-/* Bodies of all text parts, those of embedded messages too; with_headers: MIME headers as well. Depth: MIME_DEPTH_MAX. */
-static bool part_has(struct candidate *c, const struct mime_part *part, view needle, bool with_headers)
+static bool body_has(struct candidate *c, view needle, bool with_fields)
 {
-    if (with_headers && any_header_has(c, mime_range_of(c->whole, part->header), needle)) return true;
-    for (const struct mime_part *child = part->first; child; child = child->next)
-        if (part_has(c, child, needle, with_headers || part->kind == MIME_MESSAGE)) return true;
-    return part->kind == MIME_LEAF && mime_is(part, "text", NULL) && text_part_has(c, part, needle);
+    struct message_text *t = &c->search->text;
+    if (with_fields) return !message_text_parts(t, c->whole, c->root, piece_has_not, &needle);
+    return !message_text_bodies(t, c->whole, c->root, piece_has_not, &needle);
 }
 
 /* ---- criteria ---- */
@@ -142,9 +109,9 @@ static enum verdict judge_message(struct candidate *c, const struct criterion *k
 {
     if (k->kind == IMAP_SEARCH_HEADER) return c->has_header ? verdict_of(header_has(c, c->header, k->field, k->needle)) : LATER;
     if (k->needle.len == 0) return MET;
-    if (k->kind == IMAP_SEARCH_TEXT && c->has_header && any_header_has(c, c->header, k->needle)) return MET;
+    if (k->kind == IMAP_SEARCH_TEXT && c->has_header && any_header_has(c, k->needle)) return MET;
     if (!c->has_body) return LATER;
-    return verdict_of(part_has(c, c->root, k->needle, k->kind == IMAP_SEARCH_TEXT));
+    return verdict_of(body_has(c, k->needle, k->kind == IMAP_SEARCH_TEXT));
 }
 
 static enum verdict judge_age(struct candidate *c, const struct criterion *k)

@@ -6,11 +6,8 @@
  */
 #pragma once
 
+#include "formats/message_text.h"
 #include "imapd/session.h"
-
-enum {
-    SEARCH_PART_BYTES_MAX = 16 << 20,        /* of a text part that is searched; longer ones are logs and data */
-};
 
 struct criterion {
     enum imap_search_kind kind;
@@ -30,7 +27,7 @@ struct search {
     unix_ms now;
     result code;                             /* of the first message that could not be read */
     struct fault fault;
-    buf text, folded;                        /* scratch of the text that is looked at */
+    struct message_text text;                /* scratch */
 };
 
 /*

@@ -1,0 +1,274 @@
+/* An index finds what a scan finds: no more where it is sure, no less where it is not. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/segment.h"
+#include "base/check.h"
+#include "base/cursor.h"
+#include "base/test.h"
+#include "formats/mime.h"
+#include "base/utf8.h"
+#include "formats/text_fold.h"
+
+enum { MESSAGES = 40, NEEDLES = 60 };
+
+/* A small generator of its own, so that a failure names its seed. */
+static uint64_t next(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return *seed >> 33;
+}
+
+static const char *const atoms[] = {
+    "a", "b", "ab", "alpha", "beta", "Gamma", "x1", "2026", "_", "é", "Ж", "日", "本", "日本", "東京", "京都", "東京都", "語", "の", "は", "ください", "ありがとう",
+    "メール", "ﾒｰﾙ", "テスト", "ー", "한국", "어", "中文字符", "一二三四五六七八九十", "ﾊﾟ", "ＡＢ", "😀",
+};
+static const char *const joints[] = {"", "", "", " ", " ", ".", "-", "@", "..", ", ", "\r\n", "! ", "'", "、", "。", "　", "\r\n> "};
+
+static void append_text(buf *out, uint64_t *seed, unsigned atoms_max)
+{
+    for (unsigned n = (unsigned)next(seed) % atoms_max + 1; n; n--) {
+        buf_append_cstr(out, atoms[next(seed) % array_size(atoms)]);
+        buf_append_cstr(out, joints[next(seed) % array_size(joints)]);
+    }
+}
+
+/* On one line. */
+static void append_words(buf *out, uint64_t *seed)
+{
+    for (unsigned n = (unsigned)next(seed) % 6 + 1; n; n--) {
+        buf_append_cstr(out, atoms[next(seed) % array_size(atoms)]);
+        buf_append_cstr(out, next(seed) % 3 ? "" : next(seed) % 2 ? " " : "-");
+    }
+}
+
+static void make_message(buf *out, uint64_t *seed)
+{
+    const char *const names[] = {"Subject", "From", "To", "Cc", "Bcc", "X-Other", "Received"};
+    for (size_t i = 0; i < array_size(names); i++) {
+        if (next(seed) % 4 == 0) continue;
+        buf_appendf(out, "%s: ", names[i]);
+        append_words(out, seed);
+        buf_append_cstr(out, "\r\n");
+    }
+    bool is_mixed = next(seed) % 3 == 0;
+    buf_append_cstr(out, is_mixed ? "Content-Type: multipart/mixed; boundary=alpha\r\n\r\n--alpha\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+                                  : "Content-Type: text/plain; charset=utf-8\r\n\r\n");
+    append_text(out, seed, 30);
+    if (!is_mixed) return;
+    buf_append_cstr(out, "\r\n--alpha\r\nContent-Type: text/html; charset=utf-8\r\nX-Part: beta\r\n\r\n<p>");
+    append_text(out, seed, 20);
+    buf_append_cstr(out, "</p><!-- gamma -->\r\n--alpha\r\nContent-Type: message/rfc822\r\n\r\nSubject: ");
+    append_words(out, seed);
+    buf_append_cstr(out, "\r\n\r\n");
+    append_text(out, seed, 5);
+    buf_append_cstr(out, "\r\n--alpha--\r\n");
+}
+
+struct scan { view needle; unsigned zones; bool is_found; };
+
+static bool scan_piece(void *argument, const struct message_piece *piece)
+{
+    struct scan *s = argument;
+    bool is_in = s->zones == (1u << ZONES) - 1 || s->zones == 1u << ZONE_BODY;
+    view text = is_in ? piece->text : view_from(piece->text, piece->value_at);
+    if (s->zones >> piece->zone & 1 && view_find_view(text, s->needle) != VIEW_NONE) s->is_found = true;
+    return !s->is_found;
+}
+
+static bool scan(view message, unsigned zones, view needle)
+{
+    struct scan s = {needle, zones, false};
+    struct message_text t = MESSAGE_TEXT_INIT;
+    struct arena *arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
+    view header, body;
+    header_split(message, &header, &body);
+    if (message_text_header(&t, header, scan_piece, &s)) message_text_parts(&t, message, mime_parse(message, arena), scan_piece, &s);
+    arena_free(arena);
+    message_text_done(&t);
+    return s.is_found;
+}
+
+MAY_YIELD static result read_memory(void *argument, uint64_t offset, size_t bytes, buf *into, struct fault *fault)
+{
+    (void)fault;
+    buf_append(into, view_slice(*(view *)argument, (size_t)offset, bytes));
+    return OK;
+}
+
+static struct segment_index *open_segment(view bytes)
+{
+    struct segment_footer f;
+    struct segment_index *i;
+    struct fault fault = {0};
+    view last = view_from(bytes, bytes.len - SEGMENT_FOOTER_BYTES);
+    REQUIRE(segment_footer_decode(last, bytes.len, &f, &fault) == OK);
+    REQUIRE(segment_index_decode(&f, view_slice(bytes, (size_t)f.body_bytes, (size_t)segment_tail_bytes(&f)), &i, &fault) == OK);
+    for (uint64_t page = 0; page < f.pages; page++) {
+        view rest = view_slice(bytes, 0, (size_t)f.body_bytes);
+        EXPECT(segment_page_is_sound(i, page, view_slice(rest, (size_t)page * SEGMENT_PAGE_BYTES, SEGMENT_PAGE_BYTES)));
+    }
+    return i;
+}
+
+/* A part of some message's text, or anything. */
+static void make_needle(buf *out, uint64_t *seed)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    buf_clear(out);
+    append_text(&text, seed, 4);
+    view v = buf_view(&text);
+    while (v.len && next(seed) % 2) {
+        uint32_t c;
+        (void)utf8_take(&v, &c);
+    }
+    while (v.len && next(seed) % 3) {
+        do v.len--;
+        while (v.len && ((unsigned char)v.at[v.len] & 0xc0) == 0x80);
+    }
+    text_fold(v, out);
+}
+
+static const unsigned zone_sets[] = {(1u << ZONES) - 1, 1u << ZONE_BODY, 1u << ZONE_SUBJECT, 1u << ZONE_TO};
+
+static void check_needle(uint64_t seed, view segment, const struct segment_index *i, const buf *messages, view needle, unsigned zones)
+{
+    uint64_t sure[MESSAGES / 64 + 1] = {0}, maybe[MESSAGES / 64 + 1] = {0};
+    struct search_query q;
+    struct segment_source source = {read_memory, &segment};
+    search_query_make(needle, &q);
+    colour_pretend_coroutine();
+    EXPECT_NUMBER(segment_find(i, &source, &q, zones, sure, maybe, NULL), OK);
+    for (unsigned k = 0; k < MESSAGES; k++) {
+        bool is_there = scan(buf_view(&messages[k]), zones, needle), is_sure = sure[k / 64] >> k % 64 & 1, may_be = maybe[k / 64] >> k % 64 & 1;
+        if (is_sure == is_there || (may_be && !is_sure)) continue;
+        test_fail(__FILE__, __LINE__, "seed %llu, message %u, kind %d, zones %x, needle \"" VIEW_FMT "\"", (unsigned long long)seed, k, (int)q.kind, zones, VIEW_ARG(needle));
+        return;
+    }
+}
+
+static void check_segment(uint64_t seed, view segment, const buf *messages)
+{
+    struct segment_index *i = open_segment(segment);
+    buf needle CLEANUP(buf_done) = BUF_INIT;
+    uint64_t state = seed + 77;
+    for (unsigned n = 0; n < NEEDLES; n++) {
+        make_needle(&needle, &state);
+        if (needle.len) check_needle(seed, segment, i, messages, buf_view(&needle), zone_sets[n % array_size(zone_sets)]);
+    }
+    segment_index_free(i);
+}
+
+static void build(buf *messages, unsigned count, uint64_t *seed, buf *segment)
+{
+    struct segment_builder *b = segment_builder_new();
+    for (unsigned i = 0; i < count; i++) {
+        make_message(&messages[i], seed);
+        EXPECT_NUMBER(segment_builder_add(b, buf_view(&messages[i])), i);
+        if (i % 5 == 0) segment_builder_is_alone(b, (struct id){{(unsigned char)next(seed), (unsigned char)i}});
+    }
+    segment_builder_write(b, segment);
+    segment_builder_free(b);
+}
+
+TEST(segment_finds_what_a_scan_finds)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        buf messages[MESSAGES] = {0}, segment CLEANUP(buf_done) = BUF_INIT;
+        uint64_t state = seed;
+        build(messages, MESSAGES, &state, &segment);
+        check_segment(seed, buf_view(&segment), messages);
+        for (unsigned i = 0; i < MESSAGES; i++) buf_done(&messages[i]);
+    }
+}
+
+static void merge(const view *parts, size_t count, const uint64_t *living, buf *merged)
+{
+    struct segment_merge_input inputs[4];
+    struct fault fault = {0};
+    for (size_t i = 0; i < count; i++) inputs[i] = (struct segment_merge_input){.index = open_segment(parts[i]), .living = i == 1 ? living : NULL};
+    struct segment_merge *m = segment_merge_new(inputs, count);
+    result code;
+    while ((code = segment_merge_step(m, &fault)) != END) {
+        size_t input, bytes;
+        uint64_t offset;
+        if (code == BUSY) {
+            buf *into = segment_merge_wants(m, &input, &offset, &bytes);
+            buf_append(into, view_slice(parts[input], (size_t)offset, bytes));
+            continue;
+        }
+        REQUIRE(code == OK);
+        buf_append(merged, buf_view(&segment_merge_out(m)->out));
+        segment_writer_took(segment_merge_out(m));
+    }
+    buf_append(merged, buf_view(&segment_merge_out(m)->out));
+    segment_merge_free(m);
+    for (size_t i = 0; i < count; i++) segment_index_free((struct segment_index *)(uintptr_t)inputs[i].index);
+}
+
+TEST(segment_merged_finds_the_same)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        buf messages[MESSAGES] = {0}, parts[4] = {0}, merged CLEANUP(buf_done) = BUF_INIT;
+        view views[4];
+        uint64_t state = seed;
+        for (unsigned i = 0; i < 4; i++) {
+            build(messages + i * (MESSAGES / 4), MESSAGES / 4, &state, &parts[i]);
+            views[i] = buf_view(&parts[i]);
+        }
+        merge(views, 4, NULL, &merged);
+        check_segment(seed, buf_view(&merged), messages);
+        struct segment_index *i = open_segment(buf_view(&merged));
+        EXPECT_NUMBER(i->footer.alone, 8);
+        segment_index_free(i);
+        for (unsigned k = 0; k < 4; k++) buf_done(&parts[k]);
+        for (unsigned k = 0; k < MESSAGES; k++) buf_done(&messages[k]);
+    }
+}
+
+TEST(segment_merge_leaves_out_the_dead)
+{
+    buf messages[MESSAGES] = {0}, parts[2] = {0}, merged CLEANUP(buf_done) = BUF_INIT;
+    uint64_t seed = 5, none = 0;
+    build(messages, 20, &seed, &parts[0]);
+    build(messages + 20, 20, &seed, &parts[1]);
+    view views[2] = {buf_view(&parts[0]), buf_view(&parts[1])};
+    merge(views, 2, &none, &merged);
+    EXPECT(merged.len < parts[0].len + parts[1].len / 4);
+    struct segment_index *i = open_segment(buf_view(&merged));
+    EXPECT_NUMBER(i->footer.documents, 40);
+    EXPECT_NUMBER(i->footer.alone, 4);
+    segment_index_free(i);
+    buf_done(&parts[0]);
+    buf_done(&parts[1]);
+    for (unsigned k = 0; k < MESSAGES; k++) buf_done(&messages[k]);
+}
+
+TEST(segment_of_nothing_and_of_much_text)
+{
+    struct segment_builder *b = segment_builder_new();
+    buf segment CLEANUP(buf_done) = BUF_INIT, message CLEANUP(buf_done) = BUF_INIT;
+    struct search_query q;
+    segment_builder_write(b, &segment);
+    segment_index_free(open_segment(buf_view(&segment)));
+    buf_clear(&segment);
+    buf_append_cstr(&message, "Subject: much\r\n\r\n");
+    while (message.len < 2 << 20) buf_appendf(&message, "word%zu ", message.len);
+    buf_append_cstr(&message, "needle");
+    segment_builder_add(b, buf_view(&message));
+    segment_builder_add(b, VIEW("Subject: little\r\n\r\nneedle"));
+    segment_builder_add_empty(b, true);
+    segment_builder_add_empty(b, false);
+    segment_builder_write(b, &segment);
+    segment_builder_free(b);
+    struct segment_index *i = open_segment(buf_view(&segment));
+    uint64_t sure = 0, maybe = 0;
+    view bytes = buf_view(&segment);
+    struct segment_source source = {read_memory, &bytes};
+    search_query_make(VIEW("needle"), &q);
+    colour_pretend_coroutine();
+    EXPECT_NUMBER(segment_find(i, &source, &q, 1u << ZONE_BODY, &sure, &maybe, NULL), OK);
+    EXPECT_NUMBER(sure, 2);
+    EXPECT_NUMBER(maybe, 7);
+    segment_index_free(i);
+}
