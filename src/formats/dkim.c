@@ -105,21 +105,27 @@ static bool read_form(view text, bool *ret_is_relaxed)
     return *ret_is_relaxed || view_equal_nocase(text, VIEW("simple"));
 }
 
-/* c=header/body; what is not said is simple. */
-static bool read_forms(view text, struct dkim_signature *s)
+/* c=header/body; what is not said is simple. Without c= ARC's is relaxed: its suite has it so, and dkimpy. */
+static bool read_forms(const struct dkim_tag *tag, struct dkim_signature *s)
 {
-    view header;
-    if (!view_cut(&text, '/', &header)) return true;
+    view header = VIEW_EMPTY, text = tag ? tag->value : VIEW_EMPTY;
+    s->header_is_relaxed = s->body_is_relaxed = !tag && s->kind == DKIM_ARC_MESSAGE;
+    if (!tag) return true;
+    view_cut(&text, '/', &header);
     return read_form(header, &s->header_is_relaxed) && (text.len == 0 || read_form(text, &s->body_is_relaxed));
 }
 
-static bool read_names(view list, struct dkim_signature *s)
+/* RFC 6376 wants names; in ARC, whose chains many have written, an empty one is nobody's field (as the vectors of its suite have it). */
+static bool read_names(const struct dkim_tag *tag, struct dkim_signature *s)
 {
+    if (!tag) return false;
+    view list = tag->value;
     for (view name; next_item(&list, &name);) {
+        if (name.len == 0 && s->kind == DKIM_ARC_MESSAGE) continue;
         if (name.len == 0 || s->name_count == DKIM_NAMES_MAX) return false;
         s->names[s->name_count++] = name;
     }
-    return s->name_count > 0;
+    return s->name_count > 0 || s->kind == DKIM_ARC_MESSAGE;
 }
 
 static bool has_name(const struct dkim_signature *s, view name)
@@ -167,8 +173,8 @@ static result parse_covered(const struct dkim_tags *tags, struct arena *arena, s
 {
     const struct dkim_tag *length = dkim_tags_find(tags, VIEW("l")), *query = dkim_tags_find(tags, VIEW("q"));
     if (!take_base64(tag_value(tags, VIEW("bh")), arena, &s->body_hash) || s->body_hash.len == 0) return fail(fault, INVALID, "bh= is broken");
-    if (!read_forms(tag_value(tags, VIEW("c")), s)) return fail(fault, INVALID, "c= is not known");
-    if (!read_names(tag_value(tags, VIEW("h")), s)) return fail(fault, INVALID, "h= is broken");
+    if (!read_forms(dkim_tags_find(tags, VIEW("c")), s)) return fail(fault, INVALID, "c= is not known");
+    if (!read_names(dkim_tags_find(tags, VIEW("h")), s)) return fail(fault, INVALID, "h= is broken");
     if (length && !view_to_u64(length->value, &s->length)) return fail(fault, INVALID, "l= is broken");
     s->has_length = length != NULL;
     if (query && !list_has(query->value, VIEW("dns/txt"))) return fail(fault, INVALID, "q= is not known");

@@ -132,6 +132,8 @@ void sim_stream_set_server_name(struct stream *s, view name);
 void sim_dns_put(struct sim *s, view name, unsigned type, view record);
 /* The name's servers do not answer (UNAVAILABLE), until called with false. */
 void sim_dns_fail(struct sim *s, view name, bool fails);
+/* There are no names at all, from now on. */
+void sim_dns_clear(struct sim *s);
 
 /* ---- workers ------------------------------------------------------------------------------------------- */
 

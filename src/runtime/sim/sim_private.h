@@ -113,6 +113,5 @@ void sim_stream_connect_ends(struct stream *a, struct stream *b);
 void sim_stream_set_addresses(struct stream *s, const struct address *local, const struct address *peer);
 
 /* told.c */
-void sim_dns_clear(struct sim *s);
 void sim_told_begin(struct sim *s);
 void sim_told_end(struct sim *s);
