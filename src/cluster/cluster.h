@@ -5,7 +5,7 @@
  * node (drain) and the feature level are rows of the table `cluster`, which each node reads as often. Rows: doc/formats/cluster.md.
  *
  * Times in rows are wall clock: nodes keep their clocks by NTP; an error of seconds makes a node look gone too early or too late and
- * nothing worse. The same works on every engine; on one machine the cluster has one node.
+ * nothing worse, and is told (NODE_CLOCKS_DIFFER). The same works on every engine; on one machine the cluster has one node.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ enum {
     CLUSTER_LEASE_MS = 12000,
     CLUSTER_GONE_MS = 12000,           /* not seen for so long: gone */
     CLUSTER_FORGET_MS = 600000,        /* gone for so long: the row is removed by others */
+    CLUSTER_CLOCKS_DIFFER_MS = 2000,   /* more is told: NTP keeps a hundredth of it */
     CLUSTER_LEVEL_WAIT_MS = 15000,     /* from a raise until the new level is written at: every node has heard of it, or stopped */
     CLUSTER_NODES_MAX = 10000,
 };

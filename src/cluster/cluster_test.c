@@ -203,6 +203,20 @@ TEST(cluster_nodes_see_each_other)
     close_world(&w);
 }
 
+TEST(cluster_clocks_that_differ_are_told)
+{
+    struct world w = open_world();
+    for (unsigned i = 0; i < NODES; i++) EXPECT(come(&w, i) == OK);
+    wait_ms(&w, 25 * CLUSTER_REFRESH_MS);
+    EXPECT_NUMBER(sim_event_count(w.sim, EVENT_NODE_CLOCKS_DIFFER), 0);
+    sim_node_set_wall_skew(w.nodes[1].sim, 9000);
+    wait_ms(&w, 25 * CLUSTER_REFRESH_MS);
+    REQUIRE(sim_event_count(w.sim, EVENT_NODE_CLOCKS_DIFFER) >= 2);      /* by each of the others */
+    EXPECT_VIEW(sim_event_field(w.sim, EVENT_NODE_CLOCKS_DIFFER, 0, "node"), VIEW("b"));
+    forget_answers();
+    close_world(&w);
+}
+
 TEST(cluster_a_dead_node_is_gone_and_later_forgotten)
 {
     struct world w = open_world();

@@ -12,7 +12,7 @@
 #include "runtime/coroutine.h"
 #include "runtime/event.h"
 
-enum { TURN_TIMEOUT_MS = 10000, LEAVE_TIMEOUT_MS = 3000, JOIN_RETRY_MS = 500, FORGET_EVERY_TURNS = 20, TEXTS_BYTES_MAX = 64 << 10 };
+enum { TURN_TIMEOUT_MS = 10000, LEAVE_TIMEOUT_MS = 3000, JOIN_RETRY_MS = 500, LOOK_AROUND_EVERY_TURNS = 20, TEXTS_BYTES_MAX = 64 << 10 };
 
 struct cluster {
     struct engine *engine;
@@ -92,18 +92,30 @@ static MAY_YIELD void keep_lease(struct cluster *c, millis deadline)
     if (r == OK || r == BUSY) c->has_lease = r == OK;
 }
 
+/* A row from the future: of two nodes whose clocks differ, the one that is behind sees it. */
+static void compare_clocks(const struct cluster_node *n)
+{
+    int64_t ahead_ms = n->seen.ms - clock_wall().ms;
+    if (ahead_ms > CLUSTER_CLOCKS_DIFFER_MS) EVENT_EMIT(NODE_CLOCKS_DIFFER, EVENT_TEXT("node", n->name), EVENT_NUMBER("ahead_ms", ahead_ms));
+}
+
 /* Rows of nodes that died long ago: any node takes them away. */
-static MAY_YIELD void forget_gone(struct cluster *c, millis deadline)
+static MAY_YIELD void forget(struct cluster *c, const struct cluster_node *n, millis deadline)
+{
+    if (clock_wall().ms - n->seen.ms < CLUSTER_FORGET_MS) return;
+    if (cluster_row_write(c->engine, TABLE_NODES, n->name, NULL, NULL, deadline, NULL) == OK) EVENT_EMIT(NODE_FORGOTTEN, EVENT_TEXT("node", n->name));
+}
+
+static MAY_YIELD void look_around(struct cluster *c, millis deadline)
 {
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 64 << 20);
     struct cluster_node *nodes;
     size_t count;
-    struct fault fault;
-    if (cluster_nodes(c->engine, deadline, arena, &nodes, &count, &fault) != OK) return;
+    if (cluster_nodes(c->engine, deadline, arena, &nodes, &count, NULL) != OK) return;
     for (size_t i = 0; i < count; i++) {
-        if (clock_wall().ms - nodes[i].seen.ms < CLUSTER_FORGET_MS || view_equal(nodes[i].name, c->self.name)) continue;
-        if (cluster_row_write(c->engine, TABLE_NODES, nodes[i].name, NULL, NULL, deadline, &fault) == OK)
-            EVENT_EMIT(NODE_FORGOTTEN, EVENT_TEXT("node", nodes[i].name));
+        if (view_equal(nodes[i].name, c->self.name)) continue;
+        compare_clocks(&nodes[i]);
+        forget(c, &nodes[i], deadline);
     }
 }
 
@@ -115,7 +127,7 @@ static MAY_YIELD void take_turn(struct cluster *c)
     result r = hear_level(c, deadline, &fault);
     if (r == OK) r = hear_drain(c, deadline, &fault);
     if (r == OK) r = write_row(c, deadline, &fault);
-    if (r == OK && ++c->turns % FORGET_EVERY_TURNS == 0) forget_gone(c, deadline);
+    if (r == OK && ++c->turns % LOOK_AROUND_EVERY_TURNS == 1) look_around(c, deadline);
     bool is_unseen = r != OK && r != INVALID;
     if (is_unseen && !c->was_unseen) EVENT_EMIT(NODE_UNSEEN, EVENT_TEXT("node", c->self.name), EVENT_FAULT(&fault));
     c->was_unseen = is_unseen;
