@@ -106,6 +106,7 @@ struct append_options {
     uint32_t uid;                       /* 0: next */
     view uidl;
     uint32_t replaces_mailbox, replaces_uid;    /* expunged in the same record; INVALID as the outcome when it is gone. 0: none */
+    bool is_hidden;                     /* until a RECORD_REVEAL names the UID of the outcome; from FEATURE_ANNOTATIONS on */
 };
 /* APPEND and import, on the home loop. */
 MAY_YIELD NODISCARD result account_append(struct account *a, struct draft *d, const struct append_options *options, struct arena *arena,

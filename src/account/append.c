@@ -17,7 +17,7 @@ static void fill_record(struct record *r, struct draft *d, const struct append_o
         .append = {.mailbox = options->mailbox, .message = draft_message(d), .size_bytes = (uint32_t)draft_bytes(d), .is_alone = !draft_is_inline(d),
                    .internal_date = options->internal_date.ms ? options->internal_date : now,
                    .save_date = options->save_date.ms ? options->save_date : now, .flags = options->flags, .uid = options->uid, .uidl = options->uidl,
-                   .replaces_mailbox = options->replaces_mailbox, .replaces_uid = options->replaces_uid},
+                   .replaces_mailbox = options->replaces_mailbox, .replaces_uid = options->replaces_uid, .is_hidden = options->is_hidden},
     };
 }
 

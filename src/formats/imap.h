@@ -36,6 +36,8 @@ enum {
     IMAP_FILTER_MAILBOXES_MAX = 1000,   /* named in one filter of NOTIFY or ESEARCH */
     IMAP_NOTIFY_GROUPS_MAX = 64,
     IMAP_SORT_CRITERIA_MAX = 16,        /* there are nine keys */
+    IMAP_ENTRIES_MAX = 256,             /* annotations in one command */
+    IMAP_ENTRY_NAME_BYTES_MAX = 255,
 };
 
 /* System flags and those that have a bit of their own. */
@@ -61,6 +63,7 @@ enum imap_verb {
     IMAP_LIST, IMAP_LSUB, IMAP_NAMESPACE, IMAP_STATUS, IMAP_APPEND, IMAP_IDLE,
     IMAP_CHECK, IMAP_CLOSE, IMAP_UNSELECT, IMAP_EXPUNGE, IMAP_SEARCH, IMAP_FETCH, IMAP_STORE, IMAP_COPY, IMAP_MOVE,
     IMAP_NOTIFY, IMAP_ESEARCH, IMAP_REPLACE, IMAP_SORT, IMAP_THREAD, IMAP_GETQUOTA, IMAP_GETQUOTAROOT, IMAP_UIDBATCHES, IMAP_UNAUTHENTICATE, IMAP_COMPRESS,
+    IMAP_GETMETADATA, IMAP_SETMETADATA,
     IMAP_VERB_COUNT
 };
 
@@ -155,12 +158,26 @@ enum imap_list_option {
     IMAP_LIST_SPECIAL_USE = 8,
     IMAP_LIST_CHILDREN = 16,
     IMAP_LIST_STATUS = 32,
+    IMAP_LIST_METADATA = 64,            /* RFC 9590 */
+};
+
+/* GETMETADATA and SETMETADATA (RFC 5464 §4.2, §4.3), and of LIST what it asks for. */
+enum imap_depth { IMAP_DEPTH_0, IMAP_DEPTH_1, IMAP_DEPTH_INFINITY };
+struct imap_entry { view name, value; bool is_nil; };
+struct imap_metadata {
+    view mailbox;                       /* empty: the server */
+    enum imap_depth depth;
+    bool has_max_size;
+    uint64_t max_size;                  /* octets of a value */
+    struct imap_entry *entries;         /* values: of SETMETADATA; may hold any octet */
+    size_t count;
 };
 
 struct imap_list {
     bool is_extended;                   /* any RFC 5258 syntax was used */
     unsigned select, want;              /* enum imap_list_option: selection and return options */
     unsigned status_items;              /* with IMAP_LIST_STATUS in `want` */
+    struct imap_metadata metadata;      /* with IMAP_LIST_METADATA in `want` */
     view reference;
     view *patterns;
     size_t pattern_count;
@@ -208,8 +225,9 @@ struct imap_section {
 
 enum imap_fetch_kind {
     IMAP_FETCH_FLAGS, IMAP_FETCH_UID, IMAP_FETCH_INTERNALDATE, IMAP_FETCH_RFC822_SIZE,
-    IMAP_FETCH_SAVEDATE, IMAP_FETCH_EMAILID, IMAP_FETCH_THREADID,    /* RFC 8514, RFC 8474 */
+    IMAP_FETCH_SAVEDATE, IMAP_FETCH_EMAILID,                         /* RFC 8514, RFC 8474 */
     IMAP_FETCH_MODSEQ,
+    IMAP_FETCH_THREADID,                /* RFC 8474 §5.2 */
     IMAP_FETCH_ENVELOPE, IMAP_FETCH_BODY, IMAP_FETCH_BODYSTRUCTURE,
     IMAP_FETCH_PREVIEW,                 /* RFC 8970 */
     IMAP_FETCH_RFC822, IMAP_FETCH_RFC822_HEADER, IMAP_FETCH_RFC822_TEXT,
@@ -269,6 +287,7 @@ enum imap_search_kind {
     IMAP_SEARCH_SAVEDBEFORE, IMAP_SEARCH_SAVEDON, IMAP_SEARCH_SAVEDSINCE,    /* day; RFC 8514 */
     IMAP_SEARCH_SAVEDATE_SUPPORTED,
     IMAP_SEARCH_EMAILID, IMAP_SEARCH_THREADID,          /* text; RFC 8474 */
+    IMAP_SEARCH_FILTER,         /* text: the name of a stored search; RFC 5466 */
 };
 
 struct imap_search_key {
@@ -379,6 +398,7 @@ struct imap_command {
         struct imap_copy copy;          /* COPY, MOVE */
         view quota_root;                /* GETQUOTA */
         view compression;               /* COMPRESS */
+        struct imap_metadata metadata;  /* GETMETADATA, SETMETADATA */
         struct imap_uidbatches uidbatches;
     };
 };
@@ -388,6 +408,10 @@ struct imap_command {
  * NOT_FOUND: no such command. `*ret_command` is set only with OK.
  */
 NODISCARD result imap_parse_command(view text, struct arena *arena, struct imap_command *ret_command, struct fault *fault);
+/* [CHARSET SP charset SP] keys, as a stored search has them (RFC 5466 §3.1). */
+NODISCARD result imap_parse_search(view text, struct arena *arena, struct imap_search *ret_search, struct fault *fault);
+/* Of an annotation: RFC 5464 §3.2. */
+bool imap_entry_name_is_valid(view name);
 /* The tag and, when there is one, the command word, whatever comes after: enough for an answer. */
 NODISCARD bool imap_parse_tag(view text, view *ret_tag);
 

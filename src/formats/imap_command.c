@@ -130,6 +130,9 @@ static bool take_thread(struct imap_grammar *g, struct imap_command *c) { return
 static bool take_select(struct imap_grammar *g, struct imap_command *c) { return imap_take_select(g, &c->select); }
 static bool take_uidbatches(struct imap_grammar *g, struct imap_command *c) { return imap_take_uidbatches(g, &c->uidbatches); }
 
+static bool take_getmetadata(struct imap_grammar *g, struct imap_command *c) { return imap_take_getmetadata(g, &c->metadata); }
+static bool take_setmetadata(struct imap_grammar *g, struct imap_command *c) { return imap_take_setmetadata(g, &c->metadata); }
+
 /* getquota = "GETQUOTA" SP quota-root-name; quota-root-name = astring (RFC 9208 §7) */
 static bool take_getquota(struct imap_grammar *g, struct imap_command *c)
 {
@@ -189,6 +192,8 @@ static const struct verb {
     [IMAP_UIDBATCHES] = {VIEW_INIT("UIDBATCHES"), PLAIN, take_uidbatches},
     [IMAP_UNAUTHENTICATE] = {VIEW_INIT("UNAUTHENTICATE"), PLAIN, take_nothing},
     [IMAP_COMPRESS] = {VIEW_INIT("COMPRESS"), PLAIN, take_compress},
+    [IMAP_GETMETADATA] = {VIEW_INIT("GETMETADATA"), PLAIN, take_getmetadata},
+    [IMAP_SETMETADATA] = {VIEW_INIT("SETMETADATA"), PLAIN, take_setmetadata},
 };
 
 const char *imap_verb_name(enum imap_verb verb)
@@ -246,6 +251,20 @@ result imap_parse_command(view text, struct arena *arena, struct imap_command *r
         return OK;
     }
     result code = fail(fault, g.code, "command: expected %s at byte %zu", g.expected, g.position);
+    fault_tell(fault, "Expected %s at byte %zu", g.expected, g.position);
+    return code;
+}
+
+result imap_parse_search(view text, struct arena *arena, struct imap_search *ret_search, struct fault *fault)
+{
+    struct imap_grammar g = {.at = cursor_of(text), .arena = arena};
+    struct imap_search search = {0};
+    if (imap_take_search(&g, &search) && !search.has_return && (cursor_at_end(&g.at) || imap_miss(&g, "the end of the search"))) {
+        *ret_search = search;
+        return OK;
+    }
+    if (!g.expected) imap_miss(&g, "a search without RETURN");
+    result code = fail(fault, g.code, "search: expected %s at byte %zu", g.expected, g.position);
     fault_tell(fault, "Expected %s at byte %zu", g.expected, g.position);
     return code;
 }
@@ -386,6 +405,8 @@ static void write_arguments(struct imap_command_writer *w, const struct imap_com
     case IMAP_GETQUOTA: imap_command_astring(w, c->quota_root); break;
     case IMAP_COMPRESS: buf_append(w->out, c->compression); break;
     case IMAP_UIDBATCHES: imap_write_uidbatches(w, &c->uidbatches); break;
+    case IMAP_GETMETADATA: imap_write_getmetadata(w, &c->metadata); break;
+    case IMAP_SETMETADATA: imap_write_setmetadata(w, &c->metadata); break;
     default: imap_command_astring(w, c->mailbox);
     }
 }

@@ -117,6 +117,19 @@ static bool take_literal(struct imap_grammar *g, view *ret_string)
     return false;
 }
 
+bool imap_take_value(struct imap_grammar *g, view *ret_value, bool *ret_is_nil)
+{
+    struct cursor start = g->at;
+    struct imap_literal literal;
+    if (imap_take_literal_header(&g->at, &literal) && literal.is_binary && take_view(&g->at, VIEW("\r\n")) &&
+        literal.size_bytes <= g->at.rest.len && take_bytes(&g->at, (size_t)literal.size_bytes, ret_value)) {
+        *ret_is_nil = false;
+        return true;
+    }
+    g->at = start;
+    return imap_take_nstring(g, ret_value, ret_is_nil);
+}
+
 bool imap_take_string(struct imap_grammar *g, view *ret_string)
 {
     return take_quoted(g, ret_string) || take_literal(g, ret_string);

@@ -36,6 +36,8 @@ bool imap_take_space(struct imap_grammar *g);
 bool imap_take_open(struct imap_grammar *g);                            /* "(" */
 bool imap_take_close(struct imap_grammar *g);                           /* ")" */
 /* A literal's announcement "{n}", "{n+}" or "~{n}", without its CRLF. */
+/* nstring or literal8: any octet. */
+bool imap_take_value(struct imap_grammar *g, view *ret_value, bool *ret_is_nil);
 bool imap_take_literal_header(struct cursor *c, struct imap_literal *ret_literal);
 
 bool imap_take_flag(struct imap_grammar *g, struct imap_flags *flags);
@@ -80,6 +82,11 @@ bool imap_take_store(struct imap_grammar *g, struct imap_store *ret_store);
 bool imap_take_select(struct imap_grammar *g, struct imap_select *ret_select);
 bool imap_take_uidbatches(struct imap_grammar *g, struct imap_uidbatches *ret_uidbatches);
 
+bool imap_take_getmetadata(struct imap_grammar *g, struct imap_metadata *ret_metadata);
+bool imap_take_setmetadata(struct imap_grammar *g, struct imap_metadata *ret_metadata);
+/* "(" entry *(SP entry) ")", or one alone */
+bool imap_take_entries(struct imap_grammar *g, struct imap_metadata *metadata);
+
 /* What the writers share. */
 struct imap_command_writer {
     buf *out;
@@ -103,4 +110,7 @@ void imap_write_sort(struct imap_command_writer *w, const struct imap_sort *sort
 void imap_write_thread(struct imap_command_writer *w, const struct imap_thread *thread);
 void imap_write_store(struct imap_command_writer *w, const struct imap_store *store);
 void imap_write_select(struct imap_command_writer *w, const struct imap_select *select);
+void imap_write_getmetadata(struct imap_command_writer *w, const struct imap_metadata *m);
+void imap_write_setmetadata(struct imap_command_writer *w, const struct imap_metadata *m);
+void imap_write_entries(struct imap_command_writer *w, const struct imap_metadata *m);
 void imap_write_uidbatches(struct imap_command_writer *w, const struct imap_uidbatches *u);

@@ -16,6 +16,7 @@ static const struct imap_word return_words[] = {
     {VIEW_INIT("CHILDREN"), IMAP_LIST_CHILDREN},
     {VIEW_INIT("SPECIAL-USE"), IMAP_LIST_SPECIAL_USE},
     {VIEW_INIT("STATUS"), IMAP_LIST_STATUS},
+    {VIEW_INIT("METADATA"), IMAP_LIST_METADATA},
 };
 
 /* list-select-opts = "(" [list-select-opt *(SP list-select-opt)] ")"; RECURSIVEMATCH needs a base option */
@@ -71,6 +72,7 @@ static bool take_return(struct imap_grammar *g, struct imap_list *list)
         if (option == 0) return imap_miss(g, "a return option");
         list->want |= option;
         if (option == IMAP_LIST_STATUS && (!imap_take_space(g) || !imap_take_status_items(g, &list->status_items))) return false;
+        if (option == IMAP_LIST_METADATA && (!imap_take_space(g) || !imap_take_entries(g, &list->metadata))) return false;
     } while (take_byte(&g->at, ' '));
     return imap_take_close(g);
 }
@@ -120,10 +122,16 @@ void imap_write_list(struct imap_command_writer *w, const struct imap_list *list
     }
     if (!list->is_extended) return;
     buf_append_cstr(w->out, ") RETURN (");
-    write_options(w->out, list->want, return_words, array_size(return_words));
-    if (list->want & IMAP_LIST_STATUS) {
+    const char *space = "";
+    for (size_t i = 0; i < array_size(return_words); i++) {
+        if (!(list->want & return_words[i].value)) continue;
+        buf_append_cstr(w->out, space);
+        buf_append(w->out, return_words[i].text);
+        space = " ";
+        if (return_words[i].value < IMAP_LIST_STATUS) continue;
         buf_append_byte(w->out, ' ');
-        imap_command_status_items(w, list->status_items);
+        if (return_words[i].value == IMAP_LIST_STATUS) imap_command_status_items(w, list->status_items);
+        else imap_write_entries(w, &list->metadata);
     }
     buf_append_byte(w->out, ')');
 }

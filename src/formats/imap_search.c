@@ -34,6 +34,7 @@ static const struct search_word {
     {VIEW_INIT("DELETED"), ARGUMENT_FLAG, IMAP_FLAG_DELETED},
     {VIEW_INIT("DRAFT"), ARGUMENT_FLAG, IMAP_FLAG_DRAFT},
     {VIEW_INIT("EMAILID"), ARGUMENT_OBJECTID, IMAP_SEARCH_EMAILID},
+    {VIEW_INIT("FILTER"), ARGUMENT_OBJECTID, IMAP_SEARCH_FILTER},
     {VIEW_INIT("FLAGGED"), ARGUMENT_FLAG, IMAP_FLAG_FLAGGED},
     {VIEW_INIT("FROM"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("HEADER"), ARGUMENT_HEADER, IMAP_SEARCH_HEADER},
@@ -180,7 +181,7 @@ static bool take_argument(struct imap_grammar *g, const struct search_word *word
     case ARGUMENT_TEXT: return imap_take_astring(g, &key->text) || imap_miss(g, "a string");
     case ARGUMENT_KEYWORD:
     case ARGUMENT_NOT_KEYWORD: return imap_take_atom(g, &key->text) || imap_miss(g, "a keyword");
-    case ARGUMENT_OBJECTID: return imap_take_astring(g, &key->text) || imap_miss(g, "an object id");
+    case ARGUMENT_OBJECTID: return imap_take_astring(g, &key->text) || imap_miss(g, "an id or a name");
     case ARGUMENT_DATE: return imap_take_date(g, &key->day);
     case ARGUMENT_NUMBER: return imap_take_number64(g, &key->number) || imap_miss(g, "a number");
     case ARGUMENT_SECONDS:

@@ -103,6 +103,9 @@ TEST(imap_fetch_items_are_read)
     SAME("a FETCH 1:4 (ENVELOPE PREVIEW (LAZY))");
     SAME("a FETCH 1 (RFC822.SIZE PREVIEW)");
     SAME("a FETCH 1 (SAVEDATE EMAILID THREADID MODSEQ)");
+    SAME("a GETMETADATA (DEPTH 1 MAXSIZE 1024) INBOX (/shared/comment /private/comment)");
+    SAME("a SETMETADATA \"\" (/private/comment \"x y\" /private/other NIL)");
+    SAME("a SEARCH FILTER on-the-road ANSWERED");
 }
 
 TEST(imap_store_is_read)

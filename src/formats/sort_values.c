@@ -136,7 +136,7 @@ static view display_of(const struct mail_address *a, struct arena *arena)
 /* ---- message ids ---- */
 
 /* The next "<...>", without quotes and backslashes (RFC 5256, REFERENCES step 1), as a hash that is not 0. */
-static bool take_id(view *rest, uint64_t *ret_id)
+static bool take_id_by(view *rest, uint64_t (*hash_of)(view), uint64_t *ret_id)
 {
     char normal[998];
     for (;;) {
@@ -150,10 +150,23 @@ static bool take_id(view *rest, uint64_t *ret_id)
         for (size_t i = 0; i < id.len && len < sizeof normal; i++)
             if (id.at[i] != '"' && id.at[i] != '\\' && !ascii_is_space(id.at[i])) normal[len++] = id.at[i];
         if (len == 0) continue;
-        uint64_t hash = hash_bytes(view_make(normal, len));
+        uint64_t hash = hash_of(view_make(normal, len));
         *ret_id = hash ? hash : 1;
         return true;
     }
+}
+
+static bool take_id(view *rest, uint64_t *ret_id) { return take_id_by(rest, hash_bytes, ret_id); }
+
+uint64_t sort_thread_root(view header, struct arena *arena)
+{
+    struct message_envelope e;
+    uint64_t id;
+    message_envelope_parse(header, arena, &e);
+    view texts[] = {e.references, e.in_reply_to, e.message_id};
+    for (size_t i = 0; i < array_size(texts); i++)
+        if (take_id_by(&texts[i], hash_stable, &id)) return id;
+    return 0;
 }
 
 static void read_references(const struct message_envelope *e, struct sort_values *v)

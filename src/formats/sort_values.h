@@ -27,5 +27,11 @@ struct sort_values {
 
 void sort_values_read(view header, struct arena *arena, struct sort_values *ret_values);
 
+/*
+ * What ties a message to its thread (RFC 8474 §5.2), from the header alone, so that it never changes: a stable hash of the id at the root,
+ * that is, the first of References, else of In-Reply-To, else of Message-ID. 0: it has none of these.
+ */
+uint64_t sort_thread_root(view header, struct arena *arena);
+
 /* The base subject of a decoded one (§2.1). `ret_is_reply` as above. */
 view sort_base_subject(view subject, struct arena *arena, bool *ret_is_reply);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/feature.h"
 #include "formats/imap_write.h"
 #include "imapd/append.h"
 #include "runtime/random.h"
@@ -154,29 +155,59 @@ MAY_YIELD static void take_back(struct session *s, const struct append_job *firs
     reply_done(&unused);
 }
 
-void append_jobs_commit(struct session *s, struct append_job **jobs, size_t count, struct reply *r)
+/* Wall clocks of one process: what the records of the jobs say of when they were written lies within. */
+enum { REVEAL_SLACK_MS = 3600000 };
+
+/* All messages are there, hidden: one record brings them into sight. */
+MAY_YIELD static result reveal(struct session *s, const struct append_job *first, struct imap_set hidden, unix_ms since, struct outcome *ret_outcome,
+                               struct fault *fault)
 {
-    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    struct record record = {.kind = RECORD_REVEAL,
+                            .restore = {.mailbox = first->pending.options.mailbox, .since = {since.ms - REVEAL_SLACK_MS},
+                                        .until = {clock_wall().ms + REVEAL_SLACK_MS}, .uids = hidden}};
+    result code = account_change(s->account, &record, s->arena, ret_outcome, session_store_deadline(s), fault);
+    return code == OK ? ret_outcome->code : code;
+}
+
+/* The UIDs that they got. The first that failed, or NULL. */
+MAY_YIELD static const struct append_job *append_all(struct session *s, struct append_job **jobs, size_t count, bool is_hidden, struct imap_set_builder *uids)
+{
     const struct append_job *failed = NULL;
     for (size_t i = 0; i < count; i++) {
+        jobs[i]->pending.options.is_hidden = is_hidden;
         if (draft_bytes(jobs[i]->draft) > DRAFT_INLINE_MAX_BYTES) wait_for(s, jobs, i);
         start(s, jobs[i]);
     }
     wait_for(s, jobs, count);
     for (size_t i = 0; i < count; i++) {
-        if (code_of(jobs[i]) != OK) {
-            if (!failed) failed = jobs[i];
-        } else if (jobs[i]->pending.outcome.result_uids.count) {
-            imap_set_builder_add(&uids, jobs[i]->pending.outcome.result_uids.ranges[0].first);
-        }
+        bool is_good = code_of(jobs[i]) == OK && jobs[i]->pending.outcome.result_uids.count;
+        if (is_good) imap_set_builder_add(uids, jobs[i]->pending.outcome.result_uids.ranges[0].first);
+        if (code_of(jobs[i]) != OK && !failed) failed = jobs[i];
     }
+    return failed;
+}
+
+/* Nobody sees any of them before all are there. While older nodes do not know how, they come one by one, and go again when one fails. */
+void append_jobs_commit(struct session *s, struct append_job **jobs, size_t count, struct reply *r)
+{
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    struct outcome outcome = {0};
+    struct fault fault = {0};
+    unix_ms since = clock_wall();
+    bool is_hidden = accounts_feature_level(s->imapd->accounts) >= FEATURE_ANNOTATIONS;
+    const struct append_job *failed = append_all(s, jobs, count, is_hidden, &uids);
     struct imap_set set = imap_set_builder_set(&uids);
-    if (failed) {
-        take_back(s, jobs[0], set);
-        reply_result(s, r, code_of(failed), &failed->pending.fault);
-        if (code_of(failed) == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
-    } else if (set.count) {
-        buf_appendf(&r->code, "APPENDUID %u ", jobs[0]->pending.outcome.uid_validity);
+    result code = failed ? code_of(failed) : OK;
+    if (failed) fault = failed->pending.fault;
+    if (failed && !is_hidden) take_back(s, jobs[0], set);
+    if (!failed && is_hidden) {
+        code = reveal(s, jobs[0], set, since, &outcome, &fault);
+        set = outcome.result_uids;
+    }
+    reply_result(s, r, code, &fault);
+    if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
+    if (code == OK && set.count) {
+        buf_appendf(&r->code, "APPENDUID %u ", is_hidden ? outcome.uid_validity : jobs[0]->pending.outcome.uid_validity);
         imap_set_write(&r->code, &set);
     }
     imap_set_builder_done(&uids);

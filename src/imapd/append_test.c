@@ -20,7 +20,7 @@ TEST(imapd_append_takes_messages_by_every_form_of_literal)
                       "C: h APPEND INBOX {0+}\nC: \nS: h NO [CANNOT] *\n"
                       "C: i APPEND INBOX {99999999999}\nS: i NO [TOOBIG] *\n"
                       "C: j APPEND INBOX \"x\"\nS: j BAD *\n"
-                      "C: k APPEND INBOX {3+}\nC: abc {3+}\nC: def\nS: k OK [APPENDUID * 6:7] *\n"
+                      "C: k APPEND INBOX {3+}\nC: abc {3+}\nC: def\nS: k OK [APPENDUID * 8:9] *\n"
                       "C: l STATUS INBOX (MESSAGES)\nS: * STATUS INBOX (MESSAGES 7)\nS: l OK *\n");
         transcript_close(c);
         test_server_close(t);
@@ -135,9 +135,9 @@ TEST(imapd_append_takes_several_messages)
     struct test_server *t = test_server_open(20, NULL);
     struct transcript *c = select_inbox(t);
     TRANSCRIPT(c, "C: A003 APPEND INBOX (\\Seen) {5}\nS: + OK\nC! one\\r\\n\nC:  (\\Flagged) \" 7-Feb-1994 22:43:04 -0800\" {5}\nS: + OK\nC! two\\r\\n\nC: \n"
-                  "S: * 2 EXISTS\nS: * 2 RECENT\nS: A003 OK [APPENDUID * 1:2] *\n"
+                  "S: * 2 EXISTS\nS: * 2 RECENT\nS: A003 OK [APPENDUID * 3:4] *\n"
                   "C: f FETCH 1:2 (FLAGS RFC822.SIZE)\nS: * 1 FETCH (FLAGS (\\Seen*) RFC822.SIZE 5)\nS: * 2 FETCH (FLAGS (\\Flagged*) RFC822.SIZE 5)\nS: f OK *\n"
-                  "C: b APPEND INBOX {3+}\nC! a\\r\\n\nC:  {3+}\nC! b\\r\\n\nC:  {3+}\nC! c\\r\\n\nC: \nS: * 5 EXISTS\nS: * 5 RECENT\nS: b OK [APPENDUID * 3:5] *\n"
+                  "C: b APPEND INBOX {3+}\nC! a\\r\\n\nC:  {3+}\nC! b\\r\\n\nC:  {3+}\nC! c\\r\\n\nC: \nS: * 5 EXISTS\nS: * 5 RECENT\nS: b OK [APPENDUID * 8:10] *\n"
                   /* A literal of nothing cancels all. */
                   "C: d APPEND INBOX {3+}\nC! a\\r\\n\nC:  {0+}\nC: \nS: d NO [CANNOT] *\n"
                   "C: e APPEND INBOX {3+}\nC! a\\r\\n\nC:  rubbish {3+}\nC! b\\r\\n\nC: \nS: e BAD *\n"

@@ -15,6 +15,7 @@ void session_write_capabilities(struct session *s, buf *out)
     if (s->state != SESSION_NOT_AUTHENTICATED) {
         const struct imapd_options *options = session_options(s);
         buf_appendf(out, "%s APPENDLIMIT=%llu", after_login, (unsigned long long)options->message_bytes_max);
+        if (session_has_metadata(s)) buf_append(out, VIEW(" METADATA LIST-METADATA FILTERS"));
         if (options->message_limit) buf_appendf(out, " MESSAGELIMIT=%u", options->message_limit);
         if (options->save_limit) buf_appendf(out, " SAVELIMIT=%u", options->save_limit);
         return;

@@ -76,7 +76,7 @@ TEST(imapd_objects_have_ids)
                   "C: 4 LIST \"\" bar RETURN (STATUS (MAILBOXID MESSAGES))\nS: * LIST (*) \"/\" bar\nS: * STATUS bar (MESSAGES 0 MAILBOXID (F2))\nS: 4 OK *\n"
                   "C: 5 SELECT INBOX\nS~ * OK [MAILBOXID (F1)] *\nS~ 5 OK *\n"
                   "C: 6 COPY 1 bar\nS: 6 OK *\n"
-                  "C: 7 FETCH 1:2 (EMAILID THREADID)\nS: * 1 FETCH (EMAILID (M*) THREADID NIL)\nS: * 2 FETCH (EMAILID (M*) THREADID NIL)\nS: 7 OK *\n"
+                  "C: 7 FETCH 1:2 (EMAILID THREADID)\nS: * 1 FETCH (EMAILID (M*) THREADID (T*))\nS: * 2 FETCH (EMAILID (M*) THREADID (T*))\nS: 7 OK *\n"
                   "C: 8 SEARCH EMAILID Mnone\nS: * SEARCH\nS: 8 OK *\n"
                   "C: 8 SEARCH THREADID Tnone\nS: * SEARCH\nS: 8 OK *\n"
                   "C: 9 FETCH 1 (EMAILID)\nS: * 1 FETCH (EMAILID (M*))\n");

@@ -15,7 +15,7 @@ bool fetch_is_row_item(enum imap_fetch_kind kind)
     return kind <= IMAP_FETCH_MODSEQ;
 }
 
-_Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 7, "the kinds that a row answers come first");
+_Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 6, "the kinds that a row answers come first");
 
 /* Reading it marks it as seen (RFC 9051 §6.4.5). */
 static bool marks_seen(const struct imap_fetch_item *item)
@@ -32,7 +32,7 @@ static bool has_section(const struct imap_fetch_item *item)
 static bool needs_header(const struct imap_fetch_item *item)
 {
     if (has_section(item)) return item->section.part_count == 0 && item->section.kind != IMAP_SECTION_ALL;
-    return item->kind == IMAP_FETCH_ENVELOPE || item->kind == IMAP_FETCH_RFC822_HEADER || item->kind == IMAP_FETCH_RFC822_TEXT;
+    return item->kind == IMAP_FETCH_ENVELOPE || item->kind == IMAP_FETCH_THREADID || item->kind == IMAP_FETCH_RFC822_HEADER || item->kind == IMAP_FETCH_RFC822_TEXT;
 }
 
 static bool plan(struct fetch *f)
@@ -129,7 +129,6 @@ void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const stru
     case IMAP_FETCH_INTERNALDATE: write_date_item(out, "INTERNALDATE \"", row->internal_date); break;
     case IMAP_FETCH_SAVEDATE: write_date_item(out, "SAVEDATE \"", row->save_date); break;
     case IMAP_FETCH_EMAILID: write_emailid(out, row); break;
-    case IMAP_FETCH_THREADID: buf_append(out, VIEW("THREADID NIL")); break;
     default: unreachable();
     }
 }

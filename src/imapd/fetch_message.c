@@ -431,6 +431,12 @@ static void write_envelope(struct source *src)
     imap_write_envelope(out, &envelope, is_utf8(src));
 }
 
+static void write_threadid(struct source *src)
+{
+    char text[THREAD_ID_BYTES];
+    buf_appendf(session_out(src->f->s), "THREADID (%s)", message_thread_id(src->header, src->row, src->arena, text));
+}
+
 static void write_structure(struct source *src, const char *name, view text)
 {
     buf *out = session_out(src->f->s);
@@ -456,6 +462,7 @@ MAY_YIELD static result write_item(struct source *src, const struct imap_fetch_i
     struct mime_range range;
     switch (item->kind) {
     case IMAP_FETCH_ENVELOPE: write_envelope(src); return OK;
+    case IMAP_FETCH_THREADID: write_threadid(src); return OK;
     case IMAP_FETCH_BODY: write_structure(src, "BODY ", src->body); return OK;
     case IMAP_FETCH_BODYSTRUCTURE: write_structure(src, "BODYSTRUCTURE ", src->body_structure); return OK;
     case IMAP_FETCH_PREVIEW: write_preview(src, item); return OK;

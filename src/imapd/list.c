@@ -1,4 +1,4 @@
-/* LIST: RFC 9051 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154. */
+/* LIST: RFC 9051 §6.3.9, RFC 3348, RFC 5258, RFC 5819, RFC 6154, RFC 9590. */
 #include "imapd/list.h"
 
 #include "formats/imap_write.h"
@@ -40,6 +40,7 @@ MAY_YIELD static void tell_entry(struct session *s, const struct list_entry *ent
     buf_append(out, VIEW("\r\n"));
     bool has_status = entry->info && entry->info->is_selectable;
     if ((list->want & IMAP_LIST_STATUS) && has_status && is_selected) session_tell_status(s, entry->info, list->status_items);
+    if ((list->want & IMAP_LIST_METADATA) && entry->info && is_selected) (void)session_tell_metadata(s, entry->info->number, entry->name, &list->metadata);
 }
 
 static bool is_selected(const struct list_entry *entry, const struct imap_list *list)

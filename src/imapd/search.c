@@ -15,6 +15,7 @@ struct compiler {
     struct search *search;
     struct reply *reply;
     view charset;
+    unsigned depth;                          /* of filters and keys in each other */
 };
 
 /* What is looked for, as UTF-8 and folded like what is looked at. */
@@ -36,6 +37,27 @@ static uint64_t row_flags(struct compiler *c, const struct imap_search_key *key)
 
 MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_search_key *first, struct criterion **ret_first);
 
+static bool check_charset(view charset, struct reply *r)
+{
+    if (charset.len == 0 || charset_is_known(charset)) return true;
+    reply_set(r, REPLY_NO, "BADCHARSET (UTF-8 US-ASCII ISO-2022-JP SHIFT_JIS EUC-JP ISO-8859-1)", "That charset is not known here");
+    return false;
+}
+
+/* The keys of a stored search in the place of its name (RFC 5466 §3.1). */
+MAY_YIELD static result compile_filter(struct compiler *c, view name, struct criterion **ret_first)
+{
+    struct imap_search stored;
+    view charset = c->charset;
+    result code = session_filter(c->search->s, name, &stored, c->reply);
+    if (code == OK && !check_charset(stored.charset, c->reply)) code = INVALID;
+    if (code != OK) return code;
+    c->charset = stored.charset;
+    code = compile_keys(c, stored.root, ret_first);
+    c->charset = charset;
+    return code;
+}
+
 MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key *key, struct criterion *k)
 {
     struct session *s = c->search->s;
@@ -44,6 +66,7 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT: return compile_keys(c, key->children, &k->children);
+    case IMAP_SEARCH_FILTER: return compile_filter(c, key->text, &k->children);
     case IMAP_SEARCH_SET: return session_resolve(s, &key->set, false, c->reply, &k->set);
     case IMAP_SEARCH_UID: return session_resolve(s, &key->set, true, c->reply, &k->set);
     case IMAP_SEARCH_FLAG:
@@ -74,11 +97,16 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
     return OK;
 }
 
-/* Recursion is bounded by IMAP_SEARCH_DEPTH_MAX. */
+/* Recursion is bounded by IMAP_SEARCH_DEPTH_MAX, with filters that name each other too. */
 MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_search_key *first, struct criterion **ret_first)
 {
     struct criterion **end = ret_first;
     *ret_first = NULL;
+    if (c->depth == IMAP_SEARCH_DEPTH_MAX) {
+        reply_set(c->reply, REPLY_NO, "LIMIT", "Filters name each other too deeply");
+        return TOO_BIG;
+    }
+    c->depth++;
     for (const struct imap_search_key *key = first; key; key = key->next) {
         struct criterion *k = arena_new_struct(c->search->s->arena, struct criterion);
         result code = compile(c, key, k);
@@ -86,14 +114,8 @@ MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_searc
         *end = k;
         end = &k->next;
     }
+    c->depth--;
     return OK;
-}
-
-static bool check_charset(view charset, struct reply *r)
-{
-    if (charset.len == 0 || charset_is_known(charset)) return true;
-    reply_set(r, REPLY_NO, "BADCHARSET (UTF-8 US-ASCII ISO-2022-JP SHIFT_JIS EUC-JP ISO-8859-1)", "That charset is not known here");
-    return false;
 }
 
 result search_prepare(struct search *search, struct session *s, const struct imap_search *asked, struct reply *r)

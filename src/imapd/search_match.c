@@ -114,6 +114,13 @@ static enum verdict judge_message(struct candidate *c, const struct criterion *k
     return verdict_of(body_has(c, k->needle, k->kind == IMAP_SEARCH_TEXT));
 }
 
+static enum verdict judge_thread(struct candidate *c, const struct criterion *k)
+{
+    char text[THREAD_ID_BYTES];
+    if (!c->has_header) return LATER;
+    return verdict_of(view_equal(view_of(message_thread_id(c->header, c->row, c->arena, text)), k->needle));
+}
+
 static enum verdict judge_age(struct candidate *c, const struct criterion *k)
 {
     int64_t age_s = (c->search->now.ms - c->row->internal_date.ms) / 1000;
@@ -132,13 +139,14 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
 {
     const struct row *row = c->row;
     switch (k->kind) {
+    case IMAP_SEARCH_FILTER:
     case IMAP_SEARCH_AND: return judge_all(c, k->children);
     case IMAP_SEARCH_OR: return judge_any(c, k->children);
     case IMAP_SEARCH_NOT: return judge_not(c, k);
     case IMAP_SEARCH_SAVEDATE_SUPPORTED:
     case IMAP_SEARCH_ALL: return MET;
     case IMAP_SEARCH_EMAILID: return verdict_of(is_emailid(row, k->needle));
-    case IMAP_SEARCH_THREADID: return REFUSED;       /* messages have none: RFC 8474 §5.2 */
+    case IMAP_SEARCH_THREADID: return judge_thread(c, k);
     case IMAP_SEARCH_FLAG:
     case IMAP_SEARCH_KEYWORD: return judge_flag(c, k);
     case IMAP_SEARCH_SET: return verdict_of(imap_set_has(&k->set, c->number));

@@ -231,6 +231,21 @@ void session_begin_fetch(struct session *s, uint32_t number, const struct row *r
 /* "* n FETCH (FLAGS (...))", with UID and MODSEQ as the session has enabled them. */
 void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t number, const struct row *row, bool with_uid);
 
+/* ---- threads (thread_id.c) ---- */
+/* "T..." of a message, from its header (RFC 8474 §5.2); one that names no message is a thread by itself. Written to `text`. */
+enum { THREAD_ID_BYTES = 2 + ID_TEXT_LEN };
+const char *message_thread_id(view header, const struct row *row, struct arena *arena, char text[static THREAD_ID_BYTES]);
+
+/* ---- annotations (metadata.c, filter.c) ---- */
+/* Whether they may be written: all nodes know of them. */
+bool session_has_metadata(const struct session *s);
+/* "* METADATA mailbox (...)" of what is asked for. The length of the longest value that was left out for its size, else 0. */
+size_t session_tell_metadata(struct session *s, uint32_t mailbox, view name, const struct imap_metadata *asked);
+/* A stored search (RFC 5466). INVALID with a reply when it is not there or is none. */
+NODISCARD result session_filter(struct session *s, view name, struct imap_search *ret_search, struct reply *r);
+/* False: the annotation is to hold a search and `value` is none. */
+bool session_check_filter(struct session *s, view name, view value, struct reply *r);
+
 /* ---- capabilities (capability.c) ---- */
 void session_write_capabilities(struct session *s, buf *out);
 
@@ -266,6 +281,7 @@ MAY_YIELD void imapd_esearch(struct session *s, const struct imap_command *c, st
 MAY_YIELD void imapd_expunge(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_getmetadata(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_id(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_idle(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_list(struct session *s, const struct imap_command *c, struct reply *r);
@@ -278,6 +294,7 @@ MAY_YIELD void imapd_notify(struct session *s, const struct imap_command *c, str
 MAY_YIELD void imapd_rename(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_search(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_select(struct session *s, const struct imap_command *c, struct reply *r);
+MAY_YIELD void imapd_setmetadata(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_starttls(struct session *s, const struct imap_command *c, struct reply *r);
 MAY_YIELD void imapd_status(struct session *s, const struct imap_command *c, struct reply *r);
