@@ -11,7 +11,8 @@ enum feature_level {
     FEATURE_LEVEL_FIRST = 1,
     FEATURE_HEAD_ORIGIN = 2,       /* heads of journals say when they were written, and by which node: version 2 of account-head.md */
     FEATURE_ANNOTATIONS = 3,       /* annotations, and appends of several messages at once: records 12 and 13 and hidden appends of journal-records.md */
-    FEATURE_LEVEL_KNOWN = 3,       /* the last of them */
+    FEATURE_QUEUE_WISHES = 4,      /* messages in the queue have a time to be sent at, one to be there by and a priority; orders have filters: version 2 of queue.md */
+    FEATURE_LEVEL_KNOWN = 4,       /* the last of them */
 #ifdef TAYORI_FEATURE_LEVEL
     FEATURE_LEVEL_MAX = TAYORI_FEATURE_LEVEL,
 #else

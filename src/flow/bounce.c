@@ -10,15 +10,18 @@
 
 enum {
     HEADER_BYTES_MAX = 16 << 10,         /* of the original that is returned */
+    WHOLE_BYTES_MAX = 32 << 10,          /* so much of it is returned whole when the sender asks for that: a notice stays small */
     ARENA_BYTES = 4 << 20,
     SCRATCH_BYTES = INTAKE_SCRATCH_BYTES_MAX,
 };
 
 /* RFC 3461 §4.1: without NOTIFY, failures and delays. */
-static bool wants(const struct queued_recipient *r, enum bounce_kind kind)
+static bool wants(const struct queued *m, const struct queued_recipient *r, enum bounce_kind kind)
 {
     unsigned notify = r->address.notify ? r->address.notify : SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
     if (notify & SMTP_NOTIFY_NEVER) return false;
+    /* Each relay tells (RFC 2852 §4.1). */
+    if (kind == BOUNCE_DELIVERED && m->envelope.deliver_by_mode & QUEUE_BY_TRACE) return true;
     return notify & (kind == BOUNCE_FAILED ? SMTP_NOTIFY_FAILURE : kind == BOUNCE_DELAYED ? SMTP_NOTIFY_DELAY : SMTP_NOTIFY_SUCCESS);
 }
 
@@ -34,16 +37,23 @@ static size_t gather(struct queued *m, enum bounce_kind kind, const struct queue
     for (size_t i = 0; i < count; i++) {
         const struct queue_result *r = &results[i];
         const struct queued_recipient *q = &m->recipients[r->recipient];
-        if (!is_of_kind(r, kind) || !wants(q, kind)) continue;
+        if (!is_of_kind(r, kind) || !wants(m, q, kind) || (kind == BOUNCE_DELIVERED && r->is_passed_on)) continue;
         into[gathered++] = (struct bounce_recipient){.address = q->address.address, .original = q->address.original, .host = r->host, .answer = r->answer,
-                                                     .code = r->code, .class = r->class, .subject = r->subject, .detail = r->detail};
+                                                     .code = r->code, .class = r->class, .subject = r->subject, .detail = r->detail, .is_final = r->is_final};
     }
     return gathered;
 }
 
-/* The header of the original, without the empty line; cut at a line's end when it is long. */
-MAY_YIELD static result read_header(struct queued *m, millis deadline, buf *into, struct fault *fault)
+/* RFC 3461 §4.3: the whole is for failures alone. */
+static bool returns_whole(const struct queued *m, enum bounce_kind kind)
 {
+    return kind == BOUNCE_FAILED && m->envelope.return_what == SMTP_RETURN_FULL && m->envelope.bytes <= WHOLE_BYTES_MAX;
+}
+
+/* The header of the original, without the empty line; cut at a line's end when it is long. */
+MAY_YIELD static result read_header(struct queued *m, enum bounce_kind kind, millis deadline, buf *into, struct fault *fault)
+{
+    if (returns_whole(m, kind)) return queued_read(m, 0, WHOLE_BYTES_MAX, deadline, into, fault);
     result code = queued_read(m, 0, HEADER_BYTES_MAX, deadline, into, fault);
     if (code != OK) return code;
     size_t end = view_find_view(buf_view(into), VIEW("\r\n\r\n"));
@@ -74,7 +84,8 @@ MAY_YIELD static result deliver_here(struct outbound *o, const struct intake_rec
 MAY_YIELD static result enqueue(struct outbound *o, view sender, struct id message, view text, millis deadline, struct fault *fault)
 {
     struct queue_address to = {.address = sender, .notify = SMTP_NOTIFY_NEVER};
-    struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE, .received = clock_wall(), .bytes = text.len, .recipients = &to, .recipient_count = 1};
+    struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE | QUEUE_IS_8BIT, .received = clock_wall(), .bytes = text.len, .recipients = &to,
+                                      .recipient_count = 1, .class = queue_takes_wishes(o->queue) ? QUEUE_BOUNCE : QUEUE_SUBMITTED};
     return queue_enqueue_bytes(o->queue, &envelope, text, deadline, fault);
 }
 
@@ -107,12 +118,13 @@ result bounce_send(struct outbound *o, struct queued *m, enum bounce_kind kind, 
     if (m->envelope.sender.len == 0) return OK;
     size_t told = gather(m, kind, results, count, recipients);
     if (told == 0) return OK;
-    result code = read_header(m, deadline, &header, fault);
+    result code = read_header(m, kind, deadline, &header, fault);
     if (code != OK && code != NOT_FOUND && code != CORRUPT) return code;
     struct bounce b = {
         .kind = kind, .server_name = o->options.server_name, .sender = m->envelope.sender, .envelope_id = m->envelope.envelope_id, .message = m->envelope.message,
         .notice = random_id(), .received = m->envelope.received, .now = clock_wall(), .until = {m->envelope.received.ms + o->options.expire_ms},
-        .recipients = recipients, .recipient_count = told, .header = buf_view(&header), .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
+        .recipients = recipients, .recipient_count = told, .header = buf_view(&header),
+        .is_whole = code == OK && returns_whole(m, kind), .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
     };
     bounce_write(&text, &b);
     code = post(o, m->envelope.sender, b.notice, buf_view(&text), arena, deadline, fault);

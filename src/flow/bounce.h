@@ -19,7 +19,7 @@ MAY_YIELD NODISCARD result bounce_send(struct outbound *o, struct queued *m, enu
                                        millis deadline, struct fault *fault);
 
 /* The notice's text, for bounce_send() and its tests. */
-struct bounce_recipient { view address, original, host, answer; uint16_t code; uint8_t class; uint16_t subject, detail; };
+struct bounce_recipient { view address, original, host, answer; uint16_t code; uint8_t class; uint16_t subject, detail; bool is_final; };
 struct bounce {
     enum bounce_kind kind;
     view server_name, sender, envelope_id;
@@ -28,6 +28,7 @@ struct bounce {
     const struct bounce_recipient *recipients;
     size_t recipient_count;
     view header;                         /* of the original, as far as it is returned */
+    bool is_whole;                       /* it is all of the original (RET=FULL) */
     bool is_utf8;
 };
 void bounce_write(buf *into, const struct bounce *b);

@@ -93,7 +93,7 @@ static void put_recipient(buf *into, const struct bounce *b, const struct bounce
     }
     buf_append(into, is_ascii(r->address) ? VIEW("Final-Recipient: rfc822; ") : VIEW("Final-Recipient: utf-8; "));
     buf_append(into, r->address);
-    buf_appendf(into, "\r\nAction: %s\r\nStatus: ", actions[b->kind]);
+    buf_appendf(into, "\r\nAction: %s\r\nStatus: ", r->is_final && b->kind == BOUNCE_DELIVERED ? "delivered" : actions[b->kind]);
     put_status(into, b, r);
     buf_append(into, VIEW("\r\n"));
     if (r->host.len) buf_appendf(into, "Remote-MTA: dns; " VIEW_FMT "\r\n", VIEW_ARG(r->host));
@@ -128,7 +128,8 @@ void bounce_write(buf *into, const struct bounce *b)
     put_words(into, b);
     buf_appendf(into, "\r\n--%s\r\n", boundary);
     put_report(into, b);
-    buf_appendf(into, "\r\n--%s\r\nContent-Type: %s\r\n\r\n", boundary, b->is_utf8 ? "message/global-headers" : "text/rfc822-headers");
+    const char *type = b->is_whole ? b->is_utf8 ? "message/global" : "message/rfc822" : b->is_utf8 ? "message/global-headers" : "text/rfc822-headers";
+    buf_appendf(into, "\r\n--%s\r\nContent-Type: %s\r\n%s\r\n", boundary, type, is_ascii(b->header) ? "" : "Content-Transfer-Encoding: 8bit\r\n");
     buf_append(into, b->header);
     buf_appendf(into, "\r\n--%s--\r\n", boundary);
 }

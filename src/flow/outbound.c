@@ -64,6 +64,8 @@ static struct destination *destination_of(struct outbound_loop *l, view domain)
     check(d);
     d->home = l;
     snprintf(d->domain, sizeof d->domain, "%s", key);
+    d->kind = view_equal(domain, VIEW(DESTINATION_HERE)) ? TO_ACCOUNTS : view_equal(domain, VIEW(DESTINATION_LATE)) ? TO_NOBODY
+              : view_starts(domain, VIEW("=")) ? TO_ROUTE : TO_DOMAIN;
     d->window = WINDOW_FIRST;
     list_init(&d->lanes);
     waitlist_init(&d->more);
@@ -108,10 +110,18 @@ static struct lane *lane_of(struct destination *d, struct id account)
     lane = calloc(1, sizeof *lane);
     check(lane);
     lane->account = account;
+    lane->destination = d;
     list_init(&lane->parcels);
     list_append(&d->lanes, &lane->node);
     map_put(&d->lane_of, id_view(&lane->account), lane);
     return lane;
+}
+
+static void lane_insert(struct lane *lane, struct parcel *p)
+{
+    struct list *after = lane->parcels.previous;
+    while (after != &lane->parcels && container_of(after, struct parcel, node)->message->envelope.priority < p->message->envelope.priority) after = after->previous;
+    list_append(after->next, &p->node);
 }
 
 static struct parcel *parcel_for(struct destination *d, struct queued *m)
@@ -124,16 +134,37 @@ static struct parcel *parcel_for(struct destination *d, struct queued *m)
     struct parcel *p = calloc(1, sizeof *p);
     check(p);
     p->message = m;
-    list_append(&lane->parcels, &p->node);
+    p->lane = lane;
+    lane_insert(lane, p);
     d->waiting++;
     return p;
 }
 
+unix_ms outbound_ends(const struct outbound *o, const struct queued *m)
+{
+    const struct queue_envelope *e = &m->envelope;
+    int64_t begun_ms = e->not_before.ms > e->received.ms ? e->not_before.ms : e->received.ms, ends_ms = begun_ms + o->options.expire_ms;
+    if (e->deliver_by_mode & QUEUE_BY_RETURN && e->deliver_by.ms < ends_ms) ends_ms = e->deliver_by.ms;
+    return (unix_ms){m->must_expire ? 0 : ends_ms};
+}
+
+static struct destination *destination_for(struct outbound *o, const struct queued *m, size_t recipient)
+{
+    char route[RESOLVER_NAME_BYTES_MAX + 3];
+    struct outbound_loop *l = loop_here(o);
+    if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE));
+    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE));
+    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain);
+    snprintf(route, sizeof route, "=" VIEW_FMT, VIEW_ARG(m->envelope.route));
+    return destination_of(l, view_of(route));
+}
+
 void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
 {
-    struct destination *d = destination_of(loop_here(o), m->recipients[recipient].domain);
+    struct destination *d = destination_for(o, m, recipient);
     struct parcel *p = parcel_for(d, m);
     p->recipients[p->count++] = (uint32_t)recipient;
+    m->recipients[recipient].parcel = p;
     destination_consider(d);
 }
 
@@ -155,10 +186,32 @@ static void lane_drop_if_empty(struct destination *d, struct lane *lane)
 
 static void parcel_withdraw(struct destination *d, struct parcel *p)
 {
+    struct queued *m = p->message;
     list_remove(&p->node);
     d->waiting--;
-    for (size_t i = 0; i < p->count; i++) queued_withdraw(p->message, p->recipients[i]);
+    m->offered++;                        /* holds it until we are through */
+    for (size_t i = 0; i < p->count; i++) {
+        struct queued_recipient *r = &m->recipients[p->recipients[i]];
+        r->parcel = NULL;
+        if (r->answer.len == 0) buf_append(&r->answer, buf_view(&d->reason));
+        queued_withdraw(m, p->recipients[i]);
+    }
     free(p);
+    if (--m->offered == 0 && m->is_removed) queued_let_go(m);
+}
+
+void outbound_recall(struct outbound *o, struct queued *m)
+{
+    m->offered++;
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        struct parcel *p = m->recipients[i].parcel;
+        if (!p) continue;
+        struct lane *lane = p->lane;
+        struct destination *d = lane->destination;
+        parcel_withdraw(d, p);
+        lane_drop_if_empty(d, lane);
+    }
+    if (--m->offered == 0 && m->is_removed) queued_let_go(m);
 }
 
 struct parcel *destination_take(struct destination *d)
@@ -178,6 +231,8 @@ struct parcel *destination_take(struct destination *d)
         }
         list_remove(&p->node);
         d->waiting--;
+        p->lane = NULL;
+        for (size_t i = 0; i < p->count; i++) p->message->recipients[p->recipients[i]].parcel = NULL;
         lane_drop_if_empty(d, lane);
         return p;
     }

@@ -41,6 +41,10 @@ MAY_YIELD void outbound_free(struct outbound *o);
 
 /* From the shard's loop: a recipient that is due. It comes back by queued_settle() or queued_withdraw(). */
 void outbound_offer(struct outbound *o, struct queued *m, size_t recipient);
+/* From the shard's loop: what waits of it and has not begun comes back at once. */
+void outbound_recall(struct outbound *o, struct queued *m);
+/* When the message is given up: it is too old, or the sender wants it back then (RFC 2852). */
+unix_ms outbound_ends(const struct outbound *o, const struct queued *m);
 /* From the shard's loop: a destination that rests is tried now. */
 void outbound_hurry(struct outbound *o, view domain);
 /* Withdraws all of the shard that has not begun, and waits for what has. */

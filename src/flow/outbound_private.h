@@ -12,6 +12,7 @@
 /* Recipients of one message at one destination: one transaction. */
 struct parcel {
     struct list node;                    /* in its lane */
+    struct lane *lane;                   /* NULL: it was taken */
     struct queued *message;
     size_t count;
     uint32_t recipients[SMTP_CLIENT_RECIPIENTS_MAX];
@@ -20,12 +21,18 @@ struct parcel {
 /* Mail of one account for one destination, in the order of its coming. */
 struct lane {
     struct list node;                    /* in destination.lanes, in the order of their turns */
+    struct destination *destination;
     struct id account;
-    struct list parcels;
+    struct list parcels;                 /* the higher priority first (RFC 6710), each in the order of its coming */
 };
+
+/* The names of destinations that are none: accounts of ours, and mail whose time is over; "=" and an operator's route are one, too. */
+#define DESTINATION_HERE "(here)"
+#define DESTINATION_LATE "(late)"
 
 struct destination {
     struct outbound_loop *home;
+    enum { TO_DOMAIN, TO_ROUTE, TO_ACCOUNTS, TO_NOBODY } kind;
     char domain[RESOLVER_NAME_BYTES_MAX + 3];
     struct list lanes;
     struct map lane_of;                  /* by account */
@@ -61,10 +68,15 @@ struct parcel *destination_take(struct destination *d);
 void destination_rest(struct destination *d, const char *reason);
 /* Starts as many workers as there is need for and the window allows. */
 void destination_consider(struct destination *d);
-unsigned parcel_done(struct destination *d, struct parcel *p);
 
 /* ---- outbound_send.c ---- */
 /* One connection: as a coroutine of the loop. */
 void destination_work(void *destination);
-/* Fails what is too old, and tells senders of what is late. True: nothing of the parcel is left to be tried. */
-MAY_YIELD bool parcel_expire(struct destination *d, struct parcel *p);
+/* Records what came of recipients, and tells the sender. */
+MAY_YIELD void parcel_settle(struct destination *d, struct parcel *p, struct queue_result *results, size_t count);
+/* When it is tried again after so many tries. */
+unix_ms outbound_next_try(const struct outbound_options *o, const struct queued *m, unsigned tries);
+
+/* ---- outbound_here.c ---- */
+/* Delivers all that waits into accounts of ours; who is none of ours goes on to its domain. */
+MAY_YIELD void destination_deliver_here(struct destination *d);

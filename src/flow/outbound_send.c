@@ -28,9 +28,12 @@ static int64_t interval_ms(const struct outbound_options *o, unsigned tries)
     return ms + (int64_t)random_below((uint64_t)ms / 8 + 1);
 }
 
-static bool is_expired(const struct outbound_options *o, const struct queued *m)
+/* No later than the sender wants to hear of it (RFC 2852). */
+unix_ms outbound_next_try(const struct outbound_options *o, const struct queued *m, unsigned tries)
 {
-    return m->must_expire || clock_wall().ms - m->envelope.received.ms > o->expire_ms;
+    unix_ms now = clock_wall(), next = {now.ms + interval_ms(o, tries)};
+    if (m->envelope.deliver_by.ms > now.ms && m->envelope.deliver_by.ms < next.ms) next = m->envelope.deliver_by;
+    return next;
 }
 
 static const char *outcome_name(enum queue_outcome outcome)
@@ -59,17 +62,21 @@ MAY_YIELD static result tell_sender(struct destination *d, struct queued *m, con
 
 static bool is_late(const struct outbound_options *o, const struct queued *m, const struct queue_result *r)
 {
-    int64_t age_ms = clock_wall().ms - m->envelope.received.ms, before_ms = m->recipients[r->recipient].tried.ms - m->envelope.received.ms;
-    return r->outcome == QUEUE_DEFERRED && o->delay_notice_ms > 0 && age_ms >= o->delay_notice_ms && before_ms < o->delay_notice_ms;
+    const struct queue_envelope *e = &m->envelope;
+    int64_t now_ms = clock_wall().ms, tried_ms = m->recipients[r->recipient].tried.ms, begun_ms = e->not_before.ms > e->received.ms ? e->not_before.ms : e->received.ms;
+    if (r->outcome != QUEUE_DEFERRED) return false;
+    if (e->deliver_by_mode & QUEUE_BY_NOTIFY && now_ms >= e->deliver_by.ms && tried_ms < e->deliver_by.ms) return true;
+    return o->delay_notice_ms > 0 && now_ms >= begun_ms + o->delay_notice_ms && tried_ms < begun_ms + o->delay_notice_ms;
 }
 
 MAY_YIELD static void tell_late(struct destination *d, struct queued *m, const struct queue_result *results, size_t count)
 {
     struct outbound *o = d->home->all;
     struct fault fault = {0};
-    struct queue_result late[SMTP_CLIENT_RECIPIENTS_MAX / 4];
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
+    struct queue_result *late = arena_array(arena, struct queue_result, count);
     size_t late_count = 0;
-    for (size_t i = 0; i < count && late_count < array_size(late); i++)
+    for (size_t i = 0; i < count; i++)
         if (is_late(&o->options, m, &results[i])) late[late_count++] = results[i];
     if (late_count > 0 && bounce_send(o, m, BOUNCE_DELAYED, late, late_count, clock_in(NOTICE_MS), &fault) != OK)
         EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
@@ -107,17 +114,17 @@ MAY_YIELD static void settle_all(struct destination *d, struct parcel *p, const 
     settle(d, p->message, results, p->count);
 }
 
-bool parcel_expire(struct destination *d, struct parcel *p)
+void parcel_settle(struct destination *d, struct parcel *p, struct queue_result *results, size_t count) { settle(d, p->message, results, count); }
+
+/* What is too old, or was wanted back by now. */
+MAY_YIELD static void give_up(struct destination *d, struct parcel *p)
 {
     char answer[QUEUE_ANSWER_BYTES_MAX];
-    if (!is_expired(&d->home->all->options, p->message)) return false;
     const struct queued_recipient *first = &p->message->recipients[p->recipients[0]];
-    view last = first->answer.len ? buf_view(&first->answer) : buf_view(&d->reason);
-    snprintf(answer, sizeof answer, "the message could not be delivered in time%s" VIEW_FMT, last.len ? "; last: " : "",
-             VIEW_ARG(view_slice(last, 0, 400)));
+    view last = buf_view(&first->answer);
+    snprintf(answer, sizeof answer, "the message could not be delivered in time%s" VIEW_FMT, last.len ? "; last: " : "", VIEW_ARG(view_slice(last, 0, 400)));
     struct queue_result r = {.outcome = QUEUE_FAILED, .class = 5, .subject = 4, .detail = 7, .answer = view_of(answer)};
     settle_all(d, p, &r);
-    return true;
 }
 
 /* ---- sending ---- */
@@ -130,11 +137,10 @@ MAY_YIELD static result read_message(void *argument, uint64_t offset, size_t len
 
 static void result_of_outcome(struct queue_result *r, const struct destination *d, const struct queued *m, const struct smtp_client_outcome *o, view host)
 {
-    const struct outbound_options *options = &d->home->all->options;
     *r = (struct queue_result){.recipient = r->recipient, .code = o->code, .class = o->class, .subject = o->subject, .detail = o->detail, .host = host,
                                .answer = buf_view(&o->text)};
     r->outcome = o->what == CLIENT_DELIVERED ? QUEUE_DELIVERED : o->what == CLIENT_REFUSED ? QUEUE_FAILED : QUEUE_DEFERRED;
-    if (r->outcome == QUEUE_DEFERRED) r->next_try = (unix_ms){clock_wall().ms + interval_ms(options, m->recipients[r->recipient].tries)};
+    if (r->outcome == QUEUE_DEFERRED) r->next_try = outbound_next_try(&d->home->all->options, m, m->recipients[r->recipient].tries);
 }
 
 static void learn(struct destination *d, const struct queue_result *results, size_t count)
@@ -156,15 +162,24 @@ MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, 
     view *recipients = arena_array(arena, view, p->count);
     struct smtp_client_outcome *outcomes = arena_array(arena, struct smtp_client_outcome, p->count);
     struct queue_result *results = arena_array(arena, struct queue_result, p->count);
-    for (size_t i = 0; i < p->count; i++) recipients[i] = m->recipients[p->recipients[i]].address.address;
+    struct smtp_client_report *reports = arena_array(arena, struct smtp_client_report, p->count);
+    for (size_t i = 0; i < p->count; i++) {
+        const struct queue_address *a = &m->recipients[p->recipients[i]].address;
+        recipients[i] = a->address;
+        reports[i] = (struct smtp_client_report){a->notify, a->original};
+    }
     struct smtp_client_message message = {
         .sender = m->envelope.sender, .recipients = recipients, .recipient_count = p->count, .is_8bit = m->envelope.flags & QUEUE_IS_8BIT,
         .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8, .bytes = m->envelope.bytes, .read = read_message, .argument = m,
+        .reports = reports, .return_what = m->envelope.return_what, .envelope_id = m->envelope.envelope_id, .by_mode = m->envelope.deliver_by_mode,
+        .by_seconds = (m->envelope.deliver_by.ms - clock_wall().ms) / 1000, .priority = m->envelope.priority,
     };
     smtp_client_send(c, &message, outcomes);
     for (size_t i = 0; i < p->count; i++) {
         results[i].recipient = p->recipients[i];
         result_of_outcome(&results[i], d, m, &outcomes[i], host);
+        results[i].is_passed_on = c->offer.dsn;
+        results[i].is_final = c->is_lmtp;
     }
     learn(d, results, p->count);
     settle(d, m, results, p->count);
@@ -189,6 +204,19 @@ MAY_YIELD static bool refuse_size(struct destination *d, struct smtp_client *c, 
     return true;
 }
 
+/* RFC 2852 §4.1.4: what is wanted back goes to no server that would not keep to it. */
+MAY_YIELD static bool refuse_in_time(struct destination *d, struct smtp_client *c, struct parcel *p)
+{
+    const struct queue_envelope *e = &p->message->envelope;
+    int64_t left_s = (e->deliver_by.ms - clock_wall().ms) / 1000;
+    if (!(e->deliver_by_mode & QUEUE_BY_RETURN) || c->is_lmtp) return false;
+    if (c->offer.deliver_by && left_s > 0 && (uint64_t)left_s >= c->offer.deliver_by_min_s) return false;
+    struct queue_result r = {.outcome = QUEUE_FAILED, .class = 5, .subject = c->offer.deliver_by ? 4 : 3, .detail = c->offer.deliver_by ? 7 : 3,
+                             .answer = VIEW("the server does not promise to deliver it in the time that was asked for (DELIVERBY)")};
+    settle_all(d, p, &r);
+    return true;
+}
+
 /* More to send, perhaps after a moment. */
 MAY_YIELD static struct parcel *next_parcel(struct destination *d)
 {
@@ -203,7 +231,7 @@ MAY_YIELD static struct parcel *next_parcel(struct destination *d)
 MAY_YIELD static void send_parcels(struct destination *d, struct smtp_client *c, view host)
 {
     for (struct parcel *p; !c->is_broken && c->messages < d->home->all->options.messages_per_connection && (p = next_parcel(d));) {
-        if (!parcel_expire(d, p) && !refuse_utf8(d, c, p) && !refuse_size(d, c, p)) send_parcel(d, c, p, host);
+        if (!refuse_utf8(d, c, p) && !refuse_size(d, c, p) && !refuse_in_time(d, c, p)) send_parcel(d, c, p, host);
         free(p);
         if (coroutine_is_overdue()) coroutine_pause();
     }
@@ -257,17 +285,12 @@ MAY_YIELD static void fail_all(struct destination *d, const struct fault *fault,
     }
 }
 
-/* While it rests, what is too old must not wait for its end. */
-MAY_YIELD static void expire_waiting(struct destination *d)
+MAY_YIELD static void give_all_up(struct destination *d)
 {
-    for (size_t n = d->waiting; n > 0; n--) {
-        struct parcel *p = destination_take(d);
-        if (!p) return;
-        if (!parcel_expire(d, p)) {
-            /* At the end of its lane again. */
-            for (size_t i = 0; i < p->count; i++) outbound_offer(d->home->all, p->message, p->recipients[i]);
-        }
+    for (struct parcel *p; (p = destination_take(d));) {
+        give_up(d, p);
         free(p);
+        if (coroutine_is_overdue()) coroutine_pause();
     }
 }
 
@@ -275,7 +298,10 @@ MAY_YIELD static void work(struct destination *d, struct arena *arena)
 {
     struct attempt a = {.destination = d};
     bool is_null_mx;
-    result code = route_find(d->home->all->options.resolver, d->home->all->options.routes, view_of(d->domain), clock_in(ROUTE_MS), arena, &a.route, &is_null_mx, &a.fault);
+    const struct route_table *routes = d->home->all->options.routes;
+    result code = OK;
+    if (d->kind == TO_ROUTE) code = route_table_parse(arena_printf(arena, "*%s", d->domain), arena, (struct route_table **)&routes, &a.fault);
+    if (code == OK) code = route_find(d->home->all->options.resolver, routes, view_of(d->domain), clock_in(ROUTE_MS), arena, &a.route, &is_null_mx, &a.fault);
     if (code == DENIED) {
         fail_all(d, &a.fault, is_null_mx);
         return;
@@ -284,7 +310,6 @@ MAY_YIELD static void work(struct destination *d, struct arena *arena)
     if (code == CANCELLED) return;
     if (code != OK) {
         destination_rest(d, a.fault.detail);
-        expire_waiting(d);
         return;
     }
     d->rests_until = (millis){0};
@@ -297,7 +322,9 @@ void destination_work(void *argument)
     colour_pretend_coroutine();
     struct destination *d = argument;
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
-    work(d, arena);
+    if (d->kind == TO_ACCOUNTS) destination_deliver_here(d);
+    else if (d->kind == TO_NOBODY) give_all_up(d);
+    else work(d, arena);
     d->connections--;
     destination_consider(d);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/feature.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/random.h"
@@ -57,6 +58,8 @@ void queue_free(struct queue *q)
 
 /* ---- taking mail ---- */
 
+bool queue_takes_wishes(const struct queue *q) { return accounts_feature_level(q->accounts) >= FEATURE_QUEUE_WISHES; }
+
 static struct shard *shard_of(struct queue *q, struct id message)
 {
     return &q->shards[message.bytes[15] % QUEUE_SHARDS];
@@ -68,6 +71,7 @@ MAY_YIELD static result append_message(struct queue *q, const struct queue_envel
     buf meta CLEANUP(buf_done) = BUF_INIT;
     struct queue_record r = {.kind = QUEUE_ENQUEUE, .id = random_id(), .written = clock_wall(), .message = envelope->message, .envelope = *envelope};
     r.envelope.flags = flags;
+    check(queue_takes_wishes(q) || !queue_record_is_new(&r));
     queue_record_encode(&meta, &r);
     struct journal_append a = {.journal = s->journal, .meta = buf_view(&meta), .body = body, .fault = fault};
     /* Of unknown outcome: the client hears of a failure and comes again, and a message twice is better than none. */

@@ -32,6 +32,8 @@ void queue_free(struct queue *q);
  */
 MAY_YIELD NODISCARD result queue_enqueue(struct queue *q, const struct queue_envelope *envelope, struct draft *draft, millis deadline,
                                          struct fault *fault);
+/* Whether envelopes may have wishes (queue_record.h): all nodes of the cluster understand them. */
+bool queue_takes_wishes(const struct queue *q);
 /* The same for bytes in memory: at most ENGINE_BODY_MAX_BYTES. */
 MAY_YIELD NODISCARD result queue_enqueue_bytes(struct queue *q, const struct queue_envelope *envelope, view bytes, millis deadline,
                                                struct fault *fault);
@@ -51,11 +53,6 @@ MAY_YIELD void queue_stop(struct queue *q, millis deadline);
 
 /* ---- for operators: any loop; what this node owns ---- */
 
-struct queue_filter {
-    view sender, recipient;              /* parts of the address; empty: any */
-    view domain;                         /* of a recipient */
-    struct id message, account;          /* ID_NONE: any */
-};
 struct queue_line {
     struct id message, account;
     view sender, recipient;              /* one line for each recipient that waits */

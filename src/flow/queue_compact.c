@@ -65,7 +65,7 @@ static void put_index(struct compaction *c, struct queued *m, uint64_t at)
     buf_append_varint(&c->index, m->body_bytes);
     struct queue_record tried = {.kind = QUEUE_ATTEMPT, .id = m->envelope.message, .message = m->envelope.message, .written = clock_wall()};
     describe_results(m, arena, &tried);
-    buf_append_byte(&c->index, (char)((tried.result_count > 0) | m->is_held << 1));
+    buf_append_byte(&c->index, (char)((tried.result_count > 0) | m->is_held << 1 | m->must_expire << 2));
     if (tried.result_count > 0) put_record(&c->index, &tried);
     /* How often each was tried: what makes the next interval. */
     for (size_t i = 0; i < tried.result_count; i++) buf_append_varint(&c->index, m->recipients[tried.results[i].recipient].tries);
@@ -226,6 +226,7 @@ static bool load_one(struct shard *s, struct cursor *c, struct arena *arena)
     struct queued *m = shard_find(s, r.message);
     check(m);
     m->is_held = flags.at[0] & 2;
+    m->must_expire = flags.at[0] & 4;
     if (!(flags.at[0] & 1)) return true;
     if (!take_record(c, arena, &tried) || tried.kind != QUEUE_ATTEMPT) return false;
     uint32_t *counts = arena_array(arena, uint32_t, tried.result_count);

@@ -1,9 +1,7 @@
-#include "flow/queue_record.h"
-
 #include "base/check.h"
-#include "base/cursor.h"
+#include "flow/queue_record_private.h"
 
-enum { VERSION = 1 };
+enum { VERSION_FIRST = 1, VERSION = 2 };
 
 static void put_sized(buf *into, view v)
 {
@@ -21,7 +19,7 @@ static bool take_octet(struct cursor *c, uint8_t *ret_octet)
 
 /* ---- envelopes ---- */
 
-static void encode_envelope(buf *into, const struct queue_envelope *e)
+static void encode_envelope(buf *into, const struct queue_envelope *e, unsigned version)
 {
     check(e->recipient_count >= 1 && e->recipient_count <= QUEUE_RECIPIENTS_MAX);
     buf_append(into, id_view(&e->account));
@@ -39,6 +37,7 @@ static void encode_envelope(buf *into, const struct queue_envelope *e)
         buf_append_byte(into, (char)e->recipients[i].notify);
         put_sized(into, e->recipients[i].original);
     }
+    if (version > VERSION_FIRST) queue_wishes_encode(into, e);
 }
 
 static bool take_recipients(struct cursor *c, struct arena *arena, struct queue_envelope *e)
@@ -56,7 +55,7 @@ static bool take_recipients(struct cursor *c, struct arena *arena, struct queue_
     return true;
 }
 
-static bool take_envelope(struct cursor *c, struct arena *arena, struct queue_envelope *e)
+static bool take_envelope(struct cursor *c, struct arena *arena, unsigned version, struct queue_envelope *e)
 {
     uint32_t flags;
     if (!take_raw_id(c, &e->account) || !take_sized(c, QUEUE_NAME_BYTES_MAX, &e->tenant) || !take_sized(c, QUEUE_ADDRESS_BYTES_MAX, &e->sender) ||
@@ -64,7 +63,7 @@ static bool take_envelope(struct cursor *c, struct arena *arena, struct queue_en
         !take_unix_ms(c, &e->received) || !take_varint(c, &e->bytes) || !take_varint32(c, &e->skip_bytes))
         return false;
     e->flags = flags;
-    return take_recipients(c, arena, e);
+    return take_recipients(c, arena, e) && (version == VERSION_FIRST || queue_wishes_take(c, e));
 }
 
 /* ---- attempts ---- */
@@ -111,17 +110,28 @@ static bool take_results(struct cursor *c, struct arena *arena, struct queue_rec
 
 /* ---- records ---- */
 
+bool queue_record_is_new(const struct queue_record *r)
+{
+    if (r->kind == QUEUE_ENQUEUE) return queue_wishes_count(&r->envelope) > 0;
+    return r->kind == QUEUE_ORDERS || (r->kind == QUEUE_ORDER && r->order == QUEUE_REDIRECT);
+}
+
 void queue_record_encode(buf *into, const struct queue_record *r)
 {
-    buf_append_byte(into, VERSION);
+    unsigned version = queue_record_is_new(r) ? VERSION : VERSION_FIRST;
+    buf_append_byte(into, (char)version);
     buf_append_byte(into, (char)r->kind);
     buf_append(into, id_view(&r->id));
     buf_append_le64(into, (uint64_t)r->written.ms);
     buf_append(into, id_view(&r->message));
     switch (r->kind) {
-    case QUEUE_ENQUEUE: encode_envelope(into, &r->envelope); break;
+    case QUEUE_ENQUEUE: encode_envelope(into, &r->envelope, version); break;
     case QUEUE_ATTEMPT: encode_results(into, r); break;
-    case QUEUE_ORDER: buf_append_byte(into, (char)r->order); break;
+    case QUEUE_ORDER:
+        if (version == VERSION_FIRST) buf_append_byte(into, (char)r->order);
+        else queue_orders_encode(into, r);
+        break;
+    case QUEUE_ORDERS: queue_orders_encode(into, r); break;
     }
 }
 
@@ -133,12 +143,13 @@ static bool take_order(struct cursor *c, struct queue_record *r)
     return order >= QUEUE_HOLD && order <= QUEUE_REMOVE;
 }
 
-static bool take_content(struct cursor *c, struct arena *arena, struct queue_record *r)
+static bool take_content(struct cursor *c, struct arena *arena, unsigned version, struct queue_record *r)
 {
     switch (r->kind) {
-    case QUEUE_ENQUEUE: r->envelope.message = r->message; return take_envelope(c, arena, &r->envelope);
+    case QUEUE_ENQUEUE: r->envelope.message = r->message; return take_envelope(c, arena, version, &r->envelope);
     case QUEUE_ATTEMPT: return take_results(c, arena, r);
-    case QUEUE_ORDER: return take_order(c, r);
+    case QUEUE_ORDER: return version == VERSION_FIRST ? take_order(c, r) : queue_orders_take(c, r);
+    case QUEUE_ORDERS: return version > VERSION_FIRST && queue_orders_take(c, r);
     }
     return false;
 }
@@ -149,9 +160,9 @@ result queue_record_decode(view bytes, struct arena *arena, struct queue_record 
     struct queue_record r = {0};
     uint8_t version, kind;
     if (!take_octet(&c, &version) || !take_octet(&c, &kind)) return fail(fault, CORRUPT, "queue record of %zu bytes", bytes.len);
-    if (version > VERSION || kind > QUEUE_ORDER) return fail(fault, CORRUPT, "queue record written by a newer version (%u, kind %u)", version, kind);
+    if (version > VERSION || kind > QUEUE_ORDERS) return fail(fault, CORRUPT, "queue record written by a newer version (%u, kind %u)", version, kind);
     r.kind = (enum queue_record_kind)kind;
-    if (version == 0 || !take_raw_id(&c, &r.id) || !take_unix_ms(&c, &r.written) || !take_raw_id(&c, &r.message) || !take_content(&c, arena, &r) || !cursor_at_end(&c))
+    if (version == 0 || !take_raw_id(&c, &r.id) || !take_unix_ms(&c, &r.written) || !take_raw_id(&c, &r.message) || !take_content(&c, arena, version, &r) || !cursor_at_end(&c))
         return fail(fault, CORRUPT, "queue record is broken at byte %zu", cursor_position(&c));
     *ret_record = r;
     return OK;

@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (queue_record_decode(view_make(data, size), arena, &r, NULL) != OK) return 0;
     check(arena_used(arena) <= QUEUE_RECIPIENTS_MAX * 128);
     queue_record_encode(&again, &r);
+    /* What says nothing that is new is written as of old, and means the same. */
     check(queue_record_decode(buf_view(&again), arena, &s, NULL) == OK);
     queue_record_encode(&third, &s);
     check(view_equal(buf_view(&again), buf_view(&third)));

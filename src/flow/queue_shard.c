@@ -54,7 +54,9 @@ static void keep_envelope(struct queued *m, const struct queue_envelope *e)
         r->address.address = arena_keep(m->arena, e->recipients[i].address);
         r->address.original = arena_keep(m->arena, e->recipients[i].original);
         r->domain = domain_of(r->address.address);
+        r->next_try = e->not_before;
     }
+    m->envelope.route = arena_keep(m->arena, e->route);
     m->waiting = e->recipient_count;
 }
 
@@ -98,6 +100,7 @@ static void take_out(struct queued *m)
     s->count--;
     s->bytes -= m->envelope.bytes;
     if (m->offered == 0) queued_let_go(m);
+    else if (s->queue->outbound) outbound_recall(s->queue->outbound, m);
 }
 
 void shard_forget_all(struct shard *s)
@@ -130,16 +133,24 @@ static void apply_result(struct queued *m, const struct queue_result *one, unix_
     if (r->state == RECIPIENT_DONE) m->waiting--;
 }
 
+/* To be tried now; what the sender wanted to be held until a time is held until then. */
+static void hurry(struct queued *m, struct outbound *sends)
+{
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        struct queued_recipient *r = &m->recipients[i];
+        r->next_try = r->tries ? (unix_ms){0} : m->envelope.not_before;
+        if (r->state == RECIPIENT_OFFERED && sends) outbound_hurry(sends, r->domain);
+    }
+}
+
 static void apply_order(struct queued *m, enum queue_order order)
 {
-    if (order == QUEUE_HOLD) m->is_held = true;
-    else m->is_held = false;
-    for (size_t i = 0; order == QUEUE_RETRY && i < m->envelope.recipient_count; i++) {
-        struct queued_recipient *r = &m->recipients[i];
-        r->next_try = (unix_ms){0};
-        if (r->state == RECIPIENT_OFFERED && m->shard->is_owned && m->shard->queue->outbound) outbound_hurry(m->shard->queue->outbound, r->domain);
-    }
+    struct outbound *sends = m->shard->is_owned ? m->shard->queue->outbound : NULL;
+    m->is_held = order == QUEUE_HOLD;
+    if (order == QUEUE_RETRY) hurry(m, sends);
     if (order == QUEUE_EXPIRE) m->must_expire = true;
+    /* It goes back to where it came from, for queued_consider() to decide anew. */
+    if (sends && (order == QUEUE_HOLD || order == QUEUE_EXPIRE)) outbound_recall(sends, m);
 }
 
 void shard_apply(struct shard *s, const struct queue_record *r, const struct journal_record *record, uint64_t snapshot_offset, uint32_t body_bytes)
@@ -276,10 +287,26 @@ static void journal_changed(struct journal_watch *w)
 
 /* ---- what is due ---- */
 
+/* Offers what is due; ret_next gets when to look again. */
+static void offer_due(struct queued *m, unix_ms now, bool is_over, unix_ms *next)
+{
+    struct outbound *sends = m->shard->queue->outbound;
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        struct queued_recipient *r = &m->recipients[i];
+        if (r->state != RECIPIENT_WAITING) continue;
+        if (r->next_try.ms <= now.ms || is_over) {
+            r->state = RECIPIENT_OFFERED;
+            m->offered++;
+            outbound_offer(sends, m, i);
+        } else if (r->next_try.ms < next->ms) {
+            *next = r->next_try;
+        }
+    }
+}
+
 void queued_consider(struct queued *m)
 {
     struct shard *s = m->shard;
-    unix_ms now = clock_wall(), next = {INT64_MAX};
     if (m->is_removed) return;
     timer_disarm(&m->due);
     if (m->is_held || !s->queue->outbound) return;
@@ -287,17 +314,14 @@ void queued_consider(struct queued *m)
         if (s->is_owned && !s->must_leave) timer_arm(&m->due, clock_in(RETRY_READ_MS));
         return;
     }
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
-        struct queued_recipient *r = &m->recipients[i];
-        if (r->state != RECIPIENT_WAITING) continue;
-        if (r->next_try.ms <= now.ms || m->must_expire) {
-            r->state = RECIPIENT_OFFERED;
-            m->offered++;
-            outbound_offer(s->queue->outbound, m, i);
-        } else if (r->next_try.ms < next.ms) {
-            next = r->next_try;
-        }
+    unix_ms now = clock_wall(), next = outbound_ends(s->queue->outbound, m);
+    bool is_over = next.ms <= now.ms;
+    if (is_over) {
+        /* What waits for a destination that rests must not wait for its end. */
+        outbound_recall(s->queue->outbound, m);
+        next = (unix_ms){INT64_MAX};
     }
+    offer_due(m, now, is_over, &next);
     if (next.ms != INT64_MAX) timer_arm(&m->due, clock_in(next.ms - now.ms));
 }
 

@@ -1,6 +1,7 @@
 #include "flow/smtp_client.h"
 
 #include "base/check.h"
+#include "formats/smtp_command.h"
 #include "runtime/clock.h"
 #include "runtime/tls.h"
 
@@ -159,6 +160,39 @@ static void end_all_with_fault(struct sending *s, const struct fault *fault)
     s->is_given_up = true;
 }
 
+/* RFC 3461 §4.3, §4.4; RFC 2852 §4; RFC 6710 §4. */
+static void put_mail_wishes(struct sending *s)
+{
+    struct smtp_client *c = s->client;
+    const struct smtp_client_message *m = s->message;
+    if (c->offer.dsn && m->return_what) wire_put(&c->wire, m->return_what == SMTP_RETURN_FULL ? VIEW(" RET=FULL") : VIEW(" RET=HDRS"));
+    if (c->offer.dsn && m->envelope_id.len) {
+        wire_put(&c->wire, VIEW(" ENVID="));
+        smtp_xtext_append(&c->wire.output, m->envelope_id);
+    }
+    if (c->offer.deliver_by && m->by_mode)
+        wire_putf(&c->wire, " BY=%lld;%c%s", (long long)m->by_seconds, m->by_mode & SMTP_BY_RETURN ? 'R' : 'N', m->by_mode & SMTP_BY_TRACE ? "T" : "");
+    if (c->offer.priority && m->priority) wire_putf(&c->wire, " MT-PRIORITY=%d", m->priority);
+}
+
+/* RFC 3461 §4.1, §4.2. An address of type utf-8 is written as it came (RFC 6533 §3). */
+static void put_report(struct smtp_client *c, const struct smtp_client_report *report)
+{
+    static const struct { unsigned bit; const char *name; } wanted[] = {
+        {SMTP_NOTIFY_NEVER, "NEVER"}, {SMTP_NOTIFY_SUCCESS, "SUCCESS"}, {SMTP_NOTIFY_FAILURE, "FAILURE"}, {SMTP_NOTIFY_DELAY, "DELAY"}};
+    const char *before = " NOTIFY=";
+    for (size_t i = 0; i < array_size(wanted); i++) {
+        if (!(report->notify & wanted[i].bit)) continue;
+        wire_putf(&c->wire, "%s%s", before, wanted[i].name);
+        before = ",";
+    }
+    view address = report->original, type;
+    if (!address.len || !view_cut(&address, ';', &type)) return;
+    wire_putf(&c->wire, " ORCPT=" VIEW_FMT ";", VIEW_ARG(type));
+    if (view_equal_nocase(type, VIEW("utf-8"))) wire_put(&c->wire, address);
+    else smtp_xtext_append(&c->wire.output, address);
+}
+
 static void put_mail(struct sending *s)
 {
     struct smtp_client *c = s->client;
@@ -166,12 +200,15 @@ static void put_mail(struct sending *s)
     if (c->offer.size) wire_putf(&c->wire, " SIZE=%llu", (unsigned long long)s->message->bytes);
     if (c->offer.eight_bit && s->message->is_8bit) wire_put(&c->wire, VIEW(" BODY=8BITMIME"));
     if (c->offer.utf8 && s->message->is_utf8) wire_put(&c->wire, VIEW(" SMTPUTF8"));
+    put_mail_wishes(s);
     wire_put(&c->wire, VIEW("\r\n"));
 }
 
 static void put_rcpt(struct sending *s, size_t i)
 {
-    wire_putf(&s->client->wire, "RCPT TO:<" VIEW_FMT ">\r\n", VIEW_ARG(s->message->recipients[i]));
+    wire_putf(&s->client->wire, "RCPT TO:<" VIEW_FMT ">", VIEW_ARG(s->message->recipients[i]));
+    if (s->client->offer.dsn && s->message->reports) put_report(s->client, &s->message->reports[i]);
+    wire_put(&s->client->wire, VIEW("\r\n"));
 }
 
 static void take_rcpt_answer(struct sending *s, size_t i)

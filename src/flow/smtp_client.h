@@ -29,9 +29,19 @@ struct smtp_client_options {
     bool is_lmtp;
 };
 
+/* What the sender wants to hear of one recipient (RFC 3461 §4). */
+struct smtp_client_report { unsigned notify; view original; };   /* enum smtp_notify; "type;address", not encoded */
+
 struct smtp_client_message {
     view sender;                              /* mailbox; empty: <> */
     const view *recipients;
+    /* Each said to a server that offers the extension: */
+    const struct smtp_client_report *reports; /* of each recipient; NULL: nothing is said. DSN */
+    uint8_t return_what;                      /* enum smtp_return */
+    view envelope_id;
+    unsigned by_mode;                         /* enum smtp_by; 0: nothing. DELIVERBY: so many seconds are left */
+    int64_t by_seconds;
+    int priority;                             /* MT-PRIORITY; 0: nothing */
     size_t recipient_count;                   /* at most SMTP_CLIENT_RECIPIENTS_MAX */
     bool is_8bit, is_utf8;
     uint64_t bytes;

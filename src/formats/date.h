@@ -44,3 +44,8 @@ bool date_imap_parse(view text, struct date *ret_date);
 void date_imap_append(buf *b, struct date d);
 /* IMAP date, quotes removed: "1-Feb-2026", as days since 1970-01-01 (RFC 9051 §9, date-text). */
 bool date_imap_day_parse(view text, int32_t *ret_day);
+
+/* "2026-02-01T09:00:00+09:00" (RFC 3339 §5.6); fractions of seconds are read and left out. */
+bool date_rfc3339_parse(view text, unix_ms *ret_at);
+/* In UTC, with Z. */
+void date_rfc3339_append(buf *b, unix_ms at);

@@ -97,9 +97,10 @@ static void parse_extension(view line, struct smtp_offer *o)
     const struct { view keyword; bool *given; } known[] = {
         {VIEW("PIPELINING"), &o->pipelining}, {VIEW("8BITMIME"), &o->eight_bit}, {VIEW("SMTPUTF8"), &o->utf8}, {VIEW("CHUNKING"), &o->chunking},
         {VIEW("BINARYMIME"), &o->binary}, {VIEW("STARTTLS"), &o->starttls}, {VIEW("DSN"), &o->dsn}, {VIEW("ENHANCEDSTATUSCODES"), &o->enhanced},
-        {VIEW("REQUIRETLS"), &o->requiretls},
+        {VIEW("REQUIRETLS"), &o->requiretls}, {VIEW("DELIVERBY"), &o->deliver_by}, {VIEW("MT-PRIORITY"), &o->priority},
     };
     if (view_equal_nocase(word, VIEW("SIZE"))) parse_size(line, o);
+    if (view_equal_nocase(word, VIEW("DELIVERBY")) && !view_to_u64(view_trim(line), &o->deliver_by_min_s)) o->deliver_by_min_s = 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (view_equal_nocase(word, known[i].keyword)) *known[i].given = true;
 }

@@ -40,8 +40,9 @@ void smtp_answer_append(buf *out, const struct smtp_answer *a);
 
 /* What a server said in EHLO or LHLO. */
 struct smtp_offer {
-    bool pipelining, eight_bit, utf8, chunking, binary, starttls, dsn, enhanced, requiretls, size;
+    bool pipelining, eight_bit, utf8, chunking, binary, starttls, dsn, enhanced, requiretls, size, deliver_by, priority;
     uint64_t size_bytes_max;           /* 0: no limit told */
+    uint64_t deliver_by_min_s;         /* RFC 2852 §2: the least time that it can keep to; 0: any */
 };
 /* From the answer's text: its first line is the greeting. */
 void smtp_offer_parse(view text, struct smtp_offer *ret_offer);

@@ -2,7 +2,8 @@
  * smtp_command: one command line of SMTP, LMTP or submission as a struct.
  *
  * RFC 5321 (verbs, paths), 2033 (LHLO), 1870 (SIZE), 6152 (8BITMIME), 6531 (SMTPUTF8), 3030 (BDAT,
- * BINARYMIME), 3461 (DSN parameters), 4954 (AUTH), 3207 (STARTTLS), 8689 (REQUIRETLS). Parsing knows
+ * BINARYMIME), 3461 (DSN parameters), 4954 (AUTH), 3207 (STARTTLS), 8689 (REQUIRETLS), 4865 (FUTURERELEASE),
+ * 2852 (DELIVERBY), 6710 (MT-PRIORITY). Parsing knows
  * nothing of the session: a parameter is parsed whether the server offers it or not, and `given` says
  * which there were, so that the session can refuse what it did not offer.
  *
@@ -11,6 +12,7 @@
  */
 #pragma once
 
+#include "base/time.h"
 #include "formats/smtp_path.h"
 #include "formats/smtp_reply.h"
 
@@ -27,6 +29,8 @@ enum {
     SMTP_ENVELOPE_ID_MAX = 100,       /* RFC 3461 §4.4 */
     SMTP_ORIGINAL_RECIPIENT_MAX = 500, /* RFC 3461 §4.2 */
     SMTP_AUTH_PARAMETER_MAX = 500,    /* RFC 4954 §5 */
+    SMTP_INTERVAL_DIGITS_MAX = 9,     /* RFC 4865 §4, RFC 2852 §4: seconds */
+    SMTP_PRIORITY_MAX = 9,            /* RFC 6710 §3: -9 to 9 */
     SMTP_COMMAND_ARENA_SLACK = 512,
 };
 
@@ -42,7 +46,7 @@ enum smtp_verb {
 enum smtp_parameter_bit {
     SMTP_HAS_SIZE = 1 << 0, SMTP_HAS_BODY = 1 << 1, SMTP_HAS_SMTPUTF8 = 1 << 2, SMTP_HAS_RET = 1 << 3,
     SMTP_HAS_ENVID = 1 << 4, SMTP_HAS_AUTH = 1 << 5, SMTP_HAS_REQUIRETLS = 1 << 6, SMTP_HAS_NOTIFY = 1 << 7,
-    SMTP_HAS_ORCPT = 1 << 8,
+    SMTP_HAS_ORCPT = 1 << 8, SMTP_HAS_HOLDFOR = 1 << 9, SMTP_HAS_HOLDUNTIL = 1 << 10, SMTP_HAS_BY = 1 << 11, SMTP_HAS_PRIORITY = 1 << 12,
 };
 
 enum smtp_body { SMTP_BODY_7BIT, SMTP_BODY_8BITMIME, SMTP_BODY_BINARYMIME };
@@ -50,6 +54,9 @@ enum smtp_return { SMTP_RETURN_UNSPECIFIED, SMTP_RETURN_FULL, SMTP_RETURN_HEADER
 
 /* NOTIFY=NEVER is SMTP_NOTIFY_NEVER alone. */
 enum smtp_notify { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
+
+/* BY=: what is to be done when the time is over, and whether each relay is told (RFC 2852 §4). Bits. */
+enum smtp_by { SMTP_BY_RETURN = 1, SMTP_BY_NOTIFY = 2, SMTP_BY_TRACE = 4 };
 
 struct smtp_parameters {
     unsigned given;                   /* smtp_parameter_bit */
@@ -61,6 +68,11 @@ struct smtp_parameters {
     unsigned notify;                  /* smtp_notify bits */
     view original_recipient_type;     /* ORCPT before the ';' */
     view original_recipient;          /* xtext decoded, or the utf-8-addr form (RFC 6533 §3) as it came */
+    uint32_t hold_seconds;            /* HOLDFOR */
+    unix_ms hold_until;               /* HOLDUNTIL */
+    int32_t by_seconds;               /* BY; may be negative with SMTP_BY_NOTIFY */
+    unsigned by_mode;                 /* smtp_by bits */
+    int priority;                     /* MT-PRIORITY */
 };
 
 struct smtp_command {
@@ -83,6 +95,8 @@ struct smtp_command {
 bool smtp_command_parse(view line, struct arena *arena, struct smtp_command *ret_command,
                         enum smtp_status_name *reterr_status);
 
+/* xtext of RFC 3461 §4, for ENVID and ORCPT. */
+void smtp_xtext_append(buf *into, view text);
 /* "MAIL", "STARTTLS", "unknown": for logs and metrics. Static. */
 const char *smtp_verb_name(enum smtp_verb verb);
 

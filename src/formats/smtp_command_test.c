@@ -133,3 +133,27 @@ TEST(smtp_command_limits_the_line_and_the_number_of_parameters)
     EXPECT_NUMBER(command.verb, SMTP_VERB_UNKNOWN);
     arena_free(arena);
 }
+
+TEST(smtp_command_reads_times_and_priorities)
+{
+    struct arena *arena = arena_new(NULL, ARENA_BYTES);
+    struct smtp_command command;
+    enum smtp_status_name status;
+    REQUIRE(parse(arena, VIEW("MAIL FROM:<a@b> HOLDFOR=3600 BY=120;NT MT-PRIORITY=-3"), &command, &status));
+    EXPECT_NUMBER(command.parameters.hold_seconds, 3600);
+    EXPECT_NUMBER(command.parameters.by_seconds, 120);
+    EXPECT_NUMBER(command.parameters.by_mode, SMTP_BY_NOTIFY | SMTP_BY_TRACE);
+    EXPECT_NUMBER(command.parameters.priority, -3);
+    REQUIRE(parse(arena, VIEW("MAIL FROM:<a@b> HOLDUNTIL=1970-01-02T01:00:01.5+01:00 BY=-5;n"), &command, &status));
+    EXPECT_NUMBER(command.parameters.hold_until.ms, 86401000);
+    EXPECT_NUMBER(command.parameters.by_seconds, -5);
+    const view bad[] = {VIEW("MAIL FROM:<a@b> HOLDFOR="), VIEW("MAIL FROM:<a@b> HOLDFOR=1234567890"), VIEW("MAIL FROM:<a@b> HOLDUNTIL=2026-13-01T00:00:00Z"),
+                        VIEW("MAIL FROM:<a@b> HOLDUNTIL=2026-12-01 00:00:00"), VIEW("MAIL FROM:<a@b> BY=0;R"), VIEW("MAIL FROM:<a@b> BY=-1;R"), VIEW("MAIL FROM:<a@b> BY=5"),
+                        VIEW("MAIL FROM:<a@b> BY=5;X"), VIEW("MAIL FROM:<a@b> BY=5;RTT"), VIEW("MAIL FROM:<a@b> MT-PRIORITY=10"), VIEW("MAIL FROM:<a@b> MT-PRIORITY=-0"),
+                        VIEW("MAIL FROM:<a@b> MT-PRIORITY="), VIEW("RCPT TO:<a@b> MT-PRIORITY=1")};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) EXPECT(!parse(arena, bad[i], &command, &status));
+    buf xtext CLEANUP(buf_done) = BUF_INIT;
+    smtp_xtext_append(&xtext, VIEW("a+b=c d@e"));
+    EXPECT_VIEW(buf_view(&xtext), VIEW("a+2Bb+3Dc+20d@e"));
+    arena_free(arena);
+}

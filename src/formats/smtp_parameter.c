@@ -2,6 +2,7 @@
 #include "formats/smtp_command.h"
 
 #include "base/check.h"
+#include "formats/date.h"
 
 static bool is_space(unsigned char byte)
 {
@@ -130,6 +131,66 @@ static bool parse_orcpt(view value, struct arena *arena, struct smtp_parameters 
     return view_equal_nocase(type, VIEW("utf-8")) || decode_xtext(value, arena, &parameters->original_recipient);
 }
 
+void smtp_xtext_append(buf *into, view text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.at[i];
+        if (byte > 32 && byte < 127 && byte != '+' && byte != '=') buf_append_byte(into, (char)byte);
+        else buf_appendf(into, "+%02X", byte);
+    }
+}
+
+/* future-release-interval = [1-9] *8DIGIT (RFC 4865 §4); 0 does no harm. */
+static bool take_seconds(struct cursor *c, uint32_t *ret_seconds)
+{
+    uint64_t number;
+    size_t before = c->rest.len;
+    struct cursor at = *c;
+    if (!take_number(&at, 999999999, &number) || before - at.rest.len > SMTP_INTERVAL_DIGITS_MAX) return false;
+    *ret_seconds = (uint32_t)number;
+    *c = at;
+    return true;
+}
+
+static bool parse_hold_for(view value, struct arena *arena, struct smtp_parameters *parameters)
+{
+    struct cursor c = cursor_of(value);
+    return take_seconds(&c, &parameters->hold_seconds) && cursor_at_end(&c);
+}
+
+/* RFC 4865 §4: Internet-style-date-time of RFC 3339. */
+static bool parse_hold_until(view value, struct arena *arena, struct smtp_parameters *parameters)
+{
+    return date_rfc3339_parse(value, &parameters->hold_until);
+}
+
+/* by-value = by-time ";" by-mode [by-trace], by-time = ["-" / "+"] 1*9DIGIT (RFC 2852 §4); mode R needs a time above zero. */
+static bool parse_by(view value, struct arena *arena, struct smtp_parameters *parameters)
+{
+    struct cursor c = cursor_of(value);
+    uint32_t seconds;
+    bool is_negative = take_byte(&c, '-');
+    if (!is_negative) (void)take_byte(&c, '+');
+    if (!take_seconds(&c, &seconds) || !take_byte(&c, ';')) return false;
+    if (take_view_nocase(&c, VIEW("R"))) parameters->by_mode = SMTP_BY_RETURN;
+    else if (take_view_nocase(&c, VIEW("N"))) parameters->by_mode = SMTP_BY_NOTIFY;
+    else return false;
+    if (take_view_nocase(&c, VIEW("T"))) parameters->by_mode |= SMTP_BY_TRACE;
+    parameters->by_seconds = is_negative ? -(int32_t)seconds : (int32_t)seconds;
+    return cursor_at_end(&c) && (parameters->by_seconds > 0 || !(parameters->by_mode & SMTP_BY_RETURN));
+}
+
+/* priority-value = (["-"] NZDIGIT) / "0" (RFC 6710 §6) */
+static bool parse_priority(view value, struct arena *arena, struct smtp_parameters *parameters)
+{
+    struct cursor c = cursor_of(value);
+    uint64_t number;
+    bool is_negative = take_byte(&c, '-');
+    if (c.rest.len != 1 || !take_number(&c, SMTP_PRIORITY_MAX, &number) || (is_negative && number == 0)) return false;
+    parameters->priority = is_negative ? -(int)number : (int)number;
+    return true;
+}
+
 static const struct parameter {
     const char *name;
     enum smtp_verb verb;
@@ -146,6 +207,10 @@ static const struct parameter {
     {"REQUIRETLS", SMTP_VERB_MAIL, SMTP_HAS_REQUIRETLS, false, parse_flag},
     {"NOTIFY", SMTP_VERB_RCPT, SMTP_HAS_NOTIFY, true, parse_notify},
     {"ORCPT", SMTP_VERB_RCPT, SMTP_HAS_ORCPT, true, parse_orcpt},
+    {"HOLDFOR", SMTP_VERB_MAIL, SMTP_HAS_HOLDFOR, true, parse_hold_for},
+    {"HOLDUNTIL", SMTP_VERB_MAIL, SMTP_HAS_HOLDUNTIL, true, parse_hold_until},
+    {"BY", SMTP_VERB_MAIL, SMTP_HAS_BY, true, parse_by},
+    {"MT-PRIORITY", SMTP_VERB_MAIL, SMTP_HAS_PRIORITY, true, parse_priority},
 };
 
 static const struct parameter *find_parameter(view keyword, enum smtp_verb verb)

@@ -8,6 +8,7 @@
 enum {
     MAIL_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8,
     SUBMISSION_PARAMETERS_OFFERED = SMTP_HAS_SIZE | SMTP_HAS_BODY | SMTP_HAS_SMTPUTF8 | SMTP_HAS_RET | SMTP_HAS_ENVID | SMTP_HAS_AUTH,
+    WISHES_OFFERED = SMTP_HAS_HOLDFOR | SMTP_HAS_HOLDUNTIL | SMTP_HAS_BY | SMTP_HAS_PRIORITY,
     DIRECTORY_TIMEOUT_MS = 30000,        /* below the five minutes that a client waits for RCPT (§4.5.3.2.3) */
 };
 
@@ -25,6 +26,7 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
     if (s->transaction.has_sender) return SMTP_NESTED_SENDER;
     if (s->message_count >= smtp_session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
     unsigned offered = smtp_session_is_submission(s) ? SUBMISSION_PARAMETERS_OFFERED : MAIL_PARAMETERS_OFFERED;
+    if (smtp_session_is_submission(s) && smtp_session_takes_wishes(s)) offered |= WISHES_OFFERED;
     if (p->given & ~offered) return SMTP_UNKNOWN_PARAMETER;
     if (p->body == SMTP_BODY_BINARYMIME && smtp_session_is_submission(s)) return SMTP_UNKNOWN_PARAMETER;
     if (p->size_bytes > smtp_session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
@@ -42,6 +44,11 @@ void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
             smtp_session_refuse(s, command, status, &(struct fault){0});
             return;
         }
+    }
+    enum smtp_status_name wished = submission_keep_wishes(s, &command->parameters);
+    if (wished != SMTP_DONE) {
+        smtp_session_refuse(s, command, wished, &(struct fault){0});
+        return;
     }
     t->has_sender = true;
     t->message = random_id();
@@ -74,7 +81,9 @@ void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
     struct intake_recipient recipient;
     enum smtp_status_name status = intake_decide(&s->smtpd->intake, &command->path, s->transaction.declared_bytes,
                                                  clock_in(DIRECTORY_TIMEOUT_MS), s->arena, s->scratch, &recipient, &fault);
-    if (status == SMTP_RELAY_DENIED && smtp_session_is_submission(s)) {
+    bool is_for_queue = status == SMTP_RECIPIENT_OK && submission_is_for_queue(s, command);
+    if ((status == SMTP_RELAY_DENIED && smtp_session_is_submission(s)) || is_for_queue) {
+        s->transaction.has_local |= is_for_queue;
         status = submission_keep_recipient(s, command);
         if (status == SMTP_RECIPIENT_OK) {
             smtp_session_reply(s, status, VIEW_EMPTY);

@@ -40,6 +40,10 @@ struct transaction {
     size_t remote_count, remote_capacity;
     view envelope_id;                    /* ENVID, RET: RFC 3461 */
     uint8_t return_what;
+    unix_ms not_before, deliver_by;      /* FUTURERELEASE, DELIVERBY; 0: none */
+    uint8_t deliver_by_mode;
+    int8_t priority;
+    bool has_local;                      /* some of `remote` may be accounts of ours */
     buf header;                          /* submission: of the message, until it is whole */
     bool header_is_done;
     uint32_t return_path_bytes;          /* at the front of the draft: not for others */
@@ -98,6 +102,8 @@ static inline bool smtp_session_is_submission(const struct smtp_session *s) { re
 bool smtp_session_has_tls(const struct smtp_session *s);
 /* A password may be sent: TLS, from this machine, or allowed. */
 bool smtp_session_may_log_in(const struct smtp_session *s);
+/* The queue can keep when mail is to go and how urgent it is. */
+static inline bool smtp_session_takes_wishes(const struct smtp_session *s) { return s->smtpd->options.queue && queue_takes_wishes(s->smtpd->options.queue); }
 static inline size_t transaction_recipients(const struct transaction *t) { return t->recipient_count + t->remote_count; }
 
 /* ---- the transaction ---- */
@@ -121,6 +127,10 @@ static inline enum smtp_status_name message_verdict(const struct smtp_session *s
 /* ---- submission (submission.c) ---- */
 /* Whether the account may send under this address: DONE, SENDER_NOT_YOURS, or that it cannot be asked now. */
 MAY_YIELD enum smtp_status_name submission_check_sender(struct smtp_session *s, view address);
+/* FUTURERELEASE, DELIVERBY and MT-PRIORITY into the transaction: DONE, or why not. */
+enum smtp_status_name submission_keep_wishes(struct smtp_session *s, const struct smtp_parameters *p);
+/* A recipient who is ours, but whose mail goes by the queue: it is to be held, or its arrival is to be told. */
+bool submission_is_for_queue(const struct smtp_session *s, const struct smtp_command *command);
 /* A recipient who is not ours: RECIPIENT_OK, or why not. */
 enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const struct smtp_command *command);
 /* A piece of the message: gathers the header and passes on what is to be kept. `is_last`: nothing follows. */

@@ -34,13 +34,14 @@ struct smtpd_options smtpd_default_options(void)
 }
 
 /* RFC 5321 §4.1.1.1: the lines after the first. RFC 9422: LIMITS. */
-static void write_extensions(buf *into, const struct smtpd_options *options, bool is_submission, bool with_tls, bool with_auth)
+static void write_extensions(buf *into, const struct smtpd_options *options, unsigned offers)
 {
+    bool is_submission = offers & EXTENSIONS_SUBMISSION;
     /* What is taken for others must be sendable: BINARYMIME is not, to most servers. */
     buf_appendf(into, "\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nCHUNKING\n%sENHANCEDSTATUSCODES", (unsigned long long)options->message_bytes_max,
                 is_submission ? "DSN\n" : "BINARYMIME\n");
-    if (with_auth) buf_append(into, VIEW("\nAUTH PLAIN LOGIN"));
-    if (with_tls) buf_append(into, VIEW("\nSTARTTLS"));
+    if (offers & EXTENSIONS_AUTH) buf_append(into, VIEW("\nAUTH PLAIN LOGIN"));
+    if (offers & EXTENSIONS_TLS) buf_append(into, VIEW("\nSTARTTLS"));
     buf_appendf(into, "\nLIMITS MAILMAX=%u RCPTMAX=%u\nHELP", options->messages_max, options->recipients_max);
 }
 
@@ -65,7 +66,7 @@ struct smtpd *smtpd_new(const struct smtpd_options *options, const struct intake
     for (unsigned i = 0; i < SMTPD_KIND_COUNT; i++) d->services[i] = (struct smtpd_service){d, (enum smtpd_kind)i};
     connection_limit_init(&d->connections, options->connections_per_address_max);
     for (unsigned i = 0; i < EXTENSIONS_COUNT; i++)
-        write_extensions(&d->extensions[i], options, i & EXTENSIONS_SUBMISSION, i & EXTENSIONS_TLS, i & EXTENSIONS_AUTH);
+        write_extensions(&d->extensions[i], options, i);
     return d;
 }
 

@@ -17,6 +17,7 @@ struct tls_context;
 enum {
     SMTPD_RECIPIENTS_MAX = INTAKE_ACCOUNTS_MAX,
     SMTPD_MESSAGES_MAX = 999999,         /* RFC 9422: a limit has six digits at most */
+    SMTPD_HOLD_SECONDS_MAX = 30 * 24 * 3600,   /* mail is held for the sender until a time at most so far ahead (RFC 4865) */
 };
 
 /* SUBMISSION: RFC 6409, with STARTTLS; SUBMISSIONS: RFC 8314, TLS from the start. Both need a queue. */

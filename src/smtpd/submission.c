@@ -41,7 +41,44 @@ MAY_YIELD static enum smtp_status_name check_authors(struct smtp_session *s, vie
     return SMTP_DONE;
 }
 
+/* ---- when it is to go ---- */
+
+/* RFC 4865 §4: one of the two, and not too far ahead. */
+static bool keep_hold(struct transaction *t, const struct smtp_parameters *p, unix_ms now)
+{
+    unix_ms until = p->given & SMTP_HAS_HOLDFOR ? (unix_ms){now.ms + p->hold_seconds * 1000ll} : p->hold_until;
+    if (!(p->given & (SMTP_HAS_HOLDFOR | SMTP_HAS_HOLDUNTIL))) return true;
+    if (p->given & SMTP_HAS_HOLDFOR && p->given & SMTP_HAS_HOLDUNTIL) return false;
+    if (until.ms > now.ms + SMTPD_HOLD_SECONDS_MAX * 1000ll) return false;
+    if (until.ms > now.ms) t->not_before = until;
+    return true;
+}
+
+enum smtp_status_name submission_keep_wishes(struct smtp_session *s, const struct smtp_parameters *p)
+{
+    struct transaction *t = &s->transaction;
+    unix_ms now = clock_wall();
+    if (!keep_hold(t, p, now)) return SMTP_BAD_PARAMETER;
+    /* The time for delivery begins when the message is released. */
+    if (p->by_mode) t->deliver_by = (unix_ms){(t->not_before.ms ? t->not_before.ms : now.ms) + p->by_seconds * 1000ll};
+    t->deliver_by_mode = (uint8_t)p->by_mode;
+    t->priority = (int8_t)p->priority;
+    return SMTP_DONE;
+}
+
+bool submission_is_for_queue(const struct smtp_session *s, const struct smtp_command *command)
+{
+    if (!smtp_session_is_submission(s) || !smtp_session_takes_wishes(s)) return false;
+    return s->transaction.not_before.ms || command->parameters.notify & SMTP_NOTIFY_SUCCESS;
+}
+
 /* ---- recipients elsewhere ---- */
+
+static view keep_original(struct smtp_session *s, const struct smtp_parameters *p)
+{
+    if (!(p->given & SMTP_HAS_ORCPT)) return VIEW_EMPTY;
+    return arena_printf(s->arena, VIEW_FMT ";" VIEW_FMT, VIEW_ARG(p->original_recipient_type), VIEW_ARG(p->original_recipient));
+}
 
 enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const struct smtp_command *command)
 {
@@ -57,7 +94,7 @@ enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const st
     t->remote[t->remote_count++] = (struct queue_address){
         .address = smtp_path_keep_text(s->arena, &command->path),
         .notify = (uint8_t)command->parameters.notify,
-        .original = arena_keep(s->arena, command->parameters.original_recipient),
+        .original = keep_original(s, &command->parameters),
     };
     return SMTP_RECIPIENT_OK;
 }
@@ -68,9 +105,10 @@ enum smtp_status_name submission_enqueue(struct smtp_session *s)
     struct fault fault = {0};
     struct queue_envelope envelope = {
         .message = t->message, .account = s->account, .tenant = buf_view(&s->tenant), .sender = smtp_path_keep_text(s->scratch, &t->sender),
-        .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u), .return_what = t->return_what,
+        .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) | (t->has_local ? QUEUE_HAS_LOCAL : 0u), .return_what = t->return_what,
         .envelope_id = t->envelope_id, .received = clock_wall(), .bytes = draft_bytes(t->draft) - t->return_path_bytes, .skip_bytes = t->return_path_bytes,
         .recipients = t->remote, .recipient_count = t->remote_count,
+        .not_before = t->not_before, .deliver_by = t->deliver_by, .deliver_by_mode = t->deliver_by_mode, .priority = t->priority,
     };
     result code = queue_enqueue(smtp_session_options(s)->queue, &envelope, t->draft, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
     if (code != OK) {
