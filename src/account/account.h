@@ -166,7 +166,7 @@ struct account_verify {
     const atomic_bool *is_stopped;       /* may be NULL. Set: ends with CANCELLED soon */
 };
 MAY_YIELD NODISCARD result account_verify(struct account *a, struct account_verify *v, millis deadline, struct fault *fault);
-/* The journal and all objects of an account that was removed from the directory. */
+/* The journal and all objects of an account that was removed from the directory. What is left or comes late is cleared away within hours. */
 MAY_YIELD NODISCARD result accounts_destroy(struct accounts *all, struct id account, millis deadline, struct fault *fault);
 
 /* ---- what nodes do to accounts that nobody has open: room upkeep; any loop ---- */

@@ -196,6 +196,10 @@ void home_start_upkeep(struct home *h);
 /* Waits for compactions under way and begins no more. */
 MAY_YIELD void home_stop_upkeep(struct home *h);
 
+/* ---- destroy.c ---- */
+/* Destroys once more what was destroyed some time ago. In the background. */
+MAY_YIELD void removed_sweep(struct accounts *all);
+
 /* ---- compact.c ---- */
 /* What was expunged before then is to be purged now; 0: nothing. */
 unix_ms account_purge_before(const struct account *a);

@@ -267,7 +267,10 @@ MAY_YIELD static void sweep(void *argument)
 {
     struct home *h = argument;
     struct accounts *all = h->all;
-    if (has_turn(all, VIEW("upkeep/staging"), SWEEP_EVERY_MS - LEASE_SLACK_MS)) staging_sweep(all);
+    if (has_turn(all, VIEW("upkeep/staging"), SWEEP_EVERY_MS - LEASE_SLACK_MS)) {
+        staging_sweep(all);
+        removed_sweep(all);
+    }
     if (has_turn(all, VIEW("upkeep/reclaim"), RECLAIM_EVERY_MS - LEASE_SLACK_MS)) reclaim(all->engine);
 }
 

@@ -506,6 +506,43 @@ static void destroys(void *argument)
     account_close(a);
 }
 
+/* A node that had looked up the address before delivers afterwards. */
+static void delivers_late(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    REQUIRE(deliver(w, 1, 3000) == OK);
+    EXPECT(accounts_destroy(world_here(w), w->account, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(deliver(w, 2, 70000) == OK);
+    EXPECT(count_objects(w) > 0);
+}
+
+static void sleeps(void *argument)
+{
+    colour_pretend_coroutine();
+    (void)argument;
+    REQUIRE(coroutine_sleep(50 * 60 * 1000) == OK);
+}
+
+static void finds_nothing(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    EXPECT_NUMBER(count_objects(w), 0);
+    struct account *a = open_account(w);
+    EXPECT_NUMBER(count_of(a, INBOX), 0);
+    account_close(a);
+}
+
+TEST(account_destroyed_is_cleared_of_what_comes_late)
+{
+    struct world *w = world_open(10, 1, 1);
+    world_run(w, 0, delivers_late, w);
+    for (unsigned i = 0; i < 10; i++) world_run(w, 0, sleeps, w);
+    world_run(w, 0, finds_nothing, w);
+    world_close(w);
+}
+
 TEST(account_destroyed_leaves_nothing)
 {
     struct world *w = world_open(9, 1, 1);
