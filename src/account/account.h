@@ -96,8 +96,10 @@ struct delivery {
 };
 /* One record to each account, all at once; returns when all are decided. Any loop. */
 MAY_YIELD void accounts_deliver(struct accounts *all, struct draft *d, struct delivery *deliveries, size_t count, millis deadline);
-/* Whether `more` bytes fit `quota` (0: no quota). OVER_QUOTA if not. Any loop; cheap when the account's usage is known in this process. */
-MAY_YIELD NODISCARD result accounts_check_quota(struct accounts *all, struct id account, uint64_t quota_bytes, uint64_t more, millis deadline, struct fault *fault);
+/* What an account may hold; 0: any number. */
+struct quota { uint64_t bytes, messages; };
+/* Whether one more message of so many bytes fits. OVER_QUOTA if not. Any loop; cheap when the account's usage is known in this process. */
+MAY_YIELD NODISCARD result accounts_check_quota(struct accounts *all, struct id account, struct quota quota, uint64_t more_bytes, millis deadline, struct fault *fault);
 
 struct append_options {
     uint32_t mailbox;                   /* number */

@@ -17,7 +17,7 @@ enum { KNOWN_MAX = 100000, FAR_MS = 60000, NEAR_MS = 5000, FAR_EIGHTHS = 7 };
 struct usage_known {
     struct list node;                    /* in home.usages_used, least recently used first */
     struct id account;
-    uint64_t bytes;
+    struct quota used;
     millis read;
 };
 
@@ -43,7 +43,7 @@ static struct usage_known *find_known(struct home *h, struct id account)
     return u;
 }
 
-static void know(struct home *h, struct id account, uint64_t bytes)
+static void know(struct home *h, struct id account, struct quota used)
 {
     struct usage_known *u = find_known(h, account);
     if (!u) {
@@ -54,26 +54,37 @@ static void know(struct home *h, struct id account, uint64_t bytes)
         map_put(&h->usages, id_view(&u->account), u);
         list_append(&h->usages_used, &u->node);
     }
-    u->bytes = bytes;
+    u->used = used;
     u->read = clock_now();
 }
 
 void usage_grew(struct accounts *all, struct id account, uint64_t bytes)
 {
     struct usage_known *u = map_get(&accounts_here(all)->usages, id_view(&account));
-    if (u) u->bytes += bytes;
+    if (!u) return;
+    u->used.bytes += bytes;
+    u->used.messages++;
 }
 
-static bool fits(uint64_t used, uint64_t more, uint64_t quota)
+/* With 0 as the limit everything does. */
+static bool fits(uint64_t used, uint64_t more, uint64_t limit)
 {
-    return more <= quota && used <= quota - more;
+    return limit == 0 || (more <= limit && used <= limit - more);
 }
 
-static bool fits_by_what_is_known(struct home *h, struct id account, uint64_t quota, uint64_t more)
+static bool both_fit(struct quota used, uint64_t more_bytes, struct quota quota)
+{
+    return fits(used.bytes, more_bytes, quota.bytes) && fits(used.messages, 1, quota.messages);
+}
+
+/* Rounded up, so that a small limit does not become none. */
+static uint64_t far_from(uint64_t limit) { return limit - limit / 8 * (8 - FAR_EIGHTHS); }
+
+static bool fits_by_what_is_known(struct home *h, struct id account, struct quota quota, uint64_t more_bytes)
 {
     struct usage_known *u = find_known(h, account);
-    if (!u || !fits(u->bytes, more, quota)) return false;
-    bool is_far = fits(u->bytes, more, quota / 8 * FAR_EIGHTHS);
+    if (!u || !both_fit(u->used, more_bytes, quota)) return false;
+    bool is_far = both_fit(u->used, more_bytes, (struct quota){far_from(quota.bytes), far_from(quota.messages)});
     return millis_before(clock_now(), millis_add(u->read, is_far ? FAR_MS : NEAR_MS));
 }
 
@@ -83,7 +94,7 @@ struct question {
     millis deadline;
     result code;
     struct fault *fault;
-    uint64_t bytes;
+    struct quota used;
 };
 
 MAY_YIELD static void read_usage(void *argument)
@@ -92,17 +103,20 @@ MAY_YIELD static void read_usage(void *argument)
     struct account *a;
     q->code = account_open(q->all, q->account, q->deadline, &a, q->fault);
     if (q->code != OK) return;
-    q->bytes = state_usage(account_state(a)).bytes;
+    struct usage usage = state_usage(account_state(a));
+    q->used = (struct quota){usage.bytes, usage.messages};
     account_close(a);
 }
 
-result accounts_check_quota(struct accounts *all, struct id account, uint64_t quota_bytes, uint64_t more, millis deadline, struct fault *fault)
+result accounts_check_quota(struct accounts *all, struct id account, struct quota quota, uint64_t more_bytes, millis deadline, struct fault *fault)
 {
-    if (quota_bytes == 0 || fits_by_what_is_known(accounts_here(all), account, quota_bytes, more)) return OK;
+    bool has_limit = quota.bytes || quota.messages;
+    if (!has_limit || fits_by_what_is_known(accounts_here(all), account, quota, more_bytes)) return OK;
     struct question q = {.all = all, .account = account, .deadline = deadline, .fault = fault};
     loop_run_on(accounts_home(all, account), "read usage", read_usage, &q);
     if (q.code != OK) return q.code;
-    know(accounts_here(all), account, q.bytes);
-    if (fits(q.bytes, more, quota_bytes)) return OK;
-    return fail(fault, OVER_QUOTA, "%" PRIu64 " of %" PRIu64 " bytes are used, %" PRIu64 " more do not fit", q.bytes, quota_bytes, more);
+    know(accounts_here(all), account, q.used);
+    if (both_fit(q.used, more_bytes, quota)) return OK;
+    return fail(fault, OVER_QUOTA, "%" PRIu64 " of %" PRIu64 " bytes and %" PRIu64 " of %" PRIu64 " messages (0: any number) are used, %" PRIu64 " bytes more do not fit",
+                q.used.bytes, quota.bytes, q.used.messages, quota.messages, more_bytes);
 }

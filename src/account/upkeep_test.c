@@ -125,19 +125,20 @@ static void fills_a_quota(void *argument)
     struct fault fault;
     struct accounts *all = world_here(w);
     enum { QUOTA = 10000 };
-    EXPECT(accounts_check_quota(all, w->account, 0, UINT64_MAX, clock_in(SOON_MS), &fault) == OK);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, QUOTA, clock_in(SOON_MS), &fault) == OK);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, QUOTA + 1, clock_in(SOON_MS), &fault) == OVER_QUOTA);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){0, 1}, UINT64_MAX, clock_in(SOON_MS), &fault) == OK);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){0, 0}, UINT64_MAX, clock_in(SOON_MS), &fault) == OK);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, QUOTA, clock_in(SOON_MS), &fault) == OK);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, QUOTA + 1, clock_in(SOON_MS), &fault) == OVER_QUOTA);
     EXPECT(deliver(w, 1, 9000) == OK);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, 1000, clock_in(SOON_MS), &fault) == OK);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, 1001, clock_in(SOON_MS), &fault) == OVER_QUOTA);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, UINT64_MAX, clock_in(SOON_MS), &fault) == OVER_QUOTA);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, 1000, clock_in(SOON_MS), &fault) == OK);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, 1001, clock_in(SOON_MS), &fault) == OVER_QUOTA);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, UINT64_MAX, clock_in(SOON_MS), &fault) == OVER_QUOTA);
     struct account *a = open_account(w);
     expunge(a, 1, 1);
     account_close(a);
-    EXPECT(accounts_check_quota(all, w->account, QUOTA, 9000, clock_in(SOON_MS), &fault) == OK);
+    EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, 9000, clock_in(SOON_MS), &fault) == OK);
     uint64_t reads = memory_store_count(w->store, "read");
-    for (unsigned i = 0; i < 100; i++) EXPECT(accounts_check_quota(all, w->account, QUOTA, 1000, clock_in(SOON_MS), &fault) == OK);
+    for (unsigned i = 0; i < 100; i++) EXPECT(accounts_check_quota(all, w->account, (struct quota){QUOTA, 0}, 1000, clock_in(SOON_MS), &fault) == OK);
     EXPECT_NUMBER(memory_store_count(w->store, "read"), reads);
 }
 

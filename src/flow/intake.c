@@ -31,8 +31,7 @@ static enum smtp_status_name suspended_status(const struct intake *intake)
 enum smtp_status_name intake_check_quota(const struct intake *intake, const struct intake_account *account,
                                          uint64_t size_bytes, millis deadline, struct fault *fault)
 {
-    if (account->quota_bytes == 0) return SMTP_RECIPIENT_OK;
-    result code = accounts_check_quota(intake->accounts, account->id, account->quota_bytes, size_bytes, deadline, fault);
+    result code = accounts_check_quota(intake->accounts, account->id, account->quota, size_bytes, deadline, fault);
     if (code == OK) return SMTP_RECIPIENT_OK;
     if (code != OVER_QUOTA) return SMTP_STORE_UNAVAILABLE;
     return intake->over_quota_is_permanent ? SMTP_MAILBOX_FULL : SMTP_MAILBOX_FULL_NOW;
@@ -49,7 +48,7 @@ MAY_YIELD static enum smtp_status_name check_account(struct expansion *e, struct
         (void)fail(e->fault, DENIED, "account " VIEW_FMT " is suspended", VIEW_ARG(account.address));
         return suspended_status(e->intake);
     }
-    *ret_account = (struct intake_account){id, account.quota_bytes};
+    *ret_account = (struct intake_account){id, {account.quota_bytes, account.quota_messages}};
     return intake_check_quota(e->intake, ret_account, e->size_bytes, e->deadline, e->fault);
 }
 

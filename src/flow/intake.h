@@ -44,7 +44,7 @@ struct intake {
 
 struct intake_account {
     struct id id;
-    uint64_t quota_bytes;                /* 0: none */
+    struct quota quota;
 };
 
 struct intake_recipient {

@@ -33,6 +33,8 @@ struct directory_account_change {
     bool sets_password, sets_quota, sets_display_name, sets_standing;
     view password;                  /* clear, or with a scheme prefix */
     uint64_t quota_bytes;
+    bool sets_quota_messages;
+    uint64_t quota_messages;
     view display_name;
     enum account_standing standing;
 };

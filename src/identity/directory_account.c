@@ -55,6 +55,10 @@ static MAY_YIELD result change_row(json_t *row, const struct directory_account_c
         if (change->quota_bytes > INT64_MAX) return fail(fault, INVALID, "quota: expected less than 8 exbibytes");
         row_set_number(row, "quota", change->quota_bytes);
     }
+    if (change->sets_quota_messages) {
+        if (change->quota_messages > UINT32_MAX) return fail(fault, INVALID, "quota of messages: expected at most %u", UINT32_MAX);
+        row_set_number(row, "quota_messages", change->quota_messages);
+    }
     if (change->sets_standing) row_set_string(row, "standing", change->standing == STANDING_SUSPENDED ? VIEW("suspended") : VIEW("active"));
     return change->sets_password ? set_password(row, change->password, arena, fault) : OK;
 }

@@ -35,6 +35,7 @@ struct identity_account {
     view display_name;
     enum account_standing standing;
     uint64_t quota_bytes;            /* 0: none */
+    uint64_t quota_messages;         /* 0: none */
     unix_ms created;
 };
 

@@ -77,6 +77,7 @@ result row_read_account(view key, view json, struct arena *arena, struct identit
         .display_name = row_string(row, "name", arena),
         .standing = view_equal(row_string(row, "standing", arena), VIEW("suspended")) ? STANDING_SUSPENDED : STANDING_ACTIVE,
         .quota_bytes = number_of(row, "quota"),
+        .quota_messages = number_of(row, "quota_messages"),
         .created = {(int64_t)number_of(row, "created")},
     };
     if (!id_parse(key, &account.id) || account.address.len == 0)

@@ -79,7 +79,8 @@ static void check_size(struct upload *u, uint64_t more)
     }
     uint64_t total = u->held_bytes + more;
     total = total > u->replaced_bytes ? total - u->replaced_bytes : 0;
-    refuse_result(u, session_check_quota(u->s, u->s->append_bytes + total, &fault), &fault);
+    uint64_t messages = u->s->append_count + u->count - (u->replaces_uid ? 1 : 0);
+    refuse_result(u, session_check_quota(u->s, (struct quota){u->s->append_bytes + total, messages}, &fault), &fault);
 }
 
 MAY_YIELD static void add_urls(struct upload *u, const struct imap_append_message *m)

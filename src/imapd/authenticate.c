@@ -51,7 +51,7 @@ MAY_YIELD static void log_in(struct session *s, view tag, const struct login *lo
         return;
     }
     s->account_id = account.id;
-    s->quota_bytes = account.quota_bytes;
+    s->quota = (struct quota){account.quota_bytes, account.quota_messages};
     s->is_logging_in = true;
     keep_tag(s, tag);
     r->kind = REPLY_NONE;

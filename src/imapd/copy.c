@@ -26,8 +26,9 @@ static void answer(struct session *s, const struct imap_command *c, const struct
 
 MAY_YIELD static result add_sizes(void *argument, uint32_t number, const struct row *rows, size_t count)
 {
-    uint64_t *bytes = argument;
-    for (size_t i = 0; i < count; i++) *bytes += rows[i].size_bytes;
+    struct quota *more = argument;
+    for (size_t i = 0; i < count; i++) more->bytes += rows[i].size_bytes;
+    more->messages += count;
     return OK;
 }
 
@@ -35,10 +36,10 @@ MAY_YIELD static result add_sizes(void *argument, uint32_t number, const struct 
 MAY_YIELD static result check_quota(struct session *s, const struct imap_command *c, const struct imap_set *named, struct reply *r)
 {
     struct fault fault = {0};
-    uint64_t bytes = 0;
-    if (c->verb == IMAP_MOVE || s->quota_bytes == 0) return OK;
-    result code = session_walk(s, named, c->is_uid, add_sizes, &bytes);
-    if (code == OK) code = session_check_quota(s, bytes, &fault);
+    struct quota more = {0};
+    if (c->verb == IMAP_MOVE || (s->quota.bytes == 0 && s->quota.messages == 0)) return OK;
+    result code = session_walk(s, named, c->is_uid, add_sizes, &more);
+    if (code == OK) code = session_check_quota(s, more, &fault);
     reply_result(s, r, code, &fault);
     return code;
 }

@@ -129,6 +129,21 @@ TEST(imapd_quota_is_told)
     test_server_close(t);
 }
 
+TEST(imapd_quota_of_messages_is_told_and_kept)
+{
+    struct test_server *t = test_server_open(26, NULL);
+    add_numbered(t, 2);
+    test_server_set_message_quota(t, 3);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a GETQUOTA \"\"\nS: * QUOTA \"\" (MESSAGE 2 3)\nS: a OK *\n"
+                  "C: b APPEND INBOX {3+}\nC: abc {3+}\nC: def\nS: b NO [OVERQUOTA] *\n"
+                  "C: s SELECT INBOX\nS~ s OK *\nC: c COPY 1:2 INBOX\nS: c NO [OVERQUOTA] *\n"
+                  "C: d APPEND INBOX {3+}\nC: abc\nS~ d OK *\nC: e APPEND INBOX {3+}\nC: abc\nS: e NO [OVERQUOTA] *\n"
+                  "C: f REPLACE 1 INBOX {3+}\nC: abc\nS~ f OK *\nC: g GETQUOTA \"\"\nS: * QUOTA \"\" (MESSAGE 3 3)\nS: g OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
 TEST(imapd_uid_only_sessions_know_no_sequence_numbers)
 {
     struct test_server *t = test_server_open(7, NULL);

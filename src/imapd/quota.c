@@ -13,9 +13,12 @@ static void tell_quota(struct session *s)
     struct usage usage = state_usage(account_state(s->account));
     buf *out = session_out(s);
     buf_append(out, VIEW("* QUOTA \"\" ("));
-    if (s->quota_bytes)
-        buf_appendf(out, "STORAGE %llu %llu", (unsigned long long)units_of(usage.bytes),
-                    (unsigned long long)(s->quota_bytes / STORAGE_UNIT_BYTES));
+    const char *space = "";
+    if (s->quota.bytes) {
+        buf_appendf(out, "STORAGE %llu %llu", (unsigned long long)units_of(usage.bytes), (unsigned long long)(s->quota.bytes / STORAGE_UNIT_BYTES));
+        space = " ";
+    }
+    if (s->quota.messages) buf_appendf(out, "%sMESSAGE %llu %llu", space, (unsigned long long)usage.messages, (unsigned long long)s->quota.messages);
     buf_append(out, VIEW(")\r\n"));
 }
 

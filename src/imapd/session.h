@@ -71,7 +71,7 @@ struct session {
     char tag[IMAP_TAG_BYTES_MAX + 1];        /* of IDLE, and of a log-in that changes loops */
 
     struct id account_id;                    /* set by log-in */
-    uint64_t quota_bytes;
+    struct quota quota;
     struct account *account;                 /* NULL before log-in is done */
     struct account_watch watch;
 
@@ -148,8 +148,8 @@ MAY_YIELD void session_sync(struct session *s, bool may_expunge);
 MAY_YIELD NODISCARD result session_refresh(struct session *s, struct fault *fault);
 /* For COPY, MOVE and APPEND: false when there is no such mailbox, or none that holds messages. */
 MAY_YIELD bool session_find_destination(struct session *s, view name, struct mailbox_info *ret_info);
-/* OVER_QUOTA when `more` bytes do not fit the account. */
-NODISCARD result session_check_quota(const struct session *s, uint64_t more, struct fault *fault);
+/* OVER_QUOTA when so many more do not fit the account. */
+NODISCARD result session_check_quota(const struct session *s, struct quota more, struct fault *fault);
 struct mailbox *session_mailbox(struct session *s);      /* the selected one; NULL when it is gone */
 /* The name of the store, or INVALID/TOO_BIG with a reply (also of APPEND ... to see in `reply`). */
 NODISCARD result session_mailbox_name(struct session *s, view wire, struct reply *reply, view *ret_name);

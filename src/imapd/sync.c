@@ -27,12 +27,16 @@ bool session_find_destination(struct session *s, view name, struct mailbox_info 
 }
 
 /* Exact, because the session is where the account is. */
-result session_check_quota(const struct session *s, uint64_t more, struct fault *fault)
+result session_check_quota(const struct session *s, struct quota more, struct fault *fault)
 {
-    uint64_t used = state_usage(account_state(s->account)).bytes, quota = s->quota_bytes;
-    if (quota == 0 || (more <= quota && used <= quota - more)) return OK;
-    return fail(fault, OVER_QUOTA, "%llu of %llu bytes are used, %llu more do not fit", (unsigned long long)used, (unsigned long long)quota,
-                (unsigned long long)more);
+    struct usage used = state_usage(account_state(s->account));
+    struct quota quota = s->quota;
+    bool bytes_fit = quota.bytes == 0 || (more.bytes <= quota.bytes && used.bytes <= quota.bytes - more.bytes);
+    bool messages_fit = quota.messages == 0 || (more.messages <= quota.messages && used.messages <= quota.messages - more.messages);
+    if (bytes_fit && messages_fit) return OK;
+    return fail(fault, OVER_QUOTA, "%llu of %llu bytes and %llu of %llu messages are used, %llu and %llu more do not fit", (unsigned long long)used.bytes,
+                (unsigned long long)quota.bytes, (unsigned long long)used.messages, (unsigned long long)quota.messages, (unsigned long long)more.bytes,
+                (unsigned long long)more.messages);
 }
 
 MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range range, struct row *rows)

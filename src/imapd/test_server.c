@@ -97,19 +97,25 @@ void test_server_add(struct test_server *t, const char *mailbox, const char *fla
     transcript_close(c);
 }
 
-struct quota_change { struct test_server *server; uint64_t bytes; };
+struct quota_change { struct test_server *server; uint64_t bytes, messages; };
 
 static void sets_quota(void *argument)
 {
     colour_pretend_coroutine();
     struct quota_change *q = argument;
     struct fault fault = {0};
-    struct directory_account_change change = {.sets_quota = true, .quota_bytes = q->bytes};
+    struct directory_account_change change = {.sets_quota = true, .quota_bytes = q->bytes, .sets_quota_messages = true, .quota_messages = q->messages};
     REQUIRE(directory_set_account(q->server->identity, VIEW("joe@example.test"), &change, clock_in(PATIENCE_MS), &fault) == OK);
 }
 
 void test_server_set_quota(struct test_server *t, uint64_t bytes)
 {
-    struct quota_change q = {t, bytes};
+    struct quota_change q = {t, bytes, 0};
+    REQUIRE(sim_call(t->node, 0, sets_quota, &q));
+}
+
+void test_server_set_message_quota(struct test_server *t, uint64_t messages)
+{
+    struct quota_change q = {t, 0, messages};
     REQUIRE(sim_call(t->node, 0, sets_quota, &q));
 }

@@ -29,3 +29,4 @@ struct transcript *test_server_login(struct test_server *t);
 void test_server_add(struct test_server *t, const char *mailbox, const char *flags, view message);
 /* What joe may keep; for sessions that log in afterwards. */
 void test_server_set_quota(struct test_server *t, uint64_t bytes);
+void test_server_set_message_quota(struct test_server *t, uint64_t messages);

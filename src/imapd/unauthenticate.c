@@ -10,7 +10,7 @@ void imapd_unauthenticate(struct session *s, const struct imap_command *c, struc
     session_unwatch(s);
     session_leave_account(s);
     s->account_id = (struct id){0};
-    s->quota_bytes = 0;
+    s->quota = (struct quota){0};
     s->is_rev2 = s->is_utf8 = s->has_condstore = s->has_qresync = s->is_uid_only = false;
     s->state = SESSION_NOT_AUTHENTICATED;
 }

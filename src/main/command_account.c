@@ -27,6 +27,8 @@ static result read_change(struct command_call *call, struct directory_account_ch
         .sets_standing = command_has(call, "suspended") || command_has(call, "active"),
         .standing = command_has(call, "suspended") ? STANDING_SUSPENDED : STANDING_ACTIVE,
         .sets_quota = command_has(call, "quota"),
+        .sets_quota_messages = command_has(call, "quota_messages"),
+        .quota_messages = command_number(call, "quota_messages"),
     };
     if (!change->sets_quota) return OK;
     if (json_is_integer(json_object_get(call->request, "quota"))) {
@@ -53,8 +55,8 @@ result command_account_set(struct command_call *call, struct fault *fault)
 {
     struct directory_account_change change;
     result r = read_change(call, &change, fault);
-    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_display_name && !change.sets_standing)
-        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --name, --suspended or --active");
+    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_quota_messages && !change.sets_display_name && !change.sets_standing)
+        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --quota-messages, --name, --suspended or --active");
     if (r == OK) r = directory_set_account(call->service->identity, command_text(call, "address"), &change, command_deadline(), fault);
     return r;
 }
@@ -70,8 +72,8 @@ result command_account_remove(struct command_call *call, struct fault *fault)
 static json_t *account_json(const struct identity_account *a)
 {
     char text[ID_TEXT_LEN + 1];
-    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:s, s:I}", "address", text_json(a->address), "account", text_json(id_text(a->id, text)), "tenant",
-                     text_json(a->tenant), "name", text_json(a->display_name), "quota", (json_int_t)a->quota_bytes, "standing",
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:I}", "address", text_json(a->address), "account", text_json(id_text(a->id, text)), "tenant",
+                     text_json(a->tenant), "name", text_json(a->display_name), "quota", (json_int_t)a->quota_bytes, "quota_messages", (json_int_t)a->quota_messages, "standing",
                      a->standing == STANDING_SUSPENDED ? "suspended" : "active", "created", (json_int_t)a->created.ms);
 }
 

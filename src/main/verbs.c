@@ -4,6 +4,7 @@
 #define PASSWORD {"--password-stdin", "password", ARGUMENT_STDIN, NULL, false, false, \
                   "read the password from the first line of standard input; {PLAIN}, {CRYPT} or {ARGON2ID} before it: stored as it is"}
 #define QUOTA {"--quota", "quota", ARGUMENT_TEXT, "SIZE", false, false, "most bytes of its mailboxes, with suffix K, M, G or T; 0: no limit"}
+#define QUOTA_MESSAGES {"--quota-messages", "quota_messages", ARGUMENT_NUMBER, "N", false, false, "most messages in its mailboxes; 0: no limit"}
 #define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
 #define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred and logins are refused"}
 
@@ -44,13 +45,13 @@ const struct verb verbs[] = {
       {"--catch-all", "catch_all", ARGUMENT_TEXT, "ADDRESS", false, false, "where mail to addresses that do not exist goes; empty: nowhere"}}},
     {"domain", "remove", "domain.remove", NULL, NULL, "stop serving a domain without addresses", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
 
-    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, DISPLAY_NAME, SUSPENDED}},
-    {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit messages bytes:size expunged_messages created:date compacted:date compacted_by",
+    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED}},
+    {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by",
      "show an account and what it holds", NULL, {ADDRESS}},
-    {"account", "list", "account.list", NULL, "address account standing quota:limit name created:date", "list accounts", NULL,
+    {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
     {"account", "set", "account.set", NULL, NULL, "change an account", NULL,
-     {ADDRESS, PASSWORD, QUOTA, DISPLAY_NAME, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
+     {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
     {"account", "remove", "account.remove", NULL, NULL, "remove an account with all its mail", NULL, {ADDRESS}},
     {"account", "load", "account.load", NULL, "line problem added failed", "add many accounts from lines of JSON",
      "Each line is an object such as\n"
