@@ -8,10 +8,10 @@
 int main(int count, char **words)
 {
     static const struct { const char *name; int (*run)(int count, char **words); } programs[] = {
-        {"smtp", load_smtp}, {"idle", load_idle}, {"login", load_login}, {"mailbox", load_mailbox}, {"pop3", load_pop3}};
+        {"smtp", load_smtp}, {"idle", load_idle}, {"login", load_login}, {"mailbox", load_mailbox}, {"pop3", load_pop3}, {"repeat", load_repeat}};
     signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; count > 1 && i < sizeof programs / sizeof programs[0]; i++)
         if (strcmp(words[1], programs[i].name) == 0) return programs[i].run(count - 2, words + 2);
-    fprintf(stderr, "usage: load smtp|idle|login|mailbox|pop3 name=value ...\n");
+    fprintf(stderr, "usage: load smtp|idle|login|mailbox|pop3|repeat name=value ...\n");
     return 2;
 }

@@ -55,3 +55,4 @@ int load_idle(int count, char **words);
 int load_login(int count, char **words);
 int load_mailbox(int count, char **words);
 int load_pop3(int count, char **words);
+int load_repeat(int count, char **words);
