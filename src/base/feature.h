@@ -12,7 +12,8 @@ enum feature_level {
     FEATURE_HEAD_ORIGIN = 2,       /* heads of journals say when they were written, and by which node: version 2 of account-head.md */
     FEATURE_ANNOTATIONS = 3,       /* annotations, and appends of several messages at once: records 12 and 13 and hidden appends of journal-records.md */
     FEATURE_QUEUE_WISHES = 4,      /* messages in the queue have a time to be sent at, one to be there by and a priority; orders have filters: version 2 of queue.md */
-    FEATURE_LEVEL_KNOWN = 4,       /* the last of them */
+    FEATURE_QUEUE_FRONT = 5,       /* fields that were made for a large message on its way out, in the body of its queue record: queue.md */
+    FEATURE_LEVEL_KNOWN = 5,       /* the last of them */
 #ifdef TAYORI_FEATURE_LEVEL
     FEATURE_LEVEL_MAX = TAYORI_FEATURE_LEVEL,
 #else

@@ -84,13 +84,32 @@ result queue_enqueue_bytes(struct queue *q, const struct queue_envelope *envelop
     return append_message(q, envelope, bytes, envelope->flags & ~(unsigned)QUEUE_IS_ALONE, deadline, fault);
 }
 
+/* All that is sent in the record's body, what is not is left out. */
+MAY_YIELD static result enqueue_with_front(struct queue *q, struct queue_envelope *e, view bytes, millis deadline, struct fault *fault)
+{
+    buf whole CLEANUP(buf_done) = BUF_INIT;
+    buf_append(&whole, e->front);
+    buf_append(&whole, view_from(bytes, e->skip_bytes));
+    e->bytes = whole.len;
+    e->skip_bytes = 0;
+    return queue_enqueue_bytes(q, e, buf_view(&whole), deadline, fault);
+}
+
 result queue_enqueue(struct queue *q, const struct queue_envelope *envelope, struct draft *draft, millis deadline, struct fault *fault)
 {
     char name[QUEUE_OBJECT_NAME_MAX];
-    view bytes;
-    if (draft_is_small(draft, &bytes)) return queue_enqueue_bytes(q, envelope, bytes, deadline, fault);
-    result code = draft_store(draft, queue_object_name(shard_of(q, envelope->message), envelope->message, name), deadline, fault);
-    return code == OK ? append_message(q, envelope, VIEW_EMPTY, envelope->flags | QUEUE_IS_ALONE, deadline, fault) : code;
+    view bytes, front = envelope->front;
+    struct queue_envelope e = *envelope;
+    check(front.len <= QUEUE_FRONT_BYTES_MAX);
+    if (draft_is_small(draft, &bytes)) {
+        if (front.len == 0) return queue_enqueue_bytes(q, envelope, bytes, deadline, fault);
+        if (front.len + bytes.len - e.skip_bytes <= ENGINE_BODY_MAX_BYTES) return enqueue_with_front(q, &e, bytes, deadline, fault);
+    }
+    if (accounts_feature_level(q->accounts) < FEATURE_QUEUE_FRONT) front = VIEW_EMPTY;
+    e.flags |= QUEUE_IS_ALONE;
+    e.bytes += front.len;
+    result code = draft_store(draft, queue_object_name(shard_of(q, e.message), e.message, name), deadline, fault);
+    return code == OK ? append_message(q, &e, front, e.flags, deadline, fault) : code;
 }
 
 /* ---- the node's part in it ---- */

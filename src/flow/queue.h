@@ -20,7 +20,7 @@
 struct queue;
 struct outbound;
 
-enum { QUEUE_SHARDS = 16, QUEUE_LEASE_MS = 20000 };
+enum { QUEUE_SHARDS = 16, QUEUE_LEASE_MS = 20000, QUEUE_FRONT_BYTES_MAX = 32 << 10 };
 
 struct queue *queue_new(struct accounts *accounts, struct loops *all);
 /* After queue_stop(). */
@@ -28,7 +28,8 @@ void queue_free(struct queue *q);
 
 /*
  * Takes a message for others: durable when OK. `draft` is the whole as it came; its first envelope->skip_bytes are not sent. Any loop.
- * envelope->flags gets QUEUE_IS_ALONE here.
+ * envelope->flags gets QUEUE_IS_ALONE here. envelope->front, at most QUEUE_FRONT_BYTES_MAX, goes before it; a large message goes without one as
+ * long as there are nodes that would not understand it (FEATURE_QUEUE_FRONT).
  */
 MAY_YIELD NODISCARD result queue_enqueue(struct queue *q, const struct queue_envelope *envelope, struct draft *draft, millis deadline,
                                          struct fault *fault);

@@ -99,7 +99,7 @@ MAY_YIELD static result write_messages(struct compaction *c, struct id *ids, uin
     for (size_t i = 0; i < count && code == OK; i++) {
         struct queued *m = shard_find(c->shard, ids[i]);
         places[i] = c->written;
-        if (!m || m->where == BYTES_ALONE) continue;
+        if (!m || m->body_bytes == 0) continue;
         m->offered++;
         code = copy_body(c, m);
         m->offered--;
@@ -154,7 +154,7 @@ static void move_places(struct shard *s, const struct id *ids, const uint64_t *p
 {
     for (size_t i = 0; i < count; i++) {
         struct queued *m = shard_find(s, ids[i]);
-        if (!m || m->where == BYTES_ALONE) continue;
+        if (!m) continue;
         m->where = BYTES_IN_SNAPSHOT;
         m->snapshot_offset = places[i];
     }

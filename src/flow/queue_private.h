@@ -39,8 +39,9 @@ struct queued {
     size_t offered;                      /* of those, with outbound now */
     bool is_held, is_removed, must_expire;
     struct timer due;
-    /* Where the bytes are: an object "queue/<message>", the journal's record, or the shard's snapshot. */
-    enum { BYTES_ALONE, BYTES_IN_JOURNAL, BYTES_IN_SNAPSHOT } where;
+    /* Where the bytes are: the journal's record or the shard's snapshot; what they lack is the object "queue/<message>". */
+    enum { BYTES_IN_JOURNAL, BYTES_IN_SNAPSHOT } where;
+    bool is_alone;
     struct journal_record record;        /* meta is not kept */
     uint64_t snapshot_offset;
     uint32_t body_bytes;

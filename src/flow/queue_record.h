@@ -27,7 +27,7 @@ enum {
 enum queue_record_kind { QUEUE_ENQUEUE = 1, QUEUE_ATTEMPT = 2, QUEUE_ORDER = 3, QUEUE_ORDERS = 4 };
 
 enum queue_flag {
-    QUEUE_IS_ALONE = 1,                  /* the bytes are the object "queue/<message>" */
+    QUEUE_IS_ALONE = 1,                  /* the bytes are the object "queue/<message>", behind those of the record's body */
     QUEUE_IS_UTF8 = 2,                   /* MAIL had SMTPUTF8 */
     QUEUE_IS_8BIT = 4,                   /* MAIL had BODY=8BITMIME */
     QUEUE_IS_NOTICE = 8,                 /* a bounce or notice of our own */
@@ -59,6 +59,7 @@ struct queue_envelope {
     unix_ms received;
     uint64_t bytes;                      /* to be sent */
     uint32_t skip_bytes;                 /* at the front of what is stored: fields that do not leave (Return-Path) */
+    view front;                          /* for queue_enqueue() alone, which counts it into bytes: fields that go before it (signatures) */
     struct queue_address *recipients;
     size_t recipient_count;
     /* Since FEATURE_QUEUE_WISHES; zeros: nothing is wished. */

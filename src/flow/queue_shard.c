@@ -68,7 +68,8 @@ static void add_message(struct shard *s, const struct queue_record *r, const str
     m->shard = s;
     m->arena = arena_new(NULL, MESSAGE_BYTES_MAX);
     keep_envelope(m, &r->envelope);
-    m->where = r->envelope.flags & QUEUE_IS_ALONE ? BYTES_ALONE : record ? BYTES_IN_JOURNAL : BYTES_IN_SNAPSHOT;
+    m->where = record ? BYTES_IN_JOURNAL : BYTES_IN_SNAPSHOT;
+    m->is_alone = r->envelope.flags & QUEUE_IS_ALONE;
     if (record) m->record = *record;
     m->record.meta = VIEW_EMPTY;
     m->snapshot_offset = snapshot_offset;
@@ -165,7 +166,7 @@ void shard_apply(struct shard *s, const struct queue_record *r, const struct jou
     for (size_t i = 0; r->kind == QUEUE_ATTEMPT && i < r->result_count; i++) apply_result(m, &r->results[i], r->written);
     if (m->waiting == 0 || (r->kind == QUEUE_ORDER && r->order == QUEUE_REMOVE)) {
         /* The object is of no use any more; what a crash leaves of it is found when the shard is loaded. */
-        if (m->where == BYTES_ALONE) shard_remove_object(s, m->envelope.message);
+        if (m->is_alone) shard_remove_object(s, m->envelope.message);
         take_out(m);
     } else if (s->is_owned) {
         queued_consider(m);
@@ -360,19 +361,37 @@ void queued_settle(struct queued *m, struct queue_result *results, size_t count)
     }
 }
 
-result queued_read(struct queued *m, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
+/* `at` counts from the record's body. */
+MAY_YIELD static result read_body(struct queued *m, uint64_t at, size_t len, millis deadline, buf *into, struct fault *fault)
 {
     struct shard *s = m->shard;
     char name[QUEUE_OBJECT_NAME_MAX];
-    uint64_t at = offset + m->envelope.skip_bytes;
+    if (m->where == BYTES_IN_SNAPSHOT)
+        return object_read(s->queue->engine, queue_object_name(s, s->snapshot, name), m->snapshot_offset + at, len, deadline, into, fault);
+    return engine_read_body(s->queue->engine, s->journal, &m->record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
+}
+
+/* First what stands in the record's body, then the object but for what is left out of it. */
+MAY_YIELD static result read_alone(struct queued *m, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
+{
+    struct shard *s = m->shard;
+    char name[QUEUE_OBJECT_NAME_MAX];
+    if (offset < m->body_bytes) {
+        size_t front = len < m->body_bytes - offset ? len : (size_t)(m->body_bytes - offset);
+        result code = read_body(m, offset, front, deadline, into, fault);
+        if (code != OK || front == len) return code;
+        offset += front;
+        len -= front;
+    }
+    return object_read(s->queue->engine, queue_object_name(s, m->envelope.message, name), offset - m->body_bytes + m->envelope.skip_bytes, len, deadline, into, fault);
+}
+
+result queued_read(struct queued *m, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
+{
     if (offset >= m->envelope.bytes) return OK;
     if (len > m->envelope.bytes - offset) len = (size_t)(m->envelope.bytes - offset);
-    switch (m->where) {
-    case BYTES_ALONE: return object_read(s->queue->engine, queue_object_name(s, m->envelope.message, name), at, len, deadline, into, fault);
-    case BYTES_IN_SNAPSHOT: return object_read(s->queue->engine, queue_object_name(s, s->snapshot, name), m->snapshot_offset + at, len, deadline, into, fault);
-    case BYTES_IN_JOURNAL: break;
-    }
-    return engine_read_body(s->queue->engine, s->journal, &m->record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
+    if (m->is_alone) return read_alone(m, offset, len, deadline, into, fault);
+    return read_body(m, offset + m->envelope.skip_bytes, len, deadline, into, fault);
 }
 
 /* ---- the owner ---- */

@@ -8,6 +8,7 @@
 
 #include "identity/address_key.h"
 #include "identity/directory_private.h"
+#include "identity/dkim_keys.h"
 #include "identity/identity_private.h"
 
 result directory_put(struct identity *i, view table, view key, const json_t *row, enum directory_condition condition, millis deadline, struct fault *fault)
@@ -197,7 +198,8 @@ result directory_remove_domain(struct identity *i, view name, millis deadline, s
     struct reference_search search = {NULL, key};
     r = directory_list(i, DIRECTORY_ADDRESSES, VIEW_EMPTY, find_reference, &search, deadline, fault);
     if (r == BUSY) return fail(fault, BUSY, "domain " VIEW_FMT " still has addresses: remove them first", VIEW_ARG(key));
-    if (r != OK) return r;
+    if (r == OK) r = directory_remove_dkim(i, key, VIEW_EMPTY, deadline, fault);
+    if (r != OK && r != NOT_FOUND) return r;
     return directory_put(i, DIRECTORY_DOMAINS, key, NULL, DIRECTORY_IF_PRESENT, deadline, fault);
 }
 

@@ -30,6 +30,11 @@ void identity_free(struct identity *i)
     free(i);
 }
 
+uint64_t identity_generation(const struct identity *i)
+{
+    return atomic_load(&i->generation);
+}
+
 void identity_changed(struct identity *i)
 {
     atomic_fetch_add(&i->generation, 1);

@@ -25,6 +25,8 @@ enum {
 
 struct identity *identity_new(struct engine *e, struct loops *all);
 void identity_free(struct identity *i);
+/* Changes whenever something in the directory is changed in this process: for caches of what was made from it. Any thread. */
+uint64_t identity_generation(const struct identity *i);
 
 enum account_standing { STANDING_ACTIVE, STANDING_SUSPENDED };
 
