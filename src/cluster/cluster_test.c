@@ -299,6 +299,7 @@ TEST(cluster_level_rises_when_all_nodes_know_it)
     for (unsigned i = 0; i < 2; i++) EXPECT(come(&w, i) == OK);
     ask(&w, ask_open);                       /* a store from before there were levels */
     EXPECT(q.code == OK && q.level == FEATURE_LEVEL_FIRST);
+    EXPECT_NUMBER(sim_event_count(w.sim, EVENT_FEATURE_LEVEL_LOW), 1);      /* a knows more */
     q.level = FEATURE_LEVEL_MAX;
     ask(&w, ask_raise);
     EXPECT(q.code == BUSY);

@@ -60,6 +60,8 @@ static MAY_YIELD result hear_level(struct cluster *c, millis deadline, struct fa
         return INVALID;
     }
     if (level.written_level != c->written_level) {
+        /* At a start: after an upgrade somebody has to remember the last step of it. */
+        if (!c->written_level && level.level < c->self.level_max) EVENT_EMIT(FEATURE_LEVEL_LOW, EVENT_NUMBER("level", level.level), EVENT_NUMBER("known", c->self.level_max));
         if (c->written_level) EVENT_EMIT(FEATURE_LEVEL_RAISED, EVENT_NUMBER("level", level.written_level));
         c->written_level = level.written_level;
         if (c->options.level_changed) c->options.level_changed(c->options.argument, level.written_level);
