@@ -1,4 +1,4 @@
-/* What stands in DNS records. Pure. RFC 1035 §3.3, RFC 3596 §2.2. */
+/* What stands in DNS records. Pure. RFC 1035 §3.3, RFC 3596 §2.2, RFC 6698 §2.1. */
 #include <string.h>
 
 #include "base/check.h"
@@ -49,6 +49,14 @@ bool dns_mx_parse(view record, struct arena *arena, struct dns_mx *ret_mx)
 {
     struct cursor c = cursor_of(record);
     return take_be16(&c, &ret_mx->preference) && take_name(&c, arena, &ret_mx->host) && cursor_at_end(&c);
+}
+
+bool dns_tlsa_parse(view record, struct dns_tlsa *ret_tlsa)
+{
+    if (record.len < 4) return false;
+    const unsigned char *at = (const unsigned char *)record.at;
+    *ret_tlsa = (struct dns_tlsa){.usage = at[0], .selector = at[1], .matching = at[2], .data = view_from(record, 3)};
+    return true;
 }
 
 bool dns_address_parse(view record, enum dns_type type, struct address *ret_address)

@@ -36,14 +36,16 @@ BLOCKS void resolver_free(struct resolver *r);
 
 struct dns_answer {
     bool is_secure;                      /* validated with DNSSEC, also its absence */
+    bool is_bogus;                       /* of UNAVAILABLE: there was an answer, and it is forged or its signatures are broken */
     bool has_name;                       /* of NOT_FOUND: the name exists, with records of other types */
+    view canonical;                      /* the name at the end of all aliases; the one that was asked for when it is none */
     view *records;                       /* wire format, without the owner */
     size_t count;
     uint32_t ttl_s;
 };
 /*
  * `name` is an A-label domain name without the last dot. OK: at least one record. NOT_FOUND: certainly none (*ret_answer is filled).
- * UNAVAILABLE: servers fail or the answer is bogus. TIMEOUT. INVALID: not a domain name.
+ * UNAVAILABLE: servers fail or the answer is bogus (*ret_answer is filled). TIMEOUT. INVALID: not a domain name.
  */
 MAY_YIELD NODISCARD result resolver_ask(struct resolver *r, view name, enum dns_type type, millis deadline, struct arena *arena,
                                         struct dns_answer *ret_answer, struct fault *fault);
@@ -53,6 +55,8 @@ MAY_YIELD NODISCARD result resolver_ask(struct resolver *r, view name, enum dns_
 struct dns_mx { uint16_t preference; view host; };       /* host: text without the last dot; empty for the null MX (RFC 7505) */
 bool dns_mx_parse(view record, struct arena *arena, struct dns_mx *ret_mx);
 bool dns_address_parse(view record, enum dns_type type, struct address *ret_address);
+struct dns_tlsa { uint8_t usage, selector, matching; view data; };
+bool dns_tlsa_parse(view record, struct dns_tlsa *ret_tlsa);      /* data points into the record */
 /* A name in wire format, uncompressed. */
 bool dns_name_parse(view record, struct arena *arena, view *ret_name);
 /* All strings of a TXT record put together. */

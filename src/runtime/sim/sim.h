@@ -123,6 +123,12 @@ struct sim_network *sim_network(struct sim *s);
 void sim_stream_pair(struct loop *a, struct loop *b, struct stream **ret_a, struct stream **ret_b);
 /* Breaks the connection as a router that fell over does. Also inside the world. */
 void sim_stream_reset(struct stream *s);
+struct tls_demand;
+/*
+ * What is wrong with certificates in this world: judge() is asked at each handshake whose client demands something of the server at this address, and
+ * answers with an enum tls_flaw. NULL: nothing is wrong with any.
+ */
+void sim_tls_judge(struct sim *s, unsigned (*judge)(void *argument, const struct address *server, const struct tls_demand *demand), void *argument);
 /* What the peer of this end will see as the name that was asked for in TLS; set before its handshake. Static. */
 void sim_stream_set_server_name(struct stream *s, view name);
 
@@ -130,6 +136,10 @@ void sim_stream_set_server_name(struct stream *s, view name);
 
 /* What resolver_ask() finds from now on: one more record in wire format; `ttl_s` 300. `type` from runtime/resolver.h. */
 void sim_dns_put(struct sim *s, view name, unsigned type, view record);
+/* A name's alias is a DNS_CNAME record. Names in the zone (and the zone's own) are secure from now on, as with DNSSEC. `zone` is static. */
+void sim_dns_secure(struct sim *s, view zone);
+/* Answers about the name are forged: UNAVAILABLE, and is_bogus. */
+void sim_dns_forge(struct sim *s, view name);
 /* The name's servers do not answer (UNAVAILABLE), until called with false. */
 void sim_dns_fail(struct sim *s, view name, bool fails);
 /* There are no names at all, from now on. */

@@ -10,6 +10,7 @@
 
 #include "runtime/coroutine.h"
 #include "runtime/sim/sim_private.h"
+#include "runtime/tls.h"
 
 struct stream {
     struct list node;                    /* in sim_node.streams */
@@ -33,6 +34,7 @@ struct stream {
 
     struct tls_info tls;
     view server_name_to_ask;
+    buf server_name;                     /* what the peer asked for */
     bool wants_tls;                      /* its side of the handshake has begun */
     struct waitlist handshake;
     unsigned char binding[32];
@@ -265,6 +267,7 @@ static void free_stream(struct stream *s)
     sim_event_cancel(sim_world, s->readable_due);
     list_remove(&s->node);
     buf_done(&s->in);
+    buf_done(&s->server_name);
     free(s);
 }
 
@@ -359,7 +362,8 @@ static result shake_hands(struct stream *s, struct fault *fault)
     struct stream *ends[] = {s, s->peer};
     for (int i = 0; i < 2; i++) {
         ends[i]->tls = (struct tls_info){true, VIEW("TLSv1.3"), VIEW("TLS_AES_256_GCM_SHA384"), 256, VIEW_EMPTY};
-        ends[i]->tls.server_name = ends[!i]->server_name_to_ask;
+        buf_append(&ends[i]->server_name, ends[!i]->server_name_to_ask);
+        ends[i]->tls.server_name = buf_view(&ends[i]->server_name);
     }
     for (size_t i = 0; i < sizeof s->binding; i++) s->binding[i] = (unsigned char)sim_choose(sim_world, 256);
     memcpy(s->peer->binding, s->binding, sizeof s->binding);
@@ -379,6 +383,26 @@ result stream_start_tls(struct stream *s, struct tls_context *context, millis de
     }
     if (code != OK) return fail(fault, code, "TLS handshake: %s", result_name(code));
     return shake_hands(s, fault);
+}
+
+void sim_tls_judge(struct sim *s, unsigned (*judge)(void *argument, const struct address *server, const struct tls_demand *demand), void *argument)
+{
+    s->tls_judge = judge;
+    s->tls_judge_argument = argument;
+}
+
+result stream_start_tls_to(struct stream *s, struct tls_context *context, const struct tls_demand *demand, millis deadline, enum tls_flaw *reterr_flaw,
+                           struct fault *fault)
+{
+    *reterr_flaw = TLS_FLAW_NONE;
+    s->server_name_to_ask = demand->server_name;
+    result code = stream_start_tls(s, context, deadline, fault);
+    s->server_name_to_ask = VIEW_EMPTY;
+    if (code != OK || demand->check == TLS_CHECK_NOTHING || !sim_world->tls_judge) return code;
+    *reterr_flaw = (enum tls_flaw)sim_world->tls_judge(sim_world->tls_judge_argument, &s->peer_address, demand);
+    if (*reterr_flaw == TLS_FLAW_NONE || demand->is_reported_only) return OK;
+    sim_stream_reset(s);
+    return fail(fault, DENIED, "the server's certificate is not good enough");
 }
 
 struct tls_info stream_tls(const struct stream *s) { return s->tls; }

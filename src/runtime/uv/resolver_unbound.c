@@ -34,6 +34,8 @@ struct question {
     char name[RESOLVER_NAME_BYTES_MAX + 1];
 };
 
+static void first_answered(void *argument, int error, struct ub_result *got) { ub_resolve_free(got); }
+
 static result setup(struct ub_ctx *context, const struct resolver_options *o, struct fault *fault)
 {
     int error = 0;
@@ -54,6 +56,8 @@ static result setup(struct ub_ctx *context, const struct resolver_options *o, st
     (void)ub_ctx_set_option(context, "unblock-lan-zones:", "yes");
     (void)ub_ctx_set_option(context, "insecure-lan-zones:", "yes");
     error = ub_ctx_async(context, 1);
+    /* The first question reads the anchors and starts the thread: here, where that may take its time, and not on a loop. */
+    if (!error) error = ub_resolve_async(context, "localhost", DNS_A, 1, NULL, first_answered, NULL);
     return error ? fail(fault, INVALID, "resolver: %s", ub_strerror(error)) : OK;
 }
 
@@ -116,13 +120,24 @@ static void answered(void *argument, int error, struct ub_result *got)
     loop_post(q->origin, &q->task);
 }
 
+/* The name behind the aliases, without the last dot. */
+static view canonical_of(const struct question *q, struct arena *arena)
+{
+    view name = view_of(q->got->canonname && *q->got->canonname ? q->got->canonname : q->name);
+    if (name.len && name.at[name.len - 1] == '.') name.len--;
+    return arena_keep(arena, name);
+}
+
 static result read_answer(const struct question *q, struct arena *arena, struct dns_answer *ret_answer, struct fault *fault)
 {
     const struct ub_result *g = q->got;
+    *ret_answer = (struct dns_answer){0};
     if (q->error || !g) return fail(fault, UNAVAILABLE, "DNS %s: %s", q->name, ub_strerror(q->error));
+    ret_answer->is_bogus = g->bogus;
     if (g->bogus) return fail(fault, UNAVAILABLE, "DNS %s: bogus: %s", q->name, g->why_bogus ? g->why_bogus : "");
     if (!g->havedata && !g->nxdomain && g->rcode != 0) return fail(fault, UNAVAILABLE, "DNS %s: answer code %d", q->name, g->rcode);
     struct dns_answer answer = {.is_secure = g->secure, .has_name = !g->nxdomain, .ttl_s = g->ttl > 0 ? (uint32_t)g->ttl : 0};
+    answer.canonical = canonical_of(q, arena);
     answer.records = arena_array(arena, view, RESOLVER_RECORDS_MAX);
     for (size_t i = 0; g->havedata && g->data[i] && answer.count < RESOLVER_RECORDS_MAX; i++)
         if (g->len[i] >= 0 && g->len[i] <= RESOLVER_RECORD_BYTES_MAX)

@@ -269,8 +269,21 @@ result tls_context_new_client(struct tls_context **ret_context, struct fault *fa
     struct tls_context *c = context_new(false);
     c->current = generation_new(1);
     c->current->certified[c->current->count++] = (struct certified){.ssl = ssl_context(false)};
+    check(SSL_CTX_dane_enable(c->current->certified[0].ssl) == 1);
     *ret_context = c;
     return OK;
+}
+
+result tls_context_trust(struct tls_context *c, const char *authorities_file, struct fault *fault)
+{
+    char text[256];
+    check(!c->is_server);
+    SSL_CTX *ssl = tls_generation_default(c->current);
+    ERR_clear_error();
+    int done = authorities_file ? SSL_CTX_load_verify_file(ssl, authorities_file) : SSL_CTX_set_default_verify_paths(ssl);
+    if (done == 1) return OK;
+    view reason = tls_reason(text);
+    return fail(fault, INVALID, "authorities %s: " VIEW_FMT, authorities_file ? authorities_file : "of the system", VIEW_ARG(reason));
 }
 
 void tls_context_free(struct tls_context *c)

@@ -15,6 +15,9 @@ void tls_generation_unref(struct tls_generation *g);
 /* The OpenSSL context that a session begins with. */
 SSL_CTX *tls_generation_default(struct tls_generation *g);
 bool tls_context_is_server(const struct tls_context *c);
+/* tls_demand.c: what the certificate must be, before the handshake; and what was wrong with it, from SSL_get_verify_result(). */
+NODISCARD result tls_demand_set(SSL *ssl, const struct tls_demand *demand, struct fault *fault);
+enum tls_flaw tls_demand_flaw(long verdict);
 /* The last error of OpenSSL on this thread as text; empties its queue. */
 view tls_reason(char text[static 256]);
 

@@ -261,7 +261,7 @@ MAY_YIELD static result handshake(struct stream *s, millis deadline, struct faul
     }
 }
 
-result stream_start_tls(struct stream *s, struct tls_context *context, millis deadline, struct fault *fault)
+static void begin_tls(struct stream *s, struct tls_context *context)
 {
     check(!s->tls);
     struct tls *t = calloc(1, sizeof *t);
@@ -274,11 +274,39 @@ result stream_start_tls(struct stream *s, struct tls_context *context, millis de
     SSL_set_bio(t->ssl, bio, bio);
     if (tls_context_is_server(context)) SSL_set_accept_state(t->ssl);
     else SSL_set_connect_state(t->ssl);
+}
+
+MAY_YIELD static result run_handshake(struct stream *s, millis deadline, struct fault *fault)
+{
     if (coroutine_is_overdue()) coroutine_pause();
     result r = handshake(s, deadline, fault);
-    t->is_open = r == OK;
-    if (r != OK) t->has_failed = true;
+    s->tls->is_open = r == OK;
+    if (r != OK) s->tls->has_failed = true;
     return r;
+}
+
+result stream_start_tls(struct stream *s, struct tls_context *context, millis deadline, struct fault *fault)
+{
+    begin_tls(s, context);
+    return run_handshake(s, deadline, fault);
+}
+
+result stream_start_tls_to(struct stream *s, struct tls_context *context, const struct tls_demand *demand, millis deadline, enum tls_flaw *reterr_flaw,
+                           struct fault *fault)
+{
+    begin_tls(s, context);
+    *reterr_flaw = TLS_FLAW_NONE;
+    result r = tls_demand_set(s->tls->ssl, demand, fault);
+    if (r != OK) {
+        s->tls->has_failed = true;
+        return r;
+    }
+    r = run_handshake(s, deadline, fault);
+    if (demand->check == TLS_CHECK_NOTHING) return r;
+    long verdict = SSL_get_verify_result(s->tls->ssl);
+    *reterr_flaw = tls_demand_flaw(verdict);
+    if (r != IO || *reterr_flaw == TLS_FLAW_NONE) return r;
+    return fail(fault, DENIED, "the server's certificate: %s", X509_verify_cert_error_string(verdict));
 }
 
 void tls_close(struct stream *s)
