@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "runtime/clock.h"
@@ -52,25 +53,28 @@ static struct outbound_loop *loop_here(struct outbound *o)
     return l;
 }
 
-static struct destination *destination_of(struct outbound_loop *l, view domain)
+static struct destination *destination_of(struct outbound_loop *l, view domain, enum transport_wish wish)
 {
-    char key[RESOLVER_NAME_BYTES_MAX + 3];
-    size_t len = domain.len < sizeof key - 1 ? domain.len : sizeof key - 1;
+    char key[sizeof ((struct destination *)NULL)->key];
+    size_t len = domain.len < sizeof key - 2 ? domain.len : sizeof key - 2;
     for (size_t i = 0; i < len; i++) key[i] = ascii_lower(domain.at[i]);
-    key[len] = '\0';
-    struct destination *d = map_get(&l->destinations, view_make(key, len));
+    key[len] = (char)('0' + (int)wish);
+    key[len + 1] = '\0';
+    struct destination *d = map_get(&l->destinations, view_make(key, len + 1));
     if (d) return d;
     d = calloc(1, sizeof *d);
     check(d);
     d->home = l;
-    snprintf(d->domain, sizeof d->domain, "%s", key);
+    d->wish = wish;
+    memcpy(d->key, key, sizeof key);
+    memcpy(d->domain, key, len);
     d->kind = view_equal(domain, VIEW(DESTINATION_HERE)) ? TO_ACCOUNTS : view_equal(domain, VIEW(DESTINATION_LATE)) ? TO_NOBODY
               : view_starts(domain, VIEW("=")) ? TO_ROUTE : TO_DOMAIN;
     d->window = WINDOW_FIRST;
     list_init(&d->lanes);
     waitlist_init(&d->more);
     timer_init(&d->wake, rest_is_over);
-    map_put(&l->destinations, view_of(d->domain), d);
+    map_put(&l->destinations, view_of(d->key), d);
     return d;
 }
 
@@ -152,11 +156,12 @@ static struct destination *destination_for(struct outbound *o, const struct queu
 {
     char route[RESOLVER_NAME_BYTES_MAX + 3];
     struct outbound_loop *l = loop_here(o);
-    if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE));
-    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE));
-    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain);
+    enum transport_wish wish = transport_wish_of(m->envelope.flags, m->envelope.sender);
+    if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE), TRANSPORT_AS_PUBLISHED);
+    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE), TRANSPORT_AS_PUBLISHED);
+    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain, wish);
     snprintf(route, sizeof route, "=" VIEW_FMT, VIEW_ARG(m->envelope.route));
-    return destination_of(l, view_of(route));
+    return destination_of(l, view_of(route), wish);
 }
 
 void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
@@ -170,10 +175,12 @@ void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
 
 void outbound_hurry(struct outbound *o, view domain)
 {
-    struct destination *d = destination_of(loop_here(o), domain);
-    d->rests_until = (millis){0};
-    timer_disarm(&d->wake);
-    destination_consider(d);
+    for (enum transport_wish wish = TRANSPORT_AS_PUBLISHED; wish <= TRANSPORT_OPTIONAL; wish++) {
+        struct destination *d = destination_of(loop_here(o), domain, wish);
+        d->rests_until = (millis){0};
+        timer_disarm(&d->wake);
+        destination_consider(d);
+    }
 }
 
 static void lane_drop_if_empty(struct destination *d, struct lane *lane)
@@ -312,7 +319,7 @@ static void list_loop(void *argument)
         const struct destination *d = slot->value;
         int64_t rests_ms = d->rests_until.ms - clock_now().ms;
         struct outbound_line line = {.domain = view_of(d->domain), .waiting = d->waiting, .connections = d->connections, .connections_max = d->window,
-                                     .rests_ms = rests_ms > 0 ? rests_ms : 0, .reason = buf_view(&d->reason)};
+                                     .rests_ms = rests_ms > 0 ? rests_ms : 0, .reason = buf_view(&d->reason), .wish = transport_wish_name(d->wish)};
         if (d->waiting || d->connections || line.rests_ms) list->show(list->argument, &line);
     }
 }

@@ -51,5 +51,5 @@ void outbound_hurry(struct outbound *o, view domain);
 MAY_YIELD void outbound_leave(struct outbound *o, struct shard *s);
 
 /* ---- for operators ---- */
-struct outbound_line { view domain; uint64_t waiting; unsigned connections, connections_max; int64_t rests_ms; view reason; };
+struct outbound_line { view domain; uint64_t waiting; unsigned connections, connections_max; int64_t rests_ms; view reason; const char *wish; };
 MAY_YIELD void outbound_list(struct outbound *o, void (*show)(void *argument, const struct outbound_line *line), void *argument);

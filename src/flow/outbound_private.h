@@ -7,6 +7,7 @@
 #include "flow/outbound.h"
 #include "flow/queue_private.h"
 #include "flow/smtp_client.h"
+#include "flow/transport.h"
 #include "runtime/coroutine.h"
 
 /* Recipients of one message at one destination: one transaction. */
@@ -34,6 +35,8 @@ struct destination {
     struct outbound_loop *home;
     enum { TO_DOMAIN, TO_ROUTE, TO_ACCOUNTS, TO_NOBODY } kind;
     char domain[RESOLVER_NAME_BYTES_MAX + 3];
+    char key[RESOLVER_NAME_BYTES_MAX + 4];   /* in home->destinations: the domain and the wish */
+    enum transport_wish wish;                /* of all its messages, so that its connections are good for each of them */
     struct list lanes;
     struct map lane_of;                  /* by account */
     size_t waiting;                      /* parcels */

@@ -170,7 +170,8 @@ MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, 
     }
     struct smtp_client_message message = {
         .sender = m->envelope.sender, .recipients = recipients, .recipient_count = p->count, .is_8bit = m->envelope.flags & QUEUE_IS_8BIT,
-        .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8, .bytes = m->envelope.bytes, .read = read_message, .argument = m,
+        .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
+        .requires_tls = m->envelope.flags & QUEUE_REQUIRES_TLS && c->has_tls && c->offer.requiretls, .bytes = m->envelope.bytes, .read = read_message, .argument = m,
         .reports = reports, .return_what = m->envelope.return_what, .envelope_id = m->envelope.envelope_id, .by_mode = m->envelope.deliver_by_mode,
         .by_seconds = (m->envelope.deliver_by.ms - clock_wall().ms) / 1000, .priority = m->envelope.priority,
     };
@@ -243,34 +244,66 @@ struct attempt {
     struct destination *destination;
     struct route route;
     struct smtp_client client;
+    struct arena *arena;
     view host;
+    struct transport_plan plan;              /* for that host */
+    unsigned tries;
+    bool is_undecided;                       /* a host was out of reach, or what it must be could not be found out */
     struct fault fault;
 };
 
-MAY_YIELD static result try_address(struct attempt *a, const struct address *to)
+MAY_YIELD static result open_client(struct attempt *a, const struct address *to, bool without_tls)
 {
     const struct outbound_options *o = &a->destination->home->all->options;
     const struct address *source = to->family == 4 ? o->source4 : o->source6;
+    struct smtp_client_options options = {.hello = o->server_name, .is_lmtp = a->route.is_lmtp};
     struct stream *stream;
+    a->client = (struct smtp_client){0};
     result code = stream_connect(to, source, clock_in(CONNECT_MS), &stream, &a->fault);
-    if (code != OK) return code;
-    struct smtp_client_options options = {.hello = o->server_name, .tls = o->tls, .is_lmtp = a->route.is_lmtp};
+    if (code != OK) {
+        a->is_undecided = true;
+        return code;
+    }
+    transport_apply(&a->plan, o, &options);
+    if (without_tls) options.tls = NULL;
     code = smtp_client_open(&a->client, stream, &options, &a->fault);
+    if (code == OK) code = transport_check(&a->plan, &a->client, &a->fault);
+    else a->is_undecided |= !transport_is_policy_failure(&a->client);
     if (code != OK) smtp_client_close(&a->client);
+    return code;
+}
+
+MAY_YIELD static result try_address(struct attempt *a, const struct address *to)
+{
+    result code = open_client(a, to, false);
+    /* RFC 7435 §3: where nothing is promised, a server whose TLS is broken is as good as one that has none. */
+    if (code != OK && code != CANCELLED && a->client.tls == SMTP_CLIENT_TLS_FAILED && transport_may_retry_clear(&a->plan, &a->client)) code = open_client(a, to, true);
+    return code;
+}
+
+MAY_YIELD static result try_host(struct attempt *a, const struct route_host *host)
+{
+    struct destination *d = a->destination;
+    result code = transport_plan(&d->home->all->options, &a->route, host, view_of(d->domain), d->wish, clock_in(ROUTE_MS), a->arena, &a->plan, &a->fault);
+    a->host = host->name;
+    a->is_undecided |= code != OK && code != DENIED;
+    if (code != OK) return code;
+    code = UNAVAILABLE;
+    for (size_t i = 0; i < host->address_count && a->tries++ < TRIES_MAX; i++) {
+        code = try_address(a, &host->addresses[i]);
+        if (code == OK || code == CANCELLED) return code;
+    }
     return code;
 }
 
 /* RFC 5321 §5.1: one host after the other, each by all its addresses, until one answers. */
 MAY_YIELD static result connect_to_any(struct attempt *a)
 {
-    unsigned tries = 0;
     result code = UNAVAILABLE;
-    for (size_t h = 0; h < a->route.host_count; h++)
-        for (size_t i = 0; i < a->route.hosts[h].address_count && tries++ < TRIES_MAX; i++) {
-            a->host = a->route.hosts[h].name;
-            code = try_address(a, &a->route.hosts[h].addresses[i]);
-            if (code == OK || code == CANCELLED) return code;
-        }
+    for (size_t h = 0; h < a->route.host_count; h++) {
+        code = try_host(a, &a->route.hosts[h]);
+        if (code == OK || code == CANCELLED) return code;
+    }
     return code;
 }
 
@@ -281,6 +314,19 @@ MAY_YIELD static void fail_all(struct destination *d, const struct fault *fault,
                              .answer = view_of(fault->detail)};
     for (struct parcel *p; (p = destination_take(d));) {
         settle_all(d, p, &r);
+        free(p);
+    }
+}
+
+/* RFC 8689 §4.2.1: no server of the domain gives what these messages require, so they fail. */
+MAY_YIELD static void fail_unprotected(struct attempt *a)
+{
+    char text[QUEUE_ANSWER_BYTES_MAX];
+    bool lacks_requiretls = a->client.tls == SMTP_CLIENT_TLS_ON && a->client.flaw == TLS_FLAW_NONE;
+    snprintf(text, sizeof text, "%s", a->fault.detail);
+    struct queue_result r = {.outcome = QUEUE_FAILED, .code = 550, .class = 5, .subject = 7, .detail = lacks_requiretls ? 30 : 10, .answer = view_of(text)};
+    for (struct parcel *p; (p = destination_take(a->destination));) {
+        settle_all(a->destination, p, &r);
         free(p);
     }
 }
@@ -296,7 +342,7 @@ MAY_YIELD static void give_all_up(struct destination *d)
 
 MAY_YIELD static void work(struct destination *d, struct arena *arena)
 {
-    struct attempt a = {.destination = d};
+    struct attempt a = {.destination = d, .arena = arena};
     bool is_null_mx;
     const struct route_table *routes = d->home->all->options.routes;
     result code = OK;
@@ -308,6 +354,10 @@ MAY_YIELD static void work(struct destination *d, struct arena *arena)
     }
     if (code == OK) code = connect_to_any(&a);
     if (code == CANCELLED) return;
+    if (code != OK && d->wish == TRANSPORT_REQUIRED && !a.is_undecided && a.route.host_count) {
+        fail_unprotected(&a);
+        return;
+    }
     if (code != OK) {
         destination_rest(d, a.fault.detail);
         return;

@@ -112,7 +112,8 @@ static bool take_results(struct cursor *c, struct arena *arena, struct queue_rec
 
 bool queue_record_is_new(const struct queue_record *r)
 {
-    if (r->kind == QUEUE_ENQUEUE) return queue_wishes_count(&r->envelope) > 0;
+    /* Whoever does not know that flag would send the message in the clear. */
+    if (r->kind == QUEUE_ENQUEUE) return queue_wishes_count(&r->envelope) > 0 || r->envelope.flags & QUEUE_REQUIRES_TLS;
     return r->kind == QUEUE_ORDERS || (r->kind == QUEUE_ORDER && r->order == QUEUE_REDIRECT);
 }
 

@@ -32,6 +32,8 @@ enum queue_flag {
     QUEUE_IS_8BIT = 4,                   /* MAIL had BODY=8BITMIME */
     QUEUE_IS_NOTICE = 8,                 /* a bounce or notice of our own */
     QUEUE_HAS_LOCAL = 16,                /* recipients may be accounts of ours: it was held back (FUTURERELEASE) */
+    QUEUE_REQUIRES_TLS = 32,             /* MAIL had REQUIRETLS (RFC 8689 §2) */
+    QUEUE_TLS_IS_OPTIONAL = 64,          /* the header has TLS-Required: No (RFC 8689 §3), or it is a TLS report */
 };
 
 struct queue_address {

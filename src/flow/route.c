@@ -7,7 +7,7 @@
 
 enum { SMTP_PORT = 25, ROUTES_MAX = 10000, DEFAULT_TTL_S = 300 };
 
-struct static_route { view domain, host; uint16_t port; bool is_lmtp; };
+struct static_route { view domain, host; uint16_t port; bool is_lmtp; enum route_tls tls; };
 struct route_table { struct static_route *routes; size_t count; };
 
 /* ---- the operator's ---- */
@@ -20,8 +20,18 @@ static bool parse_port(view text, uint16_t *ret_port)
     return true;
 }
 
+/* tls=required */
+static bool parse_option(view option, struct static_route *route)
+{
+    if (view_equal(option, VIEW("tls=never"))) route->tls = ROUTE_TLS_NEVER;
+    else if (view_equal(option, VIEW("tls=required"))) route->tls = ROUTE_TLS_REQUIRED;
+    else if (view_equal(option, VIEW("tls=verified"))) route->tls = ROUTE_TLS_VERIFIED;
+    else return false;
+    return true;
+}
+
 /* host, host:port, [v6]:port, lmtp:host:port */
-static bool parse_target(view text, struct static_route *route)
+static bool parse_host(view text, struct static_route *route)
 {
     size_t colon;
     route->port = SMTP_PORT;
@@ -40,6 +50,17 @@ static bool parse_target(view text, struct static_route *route)
     return route->host.len > 0;
 }
 
+/* A host, or none, and options behind commas. */
+static bool parse_target(view text, struct static_route *route)
+{
+    view host = VIEW_EMPTY, option;
+    bool has_options = view_has_byte(text, ',');
+    (void)!view_cut(&text, ',', &host);
+    while (view_cut(&text, ',', &option))
+        if (!parse_option(option, route)) return false;
+    return host.len == 0 ? has_options : parse_host(host, route);
+}
+
 result route_table_parse(view text, struct arena *arena, struct route_table **ret_table, struct fault *fault)
 {
     struct route_table *table = arena_new_struct(arena, struct route_table);
@@ -54,7 +75,7 @@ result route_table_parse(view text, struct arena *arena, struct route_table **re
         view whole = word;
         struct static_route *route = &table->routes[table->count];
         if (!view_has_byte(word, '=') || !view_cut(&word, '=', &domain) || domain.len == 0 || !parse_target(word, route))
-            return fail(fault, INVALID, "route \"" VIEW_FMT "\": expected DOMAIN=HOST:PORT", VIEW_ARG(whole));
+            return fail(fault, INVALID, "route \"" VIEW_FMT "\": expected DOMAIN=HOST:PORT, and perhaps ,tls=never, ,tls=required or ,tls=verified", VIEW_ARG(whole));
         route->domain = domain;
         table->count++;
     }
@@ -83,13 +104,18 @@ struct search {
     bool was_unsure;                     /* something could not be asked */
 };
 
-MAY_YIELD static size_t ask_addresses(struct search *s, view name, enum dns_type type, uint16_t port, struct address *into)
+/* Fills the host's canonical name, and takes its is_secure away where DNSSEC does not vouch. */
+MAY_YIELD static size_t ask_addresses(struct search *s, struct route_host *host, enum dns_type type, struct address *into)
 {
+    view name = host->name;
+    uint16_t port = host->port;
     struct dns_answer answer;
     size_t count = 0;
     result code = resolver_ask(s->resolver, name, type, s->deadline, s->arena, &answer, s->fault);
     if (code != OK && code != NOT_FOUND && code != INVALID) s->was_unsure = true;
     if (code != OK) return 0;
+    host->canonical = answer.canonical;
+    host->is_secure &= answer.is_secure;
     if (answer.ttl_s < s->ttl_s) s->ttl_s = answer.ttl_s;
     for (size_t i = 0; i < answer.count && count < ROUTE_ADDRESSES_MAX; i++) {
         if (!dns_address_parse(answer.records[i], type, &into[count])) continue;
@@ -102,12 +128,16 @@ MAY_YIELD static size_t ask_addresses(struct search *s, view name, enum dns_type
 MAY_YIELD static void find_addresses(struct search *s, struct route_host *host, uint16_t port)
 {
     struct address six[ROUTE_ADDRESSES_MAX], four[ROUTE_ADDRESSES_MAX];
-    if (address_parse(host->name, &host->addresses[0])) {
+    host->port = port;
+    host->canonical = host->name;
+    host->is_literal = address_parse(host->name, &host->addresses[0]);
+    if (host->is_literal) {
         host->addresses[0].port = port;
         host->address_count = 1;
         return;
     }
-    size_t sixes = ask_addresses(s, host->name, DNS_AAAA, port, six), fours = ask_addresses(s, host->name, DNS_A, port, four);
+    host->is_secure = true;
+    size_t sixes = ask_addresses(s, host, DNS_AAAA, six), fours = ask_addresses(s, host, DNS_A, four);
     for (size_t i = 0; i < ROUTE_ADDRESSES_MAX; i++) {
         if (i < sixes && host->address_count < ROUTE_ADDRESSES_MAX) host->addresses[host->address_count++] = six[i];
         if (i < fours && host->address_count < ROUTE_ADDRESSES_MAX) host->addresses[host->address_count++] = four[i];
@@ -182,11 +212,14 @@ MAY_YIELD static result ask_mx(struct search *s, view domain, struct route *rout
     result code = resolver_ask(s->resolver, domain, DNS_MX, s->deadline, s->arena, &answer, s->fault);
     if (code == NOT_FOUND && !answer.has_name) return fail(s->fault, DENIED, "no such domain: " VIEW_FMT, VIEW_ARG(domain));
     if (code == INVALID) return fail(s->fault, DENIED, "not a domain: " VIEW_FMT, VIEW_ARG(domain));
+    if (code != OK && code != NOT_FOUND) return code;
+    route->is_secure = answer.is_secure;
+    route->canonical = answer.canonical;
     if (code == NOT_FOUND) {
         route_to(s, domain, route);
         return OK;
     }
-    if (code != OK) return code;
+    route->has_mx = true;
     s->ttl_s = answer.ttl_s;
     code = read_mx(s, &answer, domain, route);
     if (code == DENIED) *ret_is_null_mx = true;
@@ -213,9 +246,12 @@ result route_find(struct resolver *r, const struct route_table *table, view doma
     const struct static_route *fixed = find_static(table, domain);
     result code = OK;
     *ret_is_null_mx = false;
-    if (fixed) {
+    route.canonical = domain;
+    if (fixed) route.tls = fixed->tls;
+    if (fixed && fixed->host.len) {
         route_to(&s, fixed->host, &route);
         route.is_lmtp = fixed->is_lmtp;
+        route.is_fixed = route.is_secure = true;
         port = fixed->port;
     } else if (domain.len > 2 && domain.at[0] == '[') {
         code = route_to_literal(domain, &route, &s);

@@ -3,7 +3,6 @@
 #include "base/check.h"
 #include "formats/smtp_command.h"
 #include "runtime/clock.h"
-#include "runtime/tls.h"
 
 /* RFC 5321 §4.5.3.2. */
 enum {
@@ -70,22 +69,35 @@ MAY_YIELD static result say_hello(struct smtp_client *c, const struct smtp_clien
     return code == OK ? result_of_answer(&c->answer, "HELO", fault) : code;
 }
 
+MAY_YIELD static result shake_hands(struct smtp_client *c, const struct smtp_client_options *o, struct fault *fault)
+{
+    static const struct tls_demand nothing;
+    result code = stream_start_tls_to(c->wire.stream, o->tls, o->demand ? o->demand : &nothing, clock_in(TLS_MS), &c->flaw, fault);
+    if (code == OK) {
+        c->tls = SMTP_CLIENT_TLS_ON;
+        c->has_tls = true;
+        return OK;
+    }
+    c->is_broken = true;
+    c->tls = SMTP_CLIENT_TLS_FAILED;
+    fault_context(fault, "TLS");
+    return code == CANCELLED ? code : UNAVAILABLE;
+}
+
 MAY_YIELD static result start_tls(struct smtp_client *c, const struct smtp_client_options *o, struct fault *fault)
 {
-    if (!c->offer.starttls || !o->tls) return o->tls_is_required ? fail(fault, UNAVAILABLE, "the server offers no STARTTLS") : OK;
+    if (!o->tls) return o->tls_is_required ? fail(fault, UNAVAILABLE, "TLS is required, and there is none here") : OK;
+    c->tls = SMTP_CLIENT_TLS_NOT_OFFERED;
+    if (!c->offer.starttls) return o->tls_is_required ? fail(fault, UNAVAILABLE, "TLS is required, and the server offers no STARTTLS") : OK;
     wire_put(&c->wire, VIEW("STARTTLS\r\n"));
     result code = ask(c, HELLO_MS, fault);
     if (code != OK) return code;
-    if (!smtp_answer_is_ok(&c->answer)) return o->tls_is_required ? fail(fault, UNAVAILABLE, "the server refused STARTTLS") : OK;
+    c->tls = SMTP_CLIENT_TLS_REFUSED;
+    if (!smtp_answer_is_ok(&c->answer)) return o->tls_is_required ? fail(fault, UNAVAILABLE, "TLS is required, and the server refused STARTTLS") : OK;
     /* What was sent in the clear behind the answer is nobody's (CVE-2011-0411). */
     wire_discard_input(&c->wire);
-    code = stream_start_tls(c->wire.stream, o->tls, clock_in(TLS_MS), fault);
-    if (code != OK) {
-        c->is_broken = true;
-        return fail(fault, UNAVAILABLE, "TLS handshake failed: %s", fault->detail);
-    }
-    c->has_tls = true;
-    return say_hello(c, o, fault);
+    code = shake_hands(c, o, fault);
+    return code == OK ? say_hello(c, o, fault) : code;
 }
 
 result smtp_client_open(struct smtp_client *c, struct stream *s, const struct smtp_client_options *options, struct fault *fault)
@@ -201,6 +213,7 @@ static void put_mail(struct sending *s)
     if (c->offer.eight_bit && s->message->is_8bit) wire_put(&c->wire, VIEW(" BODY=8BITMIME"));
     if (c->offer.utf8 && s->message->is_utf8) wire_put(&c->wire, VIEW(" SMTPUTF8"));
     put_mail_wishes(s);
+    if (s->message->requires_tls) wire_put(&c->wire, VIEW(" REQUIRETLS"));
     wire_put(&c->wire, VIEW("\r\n"));
 }
 

@@ -8,9 +8,8 @@
 #pragma once
 
 #include "formats/smtp_answer.h"
+#include "runtime/tls.h"
 #include "runtime/wire.h"
-
-struct tls_context;
 
 enum { SMTP_CLIENT_RECIPIENTS_MAX = 100 };    /* of one transaction: RFC 5321 §4.5.3.1.8 */
 
@@ -19,6 +18,8 @@ struct smtp_client {
     struct smtp_offer offer;
     struct smtp_answer answer;                /* the last one */
     bool is_lmtp, has_tls, is_broken;
+    enum { SMTP_CLIENT_TLS_UNTRIED, SMTP_CLIENT_TLS_NOT_OFFERED, SMTP_CLIENT_TLS_REFUSED, SMTP_CLIENT_TLS_FAILED, SMTP_CLIENT_TLS_ON } tls;
+    enum tls_flaw flaw;                       /* of the certificate, as far as options.demand looked at it */
     unsigned messages;
 };
 
@@ -26,6 +27,7 @@ struct smtp_client_options {
     view hello;                               /* our name */
     struct tls_context *tls;                  /* for STARTTLS where it is offered; NULL: never */
     bool tls_is_required;                     /* UNAVAILABLE when it cannot be had */
+    const struct tls_demand *demand;          /* of the server's certificate; NULL: nothing */
     bool is_lmtp;
 };
 
@@ -44,6 +46,7 @@ struct smtp_client_message {
     int priority;                             /* MT-PRIORITY; 0: nothing */
     size_t recipient_count;                   /* at most SMTP_CLIENT_RECIPIENTS_MAX */
     bool is_8bit, is_utf8;
+    bool requires_tls;                        /* REQUIRETLS is said (RFC 8689) */
     uint64_t bytes;
     MAY_YIELD result (*read)(void *argument, uint64_t offset, size_t len, buf *into, struct fault *fault);
     void *argument;

@@ -21,6 +21,7 @@ BLOCKS static void make(void *argument)
                                      .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
     m->code = resolver_new(&names, m->service->loops, &m->sending->resolver, m->fault);
     if (m->code == OK) m->code = tls_context_new_client(&m->sending->tls, m->fault);
+    if (m->code == OK) m->code = tls_context_trust(m->sending->tls, *c->outbound_authorities ? c->outbound_authorities : NULL, m->fault);
 }
 
 BLOCKS static void free_resolver(void *resolver) { resolver_free(resolver); }

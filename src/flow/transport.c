@@ -1,0 +1,141 @@
+#include "flow/transport.h"
+
+#include "flow/queue_record.h"
+
+/* ---- wishes ---- */
+
+enum transport_wish transport_wish_of(unsigned flags, view sender)
+{
+    /* RFC 8689 §5: a notice is not lost because the way back offers less; it says REQUIRETLS where it can. */
+    if (flags & QUEUE_REQUIRES_TLS) return sender.len ? TRANSPORT_REQUIRED : TRANSPORT_AS_PUBLISHED;
+    return flags & QUEUE_TLS_IS_OPTIONAL ? TRANSPORT_OPTIONAL : TRANSPORT_AS_PUBLISHED;
+}
+
+const char *transport_wish_name(enum transport_wish wish)
+{
+    return wish == TRANSPORT_REQUIRED ? "REQUIRETLS" : wish == TRANSPORT_OPTIONAL ? "TLS-Required: No" : "";
+}
+
+/* ---- what is demanded of a host ---- */
+
+struct planning {
+    const struct outbound_options *options;
+    const struct route *route;
+    const struct route_host *host;
+    view domain;
+    enum transport_wish wish;
+    struct transport_plan *plan;
+};
+
+static void add_name(struct tls_demand *d, view name)
+{
+    for (size_t i = 0; i < d->name_count; i++)
+        if (view_equal_nocase(d->names[i], name)) return;
+    if (name.len && d->name_count < TLS_NAMES_MAX) d->names[d->name_count++] = name;
+}
+
+static void raise_to(struct transport_plan *plan, enum transport_level level)
+{
+    if (plan->level < level) plan->level = level;
+}
+
+/* A trusted certificate for the host's name. What DANE demands already is not less. */
+static void demand_name(struct planning *p)
+{
+    raise_to(p->plan, TRANSPORT_VERIFIED);
+    if (p->plan->demand.check != TLS_CHECK_NOTHING) return;
+    p->plan->demand.check = TLS_CHECK_NAME;
+    add_name(&p->plan->demand, p->host->name);
+}
+
+/* RFC 7672 §3.2.2: names that a certificate under a trust anchor of the domain's may have. */
+static void demand_dane(struct planning *p)
+{
+    struct transport_plan *plan = p->plan;
+    struct tls_demand *d = &plan->demand;
+    if (plan->dane.state == DANE_NONE) return;
+    raise_to(plan, plan->dane.state == DANE_USABLE ? TRANSPORT_VERIFIED : TRANSPORT_ENCRYPTED);
+    if (plan->dane.state == DANE_UNUSABLE) return;
+    d->check = TLS_CHECK_DANE;
+    d->server_name = plan->dane.base;
+    d->associations = plan->dane.associations;
+    d->association_count = plan->dane.association_count;
+    add_name(d, plan->dane.base);
+    if (p->route->is_fixed || !p->route->is_secure) return;
+    add_name(d, p->domain);
+    add_name(d, p->route->canonical);
+}
+
+static bool can_be_asked(const struct planning *p)
+{
+    return p->wish != TRANSPORT_OPTIONAL && p->route->tls != ROUTE_TLS_NEVER && !p->route->is_lmtp && !p->host->is_literal && p->options->tls;
+}
+
+MAY_YIELD static result ask_dane(struct planning *p, millis deadline, struct arena *arena, struct fault *fault)
+{
+    struct dane_host host = {.name = p->host->name, .canonical = p->host->canonical, .is_secure = p->host->is_secure, .port = p->host->port};
+    return dane_find(p->options->resolver, &host, deadline, arena, &p->plan->dane, fault);
+}
+
+/* RFC 8689 §4.2.1: the name that is verified must be one that nobody else could have put there. */
+static result demand_requiretls(struct planning *p, struct fault *fault)
+{
+    bool name_is_sound = p->route->is_secure || !p->route->has_mx;
+    p->plan->needs_requiretls = true;
+    if (p->route->tls == ROUTE_TLS_NEVER || !p->options->tls) return fail(fault, DENIED, "the message requires TLS, and its route has none");
+    if (p->host->is_literal) return fail(fault, DENIED, "the message requires TLS, and an address has no name that can be verified");
+    if (!name_is_sound) return fail(fault, DENIED, "the message requires TLS, and neither DNSSEC nor MTA-STS vouches for the servers of " VIEW_FMT, VIEW_ARG(p->domain));
+    demand_name(p);
+    return OK;
+}
+
+static result demand_operators(struct planning *p, struct fault *fault)
+{
+    if (p->route->tls == ROUTE_TLS_NEVER) p->plan->level = TRANSPORT_CLEAR;
+    if (p->route->tls == ROUTE_TLS_REQUIRED) raise_to(p->plan, TRANSPORT_ENCRYPTED);
+    if (p->route->tls == ROUTE_TLS_VERIFIED && p->host->is_literal) return fail(fault, DENIED, "the route wants a verified server, and an address has no name");
+    if (p->route->tls == ROUTE_TLS_VERIFIED) demand_name(p);
+    return OK;
+}
+
+result transport_plan(const struct outbound_options *o, const struct route *route, const struct route_host *host, view domain, enum transport_wish wish,
+                      millis deadline, struct arena *arena, struct transport_plan *ret_plan, struct fault *fault)
+{
+    struct transport_plan plan = {.level = o->tls ? TRANSPORT_OPPORTUNISTIC : TRANSPORT_CLEAR};
+    struct planning p = {.options = o, .route = route, .host = host, .domain = domain, .wish = wish, .plan = &plan};
+    result code = OK;
+    if (!host->is_literal) plan.demand.server_name = host->name;
+    if (can_be_asked(&p)) code = ask_dane(&p, deadline, arena, fault);
+    if (code == OK) {
+        demand_dane(&p);
+        code = demand_operators(&p, fault);
+    }
+    if (code == OK && wish == TRANSPORT_REQUIRED) code = demand_requiretls(&p, fault);
+    *ret_plan = plan;
+    return code;
+}
+
+/* ---- the connection ---- */
+
+void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options)
+{
+    options->tls = plan->level == TRANSPORT_CLEAR ? NULL : o->tls;
+    options->tls_is_required = plan->level >= TRANSPORT_ENCRYPTED;
+    options->demand = &plan->demand;
+}
+
+result transport_check(const struct transport_plan *plan, const struct smtp_client *c, struct fault *fault)
+{
+    if (plan->needs_requiretls && !c->offer.requiretls) return fail(fault, DENIED, "the message requires TLS, and the server does not offer REQUIRETLS");
+    return OK;
+}
+
+bool transport_may_retry_clear(const struct transport_plan *plan, const struct smtp_client *c)
+{
+    return plan->level == TRANSPORT_OPPORTUNISTIC && c->tls == SMTP_CLIENT_TLS_FAILED;
+}
+
+bool transport_is_policy_failure(const struct smtp_client *c)
+{
+    return c->tls == SMTP_CLIENT_TLS_NOT_OFFERED || c->tls == SMTP_CLIENT_TLS_REFUSED || c->flaw != TLS_FLAW_NONE;
+}

@@ -1,0 +1,55 @@
+/*
+ * transport: how a connection to another server must be protected.
+ *
+ * What the other side publishes (DANE, RFC 7672; MTA-STS, RFC 8461, where DANE says nothing), what the sender of a message wishes (RFC 8689)
+ * and what the operator's routes say, put together for each host of a route. A host that does not give what is demanded gets no mail, and
+ * there is no way back to the clear: the mail goes to the next host, or waits.
+ */
+#pragma once
+
+#include "flow/outbound.h"
+#include "flow/smtp_client.h"
+#include "runtime/tls.h"
+#include "trust/dane.h"
+
+/* Of a message. Messages of one connection have the same. */
+enum transport_wish {
+    TRANSPORT_AS_PUBLISHED,              /* what the other side asks for */
+    TRANSPORT_REQUIRED,                  /* REQUIRETLS: encrypted and verified at every step, or not at all */
+    TRANSPORT_OPTIONAL,                  /* TLS-Required: No: delivered whatever the other side publishes */
+};
+/* `flags`: enum queue_flag. */
+enum transport_wish transport_wish_of(unsigned flags, view sender);
+/* "REQUIRETLS", "TLS-Required: No"; empty for the usual. Static. */
+const char *transport_wish_name(enum transport_wish wish);
+
+enum transport_level {
+    TRANSPORT_CLEAR,                     /* no TLS */
+    TRANSPORT_OPPORTUNISTIC,             /* TLS if it can be had; nothing is verified */
+    TRANSPORT_ENCRYPTED,                 /* TLS; nothing is verified */
+    TRANSPORT_VERIFIED,
+};
+
+/* For one host. */
+struct transport_plan {
+    enum transport_level level;
+    struct tls_demand demand;
+    bool needs_requiretls;               /* the server must offer it */
+    struct dane dane;
+};
+
+/*
+ * `domain` as in route_find(). OK. DENIED: this host must not have such mail, and waiting will hardly change that. UNAVAILABLE, TIMEOUT: it cannot
+ * be found out now. The plan's memory is the arena's.
+ */
+MAY_YIELD NODISCARD result transport_plan(const struct outbound_options *o, const struct route *route, const struct route_host *host, view domain,
+                                          enum transport_wish wish, millis deadline, struct arena *arena, struct transport_plan *ret_plan,
+                                          struct fault *fault);
+/* What the plan means for the SMTP client; the plan must live as long. */
+void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options);
+/* After smtp_client_open(). DENIED: the server does not offer what is needed. */
+NODISCARD result transport_check(const struct transport_plan *plan, const struct smtp_client *c, struct fault *fault);
+/* The client failed to open, and the plan has it that the same server may be asked again without TLS. */
+bool transport_may_retry_clear(const struct transport_plan *plan, const struct smtp_client *c);
+/* The client failed to open because of what the server's TLS is, not because the connection broke. */
+bool transport_is_policy_failure(const struct smtp_client *c);

@@ -1,0 +1,145 @@
+"""Mail goes out over TLS that is verified: DANE, with a real DNSSEC zone and a real Postfix on the other side."""
+import pytest
+
+from mail import message, wait_for
+from mail_lab import NET, Certificate, Lab
+from test_submission import queued, sender, submit
+
+pytestmark = pytest.mark.local
+
+SIGNED, PLAIN, FORGED = "signed.example", "plain.example", "forged.example"
+
+
+def mx(domain, host, number, *tlsa):
+    """Lines of a zone: a domain, its MX, and what is promised of it."""
+    return [f"{domain} MX 10 {host}", f"{host} A {NET}.{number}", *(f"_25._tcp.{host} TLSA {record}" for record in tlsa)]
+
+
+@pytest.fixture(scope="module")
+def lab():
+    made = Lab()
+    try:
+        build(made)
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def build(lab):
+    """Hosts by number: 1 a self-made certificate, expired, for another name. 2 one by the lab's authority. 3 no TLS. 4 expired, by the authority."""
+    own = Certificate("whatever", ["whatever.invalid"], days=-1)
+    good = Certificate("mx2", [f"mx2.{SIGNED}", f"mx2.{PLAIN}", f"alias.{SIGNED}"], issuer=lab.authority)
+    expired = Certificate("mx4", [f"mx4.{SIGNED}", f"mx4.{PLAIN}"], issuer=lab.authority, days=-1)
+    other = Certificate("other", ["other.invalid"])
+    for number, certificate in ((1, own), (2, good), (3, None), (4, expired)):
+        lab.postfix.add(number, certificate)
+    wrong = other.tlsa(3)
+    lines = [
+        *mx("ee", "mx1", 1, own.tlsa(3)),
+        *mx("ee-full", "mx1full", 1, own.tlsa(3, 0, 0)),
+        *mx("ee-512", "mx1long", 1, own.tlsa(3, 0, 2), wrong),
+        *mx("ta", "mx2", 2, lab.authority.tlsa(2, 0, 1)),
+        *mx("ta-name", "mx2x", 2, lab.authority.tlsa(2, 0, 1)),
+        *mx("ta-expired", "mx4", 4, lab.authority.tlsa(2, 0, 1)),
+        *mx("wrong", "mxwrong", 1, wrong),
+        *mx("stripped", "mxclear", 3, own.tlsa(3)),
+        *mx("unusable", "mxold", 1, "1 1 1 " + "ab" * 32, "3 9 1 " + "cd" * 32),
+        *mx("unusable-clear", "mxoldclear", 3, "0 1 1 " + "ab" * 32),
+        *mx("second", "mxfirst", 3, own.tlsa(3)), "second MX 20 mx1",
+        *mx("clear", "mx3", 3),
+        "aliased MX 10 cname", "cname CNAME mx1",
+        "aliased-own MX 10 cname2", "cname2 CNAME mx3", f"_25._tcp.cname2 TLSA {own.tlsa(3)}",
+        *mx("nodata", "mxnodata", 1), "_25._tcp.mxnodata TXT nothing",
+    ]
+    lab.names.add(SIGNED, lines)
+    lab.names.add(PLAIN, [*mx("wrong", "mxwrong", 1, wrong), *mx("clear", "mx3", 3), f"half MX 10 mxwrong.{SIGNED}.",
+                          *mx("verified", "mx2", 2), *mx("unverified", "mx1", 1), *mx("expired", "mx4", 4)], signed=False)
+    lab.names.add(FORGED, [*mx("any", "mx1", 1)], signed="forged")
+
+
+def settings(lab):
+    return f'resolver = "127.0.0.1@{lab.names.port}" trust_anchor = "{lab.names.anchor_file()}" authorities = "{lab.authority_file}" retry_min = "1s"'
+
+
+@pytest.fixture
+def server(new_server, tmp_path, lab):
+    return sender(new_server, tmp_path, "", settings(lab))
+
+
+serial = iter(range(1, 1000))
+
+
+def send(server, domain):
+    """Submits to the domain; the subject, by which it is found."""
+    subject = f"letter {next(serial)} to {domain}"
+    submit(server, f"taro@{domain}", message(subject, sender="hanako@example.test", to=f"taro@{domain}"))
+    return subject
+
+
+def arrived(lab, subject):
+    return [data for data in lab.postfix.messages() if f"Subject: {subject}\n".encode() in data.replace(b"\r\n", b"\n")]
+
+
+def how_it_came(lab, server, subject):
+    """The Received field of Postfix."""
+    try:
+        data = wait_for(lambda: arrived(lab, subject), 20)[0]
+    except AssertionError:
+        raise AssertionError(f"{server.command('queue', 'destinations')}\n{server.log_text()[-2000:]}\n{lab.postfix.log()[-2000:]}") from None
+    return data.split(b"\nReceived:")[1].decode()
+
+
+def delivered(lab, server, domain):
+    return how_it_came(lab, server, send(server, domain))
+
+
+def why_it_waits(lab, server, domain, subject):
+    """It is not sent, and the queue says why."""
+    rows = wait_for(lambda: [row for row in server.command("queue", "destinations", json_rows=True) if row["domain"] == domain and row["reason"]], 20)
+    assert not arrived(lab, subject) and any(row["recipient"] == f"taro@{domain}" for row in queued(server))
+    return rows[0]["reason"]
+
+
+def deferred(lab, server, domain):
+    return why_it_waits(lab, server, domain, send(server, domain))
+
+
+def test_what_tlsa_promises_is_used(lab, server):
+    names = ("ee", "ee-full", "ee-512", "ta", "unusable", "aliased", "nodata", "second")
+    subjects = {name: send(server, f"{name}.{SIGNED}") for name in names}
+    for name, subject in subjects.items():
+        assert "using TLSv1.3" in how_it_came(lab, server, subject), name
+
+
+def test_what_breaks_a_promise_is_deferred(lab, server):
+    reasons = {"wrong": "certificate", "stripped": "STARTTLS", "unusable-clear": "STARTTLS", "ta-name": "ostname mismatch", "ta-expired": "expired",
+               "aliased-own": "STARTTLS"}
+    subjects = {name: send(server, f"{name}.{SIGNED}") for name in reasons}
+    for name, reason in reasons.items():
+        assert reason in why_it_waits(lab, server, f"{name}.{SIGNED}", subjects[name]), name
+
+
+def test_without_dnssec_nothing_is_promised(lab, server):
+    assert "using TLS" in delivered(lab, server, f"wrong.{PLAIN}")
+    assert "using TLS" not in delivered(lab, server, f"clear.{PLAIN}")
+    assert "using TLS" not in delivered(lab, server, f"clear.{SIGNED}")
+    # A host under DNSSEC keeps its promise to domains without.
+    assert "certificate" in deferred(lab, server, f"half.{PLAIN}")
+
+
+def test_forged_answers_are_no_answers(lab, server):
+    assert "bogus" in deferred(lab, server, f"any.{FORGED}")
+
+
+def test_routes_demand_or_forbid_tls(new_server, tmp_path, lab):
+    routes = [f"clear.{PLAIN}=,tls=required", f"verified.{PLAIN}=,tls=verified", f"unverified.{PLAIN}=,tls=verified", f"expired.{PLAIN}=,tls=verified",
+              f"never.{PLAIN}={NET}.2:25,tls=never", f"literal.{PLAIN}={NET}.2:25,tls=verified", f"fixed.{PLAIN}=mx2.{PLAIN}:25,tls=verified"]
+    server = sender(new_server, tmp_path, " ".join(routes), settings(lab))
+    assert "STARTTLS" in deferred(lab, server, f"clear.{PLAIN}")
+    assert "using TLS" in delivered(lab, server, f"verified.{PLAIN}")
+    assert "using TLS" in delivered(lab, server, f"fixed.{PLAIN}")
+    assert "using TLS" not in delivered(lab, server, f"never.{PLAIN}")
+    assert "no name" in deferred(lab, server, f"literal.{PLAIN}")
+    assert "expired" in deferred(lab, server, f"expired.{PLAIN}")
+    assert "certificate" in deferred(lab, server, f"unverified.{PLAIN}")
