@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "flow/answer_rules.h"
 #include "flow/intake.h"
 #include "flow/queue.h"
 #include "flow/route.h"
@@ -25,6 +26,7 @@ struct outbound_options {
     const struct intake *intake;         /* for notices to senders who are ours */
     struct tls_context *tls;             /* of a client; NULL: never STARTTLS */
     const struct route_table *routes;    /* NULL: DNS alone */
+    const struct answer_rules *rules;    /* NULL: none */
     const struct address *source4, *source6;   /* NULL: what the system picks */
     unsigned connections_max;            /* to one destination, for each loop */
     unsigned messages_per_connection;

@@ -222,7 +222,8 @@ static void summarise(void *argument)
 {
     colour_pretend_coroutine();
     struct summary *s = argument;
-    queue_summarise(s->node->queue, &s->found);
+    struct fault fault = {0};
+    if (queue_summarise(s->node->queue, clock_in(PATIENCE_MS), &s->found, &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
 }
 
 static struct queue_summary summary_of(struct world *w, unsigned node)

@@ -60,14 +60,14 @@ void queue_free(struct queue *q)
 
 bool queue_takes_wishes(const struct queue *q) { return accounts_feature_level(q->accounts) >= FEATURE_QUEUE_WISHES; }
 
-static struct shard *shard_of(struct queue *q, struct id message)
+struct shard *queue_shard_of(struct queue *q, struct id message)
 {
     return &q->shards[message.bytes[15] % QUEUE_SHARDS];
 }
 
 MAY_YIELD static result append_message(struct queue *q, const struct queue_envelope *envelope, view body, unsigned flags, millis deadline, struct fault *fault)
 {
-    struct shard *s = shard_of(q, envelope->message);
+    struct shard *s = queue_shard_of(q, envelope->message);
     buf meta CLEANUP(buf_done) = BUF_INIT;
     struct queue_record r = {.kind = QUEUE_ENQUEUE, .id = random_id(), .written = clock_wall(), .message = envelope->message, .envelope = *envelope};
     r.envelope.flags = flags;
@@ -108,7 +108,7 @@ result queue_enqueue(struct queue *q, const struct queue_envelope *envelope, str
     if (accounts_feature_level(q->accounts) < FEATURE_QUEUE_FRONT) front = VIEW_EMPTY;
     e.flags |= QUEUE_IS_ALONE;
     e.bytes += front.len;
-    result code = draft_store(draft, queue_object_name(shard_of(q, e.message), e.message, name), deadline, fault);
+    result code = draft_store(draft, queue_object_name(queue_shard_of(q, e.message), e.message, name), deadline, fault);
     return code == OK ? append_message(q, &e, front, e.flags, deadline, fault) : code;
 }
 
@@ -180,137 +180,4 @@ void queue_stop(struct queue *q, millis deadline)
     tell_shards(q);
     while (atomic_load(&q->running) > 0 && millis_before(clock_now(), deadline))
         if (coroutine_sleep(STOP_LOOK_MS) != OK) return;
-}
-
-/* ---- operators ---- */
-
-struct walk {
-    struct shard *shard;
-    const struct queue_filter *filter;
-    struct arena *arena;
-    struct queue_line *lines;
-    size_t count, capacity;
-    enum queue_order order;              /* 0: none */
-    millis deadline;
-    uint64_t ordered;
-    struct queue_summary *summary;
-    result code;
-    struct fault *fault;
-};
-
-static bool view_contains(view whole, view part) { return part.len == 0 || view_find_nocase(whole, part) != VIEW_NONE; }
-
-static bool recipient_matches(const struct queue_filter *f, const struct queued_recipient *r)
-{
-    return r->state != RECIPIENT_DONE && view_contains(r->address.address, f->recipient) && (f->domain.len == 0 || view_equal_nocase(r->domain, f->domain));
-}
-
-static bool message_matches(const struct queue_filter *f, const struct queued *m)
-{
-    if (m->is_removed || (!id_is_none(f->message) && !id_equal(f->message, m->envelope.message))) return false;
-    if ((!id_is_none(f->account) && !id_equal(f->account, m->envelope.account)) || !view_contains(m->envelope.sender, f->sender)) return false;
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
-        if (recipient_matches(f, &m->recipients[i])) return true;
-    return false;
-}
-
-static void keep_line(struct walk *w, const struct queued *m, const struct queued_recipient *r)
-{
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : 64;
-        struct queue_line *grown = arena_array(w->arena, struct queue_line, capacity);
-        for (size_t i = 0; i < w->count; i++) grown[i] = w->lines[i];
-        w->lines = grown;
-        w->capacity = capacity;
-    }
-    w->lines[w->count++] = (struct queue_line){
-        .message = m->envelope.message, .account = m->envelope.account, .sender = arena_keep(w->arena, m->envelope.sender),
-        .recipient = arena_keep(w->arena, r->address.address), .bytes = m->envelope.bytes, .received = m->envelope.received, .next_try = r->next_try,
-        .tries = r->tries, .is_held = m->is_held, .answer = arena_keep(w->arena, buf_view(&r->answer)),
-    };
-}
-
-static void list_shard(void *argument)
-{
-    struct walk *w = argument;
-    list_each(node, &w->shard->messages) {
-        const struct queued *m = container_of(node, struct queued, node);
-        if (!message_matches(w->filter, m)) continue;
-        for (size_t i = 0; i < m->envelope.recipient_count; i++)
-            if (recipient_matches(w->filter, &m->recipients[i])) keep_line(w, m, &m->recipients[i]);
-    }
-}
-
-/* What a page of lines takes at most: the longest addresses and answers of a wide queue. */
-enum { LIST_BYTES_MAX = 256 << 20 };
-
-result queue_list(struct queue *q, const struct queue_filter *filter, bool (*show)(void *argument, const struct queue_line *line), void *argument)
-{
-    for (unsigned i = 0; i < QUEUE_SHARDS; i++) {
-        struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, LIST_BYTES_MAX);
-        struct walk w = {.shard = &q->shards[i], .filter = filter, .arena = arena};
-        loop_run_on(w.shard->loop, "queue list", list_shard, &w);
-        for (size_t n = 0; n < w.count; n++)
-            if (!show(argument, &w.lines[n])) return OK;
-    }
-    return OK;
-}
-
-/* Ids first, because an order yields and the list changes meanwhile. */
-static void order_shard(void *argument)
-{
-    colour_pretend_coroutine();
-    struct walk *w = argument;
-    struct shard *s = w->shard;
-    size_t count = 0;
-    struct id *ids = arena_array(w->arena, struct id, s->count + 1);
-    list_each(node, &s->messages) {
-        const struct queued *m = container_of(node, struct queued, node);
-        if (message_matches(w->filter, m)) ids[count++] = m->envelope.message;
-    }
-    for (size_t i = 0; i < count && w->code == OK; i++) {
-        struct queue_record r = {.kind = QUEUE_ORDER, .id = random_id(), .written = clock_wall(), .message = ids[i], .order = w->order};
-        w->code = shard_append(s, &r, w->deadline, w->fault);
-        if (w->code == OK) w->ordered++;
-    }
-}
-
-result queue_order(struct queue *q, const struct queue_filter *filter, enum queue_order order, millis deadline, uint64_t *ret_count, struct fault *fault)
-{
-    uint64_t total = 0;
-    result code = OK;
-    for (unsigned i = 0; i < QUEUE_SHARDS && code == OK; i++) {
-        struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, LIST_BYTES_MAX);
-        struct walk w = {.shard = &q->shards[i], .filter = filter, .arena = arena, .order = order, .deadline = deadline, .fault = fault};
-        loop_run_on(w.shard->loop, "queue order", order_shard, &w);
-        total += w.ordered;
-        code = w.code;
-    }
-    *ret_count = total;
-    return code;
-}
-
-static void summarise_shard(void *argument)
-{
-    struct walk *w = argument;
-    struct shard *s = w->shard;
-    if (!s->is_owned) return;
-    w->summary->shards++;
-    list_each(node, &s->messages) {
-        const struct queued *m = container_of(node, struct queued, node);
-        w->summary->messages++;
-        w->summary->recipients += m->waiting;
-        w->summary->bytes += m->envelope.bytes;
-        w->summary->held += m->is_held;
-        if (w->summary->oldest.ms == 0 || m->envelope.received.ms < w->summary->oldest.ms) w->summary->oldest = m->envelope.received;
-    }
-}
-
-void queue_summarise(struct queue *q, struct queue_summary *ret_summary)
-{
-    *ret_summary = (struct queue_summary){0};
-    for (unsigned i = 0; i < QUEUE_SHARDS; i++) {
-        struct walk w = {.shard = &q->shards[i], .summary = ret_summary};
-        loop_run_on(w.shard->loop, "queue summary", summarise_shard, &w);
-    }
 }

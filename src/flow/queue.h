@@ -52,22 +52,52 @@ MAY_YIELD NODISCARD result queue_await_pause(struct queue *q, millis deadline);
 /* Gives all shards back, after the deliveries under way have ended or the deadline has come. From loop 0. */
 MAY_YIELD void queue_stop(struct queue *q, millis deadline);
 
-/* ---- for operators: any loop; what this node owns ---- */
+/*
+ * ---- for operators: any loop, on any node ----
+ *
+ * A shard of our own is asked itself; one that another node owns, or nobody, is read from its journal: what the answer says is then as old as
+ * the reading. Orders are records of the journal, so they reach whoever owns the shard.
+ */
 
 struct queue_line {
     struct id message, account;
-    view sender, recipient;              /* one line for each recipient that waits */
+    view tenant, sender, recipient;      /* one line for each recipient that waits */
     uint64_t bytes;
     unix_ms received, next_try;
     unsigned tries;
     bool is_held;
     view answer;                         /* the last one: "451 4.7.1 ..." */
 };
-/* Calls show() for lines that match, on the caller's loop, until it returns false. */
-MAY_YIELD NODISCARD result queue_list(struct queue *q, const struct queue_filter *filter, bool (*show)(void *argument, const struct queue_line *line),
-                                      void *argument);
-/* Gives an order to all messages that match; *ret_count is how many. */
-MAY_YIELD NODISCARD result queue_order(struct queue *q, const struct queue_filter *filter, enum queue_order order, millis deadline,
+/* Calls show() for lines that match, on the caller's loop, until it returns false. Memory for a page of lines, and for a shard that is not ours. */
+MAY_YIELD NODISCARD result queue_list(struct queue *q, const struct queue_filter *filter, millis deadline, bool (*show)(void *argument, const struct queue_line *line),
+                                      void *argument, struct fault *fault);
+/*
+ * Gives an order to all messages that match: one record to each shard that has some. *ret_count: how many matched. `target`: of a redirection, else
+ * empty. INVALID: redirections, until all nodes understand them (feature.h).
+ */
+MAY_YIELD NODISCARD result queue_order(struct queue *q, const struct queue_filter *filter, enum queue_order order, view target, millis deadline,
                                        uint64_t *ret_count, struct fault *fault);
-struct queue_summary { uint64_t messages, recipients, bytes, held; unsigned shards; unix_ms oldest; };
-MAY_YIELD void queue_summarise(struct queue *q, struct queue_summary *ret_summary);
+struct queue_summary { uint64_t messages, recipients, bytes, held; unsigned shards; unix_ms oldest; };   /* shards: that this node owns */
+MAY_YIELD NODISCARD result queue_summarise(struct queue *q, millis deadline, struct queue_summary *ret_summary, struct fault *fault);
+
+/* One message as it stands, and the first bytes of what is sent of it, appended. NOT_FOUND. */
+struct queue_message { struct queue_envelope envelope; struct queue_recipient_state *recipients; bool is_held; };
+struct queue_recipient_state { enum { QUEUED_WAITING, QUEUED_SENDING, QUEUED_DONE } state; unsigned tries; unix_ms next_try, tried; view answer; };
+MAY_YIELD NODISCARD result queue_show(struct queue *q, struct id message, size_t head_bytes, millis deadline, struct arena *arena, struct queue_message *ret_message,
+                                      buf *head, struct fault *fault);
+/*
+ * What the journal knows of a message, in order: also of one that is gone, until the journal is folded. Of what was folded only the sums are known.
+ */
+struct queue_trace {
+    unix_ms at;
+    enum queue_record_kind kind;
+    bool is_folded;
+    enum queue_order order;              /* QUEUE_ORDER, QUEUE_ORDERS */
+    view target;
+    enum queue_outcome outcome;          /* QUEUE_ATTEMPT */
+    uint16_t code;
+    view recipient, host, answer;
+};
+enum { QUEUE_TRACE_MAX = 100000 };       /* entries: a thousand recipients tried a hundred times */
+MAY_YIELD NODISCARD result queue_trace(struct queue *q, struct id message, millis deadline, struct arena *arena, struct queue_trace **ret_entries, size_t *ret_count,
+                                       struct fault *fault);

@@ -258,7 +258,10 @@ result shard_load(struct shard *s, view head, millis deadline, struct fault *fau
     struct cursor c = cursor_of(buf_view(&index));
     while (!cursor_at_end(&c)) {
         struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, RECORD_BYTES_MAX);
-        if (!load_one(s, &c, arena)) return fail(fault, CORRUPT, "the queue's index is broken at byte %zu", cursor_position(&c));
+        s->is_loading = true;
+        bool is_read = load_one(s, &c, arena);
+        s->is_loading = false;
+        if (!is_read) return fail(fault, CORRUPT, "the queue's index is broken at byte %zu", cursor_position(&c));
         if (coroutine_is_overdue()) coroutine_pause();
     }
     s->snapshot = snapshot;

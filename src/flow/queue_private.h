@@ -39,6 +39,7 @@ struct queued {
     size_t offered;                      /* of those, with outbound now */
     bool is_held, is_removed, must_expire;
     struct timer due;
+    uint64_t arrival;                    /* its number in the shard: where a listing goes on */
     /* Where the bytes are: the journal's record or the shard's snapshot; what they lack is the object "queue/<message>". */
     enum { BYTES_IN_JOURNAL, BYTES_IN_SNAPSHOT } where;
     bool is_alone;
@@ -65,8 +66,14 @@ struct shard {
     struct id snapshot;                  /* ID_NONE: none */
     uint64_t journal_bytes;              /* read since the head */
     struct journal_watch watch;
-    bool is_reading, read_again;
+    bool is_reading, read_again, is_loading;     /* is_loading: from a snapshot */
     struct mutex reading;
+    uint64_t arrivals;
+    buf garbage;                         /* ids of objects to be removed, by one coroutine */
+    bool is_removing;
+    /* Told of each record about a message that is there, before it is applied. NULL: nobody. */
+    void (*observe)(void *argument, const struct queue_record *r, const struct queued *m);
+    void *observer;
 };
 
 struct queue {
@@ -81,6 +88,7 @@ struct queue {
 };
 
 /* ---- queue.c ---- */
+struct shard *queue_shard_of(struct queue *q, struct id message);
 /* It stops or pauses: nothing is begun, shards are given back. */
 bool queue_lets_go(const struct queue *q);
 view queue_object_name(const struct shard *s, struct id id, char text[static QUEUE_OBJECT_NAME_MAX]);
@@ -103,6 +111,14 @@ void queued_consider(struct queued *m);
 void queued_let_go(struct queued *m);
 /* In the background. */
 void shard_remove_object(struct shard *s, struct id object);
+
+/* ---- queue_filter.c ---- */
+bool queued_matches(const struct queue_filter *f, const struct queued *m);
+bool queued_recipient_matches(const struct queue_filter *f, const struct queued_recipient *r);
+
+/* ---- queue_order.c ---- */
+/* An operator's order about one message. True: it is to go. */
+bool queued_obey(struct queued *m, enum queue_order order, const struct queue_filter *filter, view target);
 
 /* ---- queue_compact.c ---- */
 MAY_YIELD NODISCARD result shard_compact(struct shard *s, millis deadline, struct fault *fault);

@@ -75,10 +75,12 @@ static void add_message(struct shard *s, const struct queue_record *r, const str
     m->snapshot_offset = snapshot_offset;
     m->body_bytes = body_bytes;
     timer_init(&m->due, is_due);
+    m->arrival = ++s->arrivals;
     list_append(&s->messages, &m->node);
     map_put(&s->by_id, id_view(&m->envelope.message), m);
     s->count++;
     s->bytes += m->envelope.bytes;
+    if (s->observe) s->observe(s->observer, r, m);
 }
 
 void queued_let_go(struct queued *m)
@@ -134,24 +136,18 @@ static void apply_result(struct queued *m, const struct queue_result *one, unix_
     if (r->state == RECIPIENT_DONE) m->waiting--;
 }
 
-/* To be tried now; what the sender wanted to be held until a time is held until then. */
-static void hurry(struct queued *m, struct outbound *sends)
+static void drop(struct queued *m)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
-        struct queued_recipient *r = &m->recipients[i];
-        r->next_try = r->tries ? (unix_ms){0} : m->envelope.not_before;
-        if (r->state == RECIPIENT_OFFERED && sends) outbound_hurry(sends, r->domain);
-    }
+    if (m->is_alone) shard_remove_object(m->shard, m->envelope.message);
+    take_out(m);
 }
 
-static void apply_order(struct queued *m, enum queue_order order)
+static void obey(struct queued *m, const struct queue_record *r)
 {
-    struct outbound *sends = m->shard->is_owned ? m->shard->queue->outbound : NULL;
-    m->is_held = order == QUEUE_HOLD;
-    if (order == QUEUE_RETRY) hurry(m, sends);
-    if (order == QUEUE_EXPIRE) m->must_expire = true;
-    /* It goes back to where it came from, for queued_consider() to decide anew. */
-    if (sends && (order == QUEUE_HOLD || order == QUEUE_EXPIRE)) outbound_recall(sends, m);
+    struct shard *s = m->shard;
+    if (s->observe) s->observe(s->observer, r, m);
+    if (queued_obey(m, r->order, r->kind == QUEUE_ORDERS ? &r->filter : NULL, r->target)) drop(m);
+    else if (s->is_owned) queued_consider(m);
 }
 
 void shard_apply(struct shard *s, const struct queue_record *r, const struct journal_record *record, uint64_t snapshot_offset, uint32_t body_bytes)
@@ -160,17 +156,24 @@ void shard_apply(struct shard *s, const struct queue_record *r, const struct jou
         add_message(s, r, record, snapshot_offset, body_bytes);
         return;
     }
+    if (r->kind == QUEUE_ORDERS && id_is_none(r->filter.message)) {
+        list_each(node, &s->messages) {
+            struct queued *m = container_of(node, struct queued, node);
+            if (queued_matches(&r->filter, m)) obey(m, r);
+        }
+        return;
+    }
     struct queued *m = shard_find(s, r->message);
     if (!m) return;
-    if (r->kind == QUEUE_ORDER) apply_order(m, r->order);
-    for (size_t i = 0; r->kind == QUEUE_ATTEMPT && i < r->result_count; i++) apply_result(m, &r->results[i], r->written);
-    if (m->waiting == 0 || (r->kind == QUEUE_ORDER && r->order == QUEUE_REMOVE)) {
-        /* The object is of no use any more; what a crash leaves of it is found when the shard is loaded. */
-        if (m->is_alone) shard_remove_object(s, m->envelope.message);
-        take_out(m);
-    } else if (s->is_owned) {
-        queued_consider(m);
+    if (r->kind != QUEUE_ATTEMPT) {
+        if (r->kind == QUEUE_ORDER || queued_matches(&r->filter, m)) obey(m, r);
+        return;
     }
+    if (s->observe) s->observe(s->observer, r, m);
+    for (size_t i = 0; i < r->result_count; i++) apply_result(m, &r->results[i], r->written);
+    /* What a crash leaves of its object is found by the shard's sweep. */
+    if (m->waiting == 0) drop(m);
+    else if (s->is_owned) queued_consider(m);
 }
 
 result shard_append(struct shard *s, struct queue_record *r, millis deadline, struct fault *fault)
@@ -187,24 +190,28 @@ result shard_append(struct shard *s, struct queue_record *r, millis deadline, st
 
 /* ---- objects that are of no use ---- */
 
-struct removal { struct shard *shard; struct id message; };
-
-static void remove_object(void *argument)
+static void remove_objects(void *argument)
 {
     colour_pretend_coroutine();
-    struct removal *r = argument;
+    struct shard *s = argument;
     char name[QUEUE_OBJECT_NAME_MAX];
-    (void)!object_remove(r->shard->queue->engine, queue_object_name(r->shard, r->message, name), clock_in(STORE_MS), NULL);
-    free(r);
+    struct id id;
+    while (s->garbage.len > 0 && id_from_bytes(view_slice(buf_view(&s->garbage), s->garbage.len - sizeof id.bytes, sizeof id.bytes), &id)) {
+        s->garbage.len -= sizeof id.bytes;
+        if (object_remove(s->queue->engine, queue_object_name(s, id, name), clock_in(STORE_MS), NULL) == CANCELLED) break;
+    }
+    buf_done(&s->garbage);
+    s->is_removing = false;
 }
 
+/* A million of them are a list of ids and one coroutine. */
 void shard_remove_object(struct shard *s, struct id message)
 {
     if (!s->is_owned) return;
-    struct removal *r = calloc(1, sizeof *r);
-    check(r);
-    *r = (struct removal){s, message};
-    coroutine_spawn(&s->work, "queue removal", remove_object, r);
+    buf_append(&s->garbage, id_view(&message));
+    if (s->is_removing) return;
+    s->is_removing = true;
+    coroutine_spawn(&s->work, "queue removal", remove_objects, s);
 }
 
 /* ---- the tail ---- */

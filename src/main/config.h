@@ -43,6 +43,7 @@ struct config {
     uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent;
+    const char *outbound_rules;
     const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_authorities, *outbound_source4, *outbound_source6;
     uint64_t outbound_connections, outbound_messages, outbound_expire_ms, outbound_delay_notice_ms, outbound_retry_min_ms, outbound_retry_max_ms;
     uint64_t plaintext_login, idle_timeout_ms;

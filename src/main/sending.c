@@ -45,7 +45,9 @@ result sending_start(struct sending *s, struct service *service, const struct in
     if (r == OK) r = route_table_parse(view_of(c->outbound_routes), s->arena, &s->routes, fault);
     if (r == OK) r = read_source(c->outbound_source4, 4, &s->source4, &o.source4, fault);
     if (r == OK) r = read_source(c->outbound_source6, 6, &s->source6, &o.source6, fault);
+    if (r == OK) r = sending_read_rules(c, s->arena, &s->rules, fault);
     if (r != OK) return r;
+    o.rules = &s->rules;
     o.server_name = view_of(c->server_name);
     o.resolver = s->resolver;
     o.intake = intake;

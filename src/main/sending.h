@@ -11,10 +11,13 @@ struct sending {
     struct tls_context *tls;
     struct outbound *outbound;
     struct route_table *routes;
+    struct answer_rules rules;
     struct address source4, source6;
     struct arena *arena;
 };
 
+/* Adds the rules of the configuration and the built-in ones; texts live in the arena. INVALID names file and line. */
+MAY_YIELD NODISCARD result sending_read_rules(const struct config *c, struct arena *arena, struct answer_rules *rules, struct fault *fault);
 /* Makes all of it; the queue pauses until the node's doors open (queue_pause()). `intake` lives as long. */
 MAY_YIELD NODISCARD result sending_start(struct sending *s, struct service *service, const struct intake *intake, struct fault *fault);
 /* Ends what is under way, for at most some seconds, gives the queue back, and frees. Fine when it was never started. */

@@ -27,7 +27,7 @@ struct verb_argument {
     const char *help;
 };
 
-enum { VERB_ARGUMENTS_MAX = 12 };
+enum { VERB_ARGUMENTS_MAX = 16 };
 
 struct invocation;
 struct arena;

@@ -12,7 +12,11 @@
 #define QUEUE_FILTERS {"--sender", "sender", ARGUMENT_TEXT, "TEXT", false, false, "whose sender has this in it"}, \
                       {"--recipient", "recipient", ARGUMENT_TEXT, "TEXT", false, false, "with a recipient that has this in it"}, \
                       {"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "with a recipient in this domain"}, \
-                      {"--account", "account", ARGUMENT_TEXT, "ADDRESS", false, false, "submitted by this account"}
+                      {"--account", "account", ARGUMENT_TEXT, "ADDRESS", false, false, "submitted by this account"}, \
+                      {"--tenant", "tenant", ARGUMENT_TEXT, "TENANT", false, false, "of this tenant"}, \
+                      {"--older", "older", ARGUMENT_TEXT, "AGE", false, false, "that came longer ago: 90s, 30m, 4h, 5d"}, \
+                      {"--newer", "newer", ARGUMENT_TEXT, "AGE", false, false, "that came since"}, \
+                      {"--answer", "answer", ARGUMENT_TEXT, "TEXT", false, false, "whose last answer has this in it"}
 #define QUEUE_ALL {"--all", "all", ARGUMENT_FLAG, NULL, false, false, "all messages"}
 
 const struct verb verbs[] = {
@@ -83,7 +87,22 @@ const struct verb verbs[] = {
     {"queue", "summary", "queue.summary", NULL, "messages recipients bytes:size held shards oldest:date", "show how much waits to be sent", NULL, {{0}}},
     {"queue", "list", "queue.list", NULL, "message sender recipient bytes:size received:date next_try:date tries state answer",
      "list what waits to be sent, a line for each recipient",
-     "What other nodes of a cluster own is listed there.", {QUEUE_MESSAGE, QUEUE_FILTERS}},
+     "All of the cluster's: what this node does not own is read from the journals.", {QUEUE_MESSAGE, QUEUE_FILTERS}},
+    {"queue", "top", "queue.top", NULL, "key recipients bytes:size oldest:date", "show who has most waiting", NULL,
+     {{"--by", "by", ARGUMENT_TEXT, "KIND", false, false, "sender, account, tenant, destination or answer; default: sender"},
+      {"--limit", "limit", ARGUMENT_NUMBER, "N", false, false, "how many; default 20"}, QUEUE_FILTERS}},
+    {"queue", "show", "queue.show", NULL,
+     "message sender account tenant bytes:size received:date class standing not_before:date deliver_by:date route recipient state tries next_try:date answer",
+     "show one message and what came of each recipient",
+     NULL, {{"ID", "message", ARGUMENT_TEXT, NULL, true, false, "the message"}, {"--header", "header", ARGUMENT_FLAG, NULL, false, false, "with its header (with --json)"}}},
+    {"queue", "trace", "queue.trace", NULL, "at:date what recipient status host answer", "show all that happened to a message",
+     "Also of one that is gone, until the journal is folded; the log has it for longer, by the same id.", {{"ID", "message", ARGUMENT_TEXT, NULL, true, false, "the message"}}},
+    {"queue", "explain", "queue.explain", NULL, "class does rule source line", "tell what an answer of a server would lead to",
+     "The answer is written as a server gives it:\n.Ql 421 4.7.0 Try again later .\nThe first rule that matches decides; rules are those of outbound.rules, then the built-in ones.",
+     {{"ANSWER", "answer", ARGUMENT_TEXT, NULL, true, false, "the text, quoted"},
+      {"--mx", "mx", ARGUMENT_TEXT, "HOST", false, false, "of this server"},
+      {"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "about a recipient in this domain"}}},
+    {"queue", "rules", "queue.rules", NULL, "rule", "print the built-in rules about answers and limits of destinations", "A file of the same grammar is named by outbound.rules.", {{0}}},
     {"queue", "destinations", "queue.destinations", NULL, "domain waiting connections limit rests reason",
      "list where mail goes now, and which destinations rest for how many seconds",
      NULL, {{0}}},
@@ -92,6 +111,9 @@ const struct verb verbs[] = {
     {"queue", "retry", "queue.retry", NULL, "messages", "try these messages now", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
     {"queue", "expire", "queue.expire", NULL, "messages", "give these messages up and tell their senders", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
     {"queue", "remove", "queue.remove", NULL, "messages", "remove these messages and tell nobody", NULL, {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL}},
+    {"queue", "redirect", "queue.redirect", NULL, "messages", "send these messages another way",
+     "To a server\n.Pq Ar HOST:PORT , lmtp:HOST:PORT ,\nor to an address that takes the place of the recipients; notices go on naming the first one.",
+     {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL, {"--to", "to", ARGUMENT_TEXT, "TARGET", true, false, "HOST:PORT, lmtp:HOST:PORT or an address"}}},
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
      "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"
