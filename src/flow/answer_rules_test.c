@@ -1,3 +1,4 @@
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/test.h"
 #include "flow/answer_rules.h"
@@ -43,7 +44,8 @@ TEST(answer_rules_of_the_first_file_go_first)
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
     struct answer_rules rules = {0};
     struct fault fault = {0};
-    view mine = VIEW("# mine\n\nanswer domain=d.test code=5xx \"later\" \"please\" : greylisted defer retry=7m # why\nlimit mx=mx.test : connections=3 rate=10\nlimit : messages=9\n");
+    view mine = VIEW("# mine\n\nanswer domain=d.test code=5xx \"later\" \"please\" : greylisted defer retry=7m # why\n"
+                     "limit mx=mx.test : connections=3 rate=10\nlimit : messages=9\n");
     REQUIRE(answer_rules_parse(mine, VIEW("mine"), arena, &rules, &fault) == OK);
     REQUIRE(answer_rules_parse(VIEW("answer code=5xx : policy fail\nlimit mx=mx.test : connections=50 messages=50\n"), VIEW("theirs"), arena, &rules, &fault) == OK);
     struct answer_facts facts;
@@ -64,7 +66,8 @@ TEST(answer_rules_of_the_first_file_go_first)
 TEST(answer_rules_that_are_none_are_told_with_their_line)
 {
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
-    const char *const bad[] = {"answer code=421", "answer code=42 : other", "answer status=4.7 : other", "answer : nonsense", "answer \"open : other", "answer code=421 : other often",
+    const char *const bad[] = {"answer code=421", "answer code=42 : other", "answer status=4.7 : other", "answer : nonsense", "answer \"open : other",
+                               "answer code=421 : other often",
                                "answer : other rest=0m", "answer : other fail defer", "limit mx=a.test :", "limit code=421 : rate=1", "other : x", "answer mx= : other"};
     for (size_t i = 0; i < array_size(bad); i++) {
         struct answer_rules rules = {0};

@@ -382,3 +382,97 @@ TEST(outbound_folds_what_waits_and_finds_it_again)
     EXPECT_NUMBER(summary_of(w, 0).messages, 0);
     world_close(w);
 }
+
+/* ---- operators ---- */
+
+struct asking { struct node *node; struct queue_filter filter; enum queue_order order; view target; uint64_t count; unsigned lines; };
+
+static void give_order(void *argument)
+{
+    colour_pretend_coroutine();
+    struct asking *a = argument;
+    struct fault fault = {0};
+    if (queue_order(a->node->queue, &a->filter, a->order, a->target, clock_in(PATIENCE_MS), &a->count, &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
+}
+
+static bool count_line(void *argument, const struct queue_line *line)
+{
+    ((struct asking *)argument)->lines++;
+    return true;
+}
+
+static void list_all(void *argument)
+{
+    colour_pretend_coroutine();
+    struct asking *a = argument;
+    struct fault fault = {0};
+    a->lines = 0;
+    if (queue_list(a->node->queue, &a->filter, clock_in(PATIENCE_MS), count_line, a, &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
+}
+
+TEST(outbound_orders_and_lists_reach_all_shards_from_any_node)
+{
+    struct world *w = world_open(7, 2);
+    w->rcpt_answer = "451 4.3.2 later";
+    sim_run(w->sim, 30000);
+    send(w, 0, "flood", "a@elsewhere.test", 1, 300);
+    send(w, 1, "letter", "b@elsewhere.test", 2, 5);
+    sim_run(w->sim, 5000);
+    for (unsigned node = 0; node < 2; node++) {
+        struct asking a = {.node = &w->nodes[node]};
+        sim_call(w->nodes[node].sim, 0, list_all, &a);
+        EXPECT_NUMBER(a.lines, 305);
+        EXPECT_NUMBER(summary_of(w, node).messages, 305);
+    }
+    /* One account's mail is removed from the node that owns only some of the shards. */
+    struct asking a = {.node = &w->nodes[1], .order = QUEUE_REMOVE, .filter = {.account = {{1}}}};
+    sim_call(w->nodes[1].sim, 0, give_order, &a);
+    EXPECT_NUMBER(a.count, 300);
+    sim_run(w->sim, 5000);
+    for (unsigned node = 0; node < 2; node++) EXPECT_NUMBER(summary_of(w, node).messages, 5);
+    /* What comes afterwards is not concerned. */
+    w->rcpt_answer = NULL;
+    send(w, 0, "later", "a@elsewhere.test", 1, 3);
+    sim_run(w->sim, 600 * 1000);
+    EXPECT(was_taken(w, "later0") && was_taken(w, "later2") && was_taken(w, "letter4"));
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    for (size_t i = 0; i < w->taken_count; i++) EXPECT(strncmp(w->taken[i].subject, "flood", 5) != 0);
+    world_close(w);
+}
+
+TEST(outbound_goes_where_an_operator_sends_it)
+{
+    struct world *w = world_open(8, 1);
+    sim_dns_fail(w->sim, VIEW("away.test"), true);
+    send(w, 0, "route", "a@away.test", 1, 3);
+    send(w, 0, "address", "b@away.test", 2, 3);
+    sim_run(w->sim, 10000);
+    EXPECT_NUMBER(w->taken_count, 0);
+    struct asking route = {.node = &w->nodes[0], .order = QUEUE_REDIRECT, .filter = {.account = {{1}}}, .target = VIEW("192.0.2.1:25")};
+    sim_call(w->nodes[0].sim, 0, give_order, &route);
+    struct asking address = {.node = &w->nodes[0], .order = QUEUE_REDIRECT, .filter = {.recipient = VIEW("b@")}, .target = VIEW("c@elsewhere.test")};
+    sim_call(w->nodes[0].sim, 0, give_order, &address);
+    EXPECT(route.count == 3 && address.count == 3);
+    sim_run(w->sim, 10000);
+    EXPECT_NUMBER(w->taken_count, 6);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    world_close(w);
+}
+
+TEST(outbound_has_a_removed_message_gone_before_its_destination_is_back)
+{
+    struct world *w = world_open(9, 1);
+    sim_dns_fail(w->sim, VIEW("elsewhere.test"), true);
+    send(w, 0, "gone", "a@elsewhere.test", 1, 5);
+    send(w, 0, "held", "b@elsewhere.test", 2, 5);
+    sim_run(w->sim, 5000);
+    struct asking a = {.node = &w->nodes[0], .order = QUEUE_REMOVE, .filter = {.account = {{1}}}};
+    sim_call(w->nodes[0].sim, 0, give_order, &a);
+    a = (struct asking){.node = &w->nodes[0], .order = QUEUE_HOLD, .filter = {.account = {{2}}}};
+    sim_call(w->nodes[0].sim, 0, give_order, &a);
+    sim_dns_fail(w->sim, VIEW("elsewhere.test"), false);
+    sim_run(w->sim, 600 * 1000);
+    EXPECT_NUMBER(w->taken_count, 0);
+    EXPECT_NUMBER(summary_of(w, 0).held, 5);
+    world_close(w);
+}

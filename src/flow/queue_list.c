@@ -125,7 +125,8 @@ static void keep_state(struct showing *show, const struct queued *m)
     for (size_t i = 0; i < count; i++) {
         const struct queued_recipient *r = &m->recipients[i];
         into->envelope.recipients[i] = (struct queue_address){arena_keep(show->arena, r->address.address), r->address.notify, arena_keep(show->arena, r->address.original)};
-        into->recipients[i] = (struct queue_recipient_state){.tries = r->tries, .next_try = r->next_try, .tried = r->tried, .answer = arena_keep(show->arena, buf_view(&r->answer))};
+        into->recipients[i] = (struct queue_recipient_state){
+            .tries = r->tries, .next_try = r->next_try, .tried = r->tried, .answer = arena_keep(show->arena, buf_view(&r->answer))};
         into->recipients[i].state = r->state == RECIPIENT_DONE ? QUEUED_DONE : r->state == RECIPIENT_OFFERED && !r->parcel ? QUEUED_SENDING : QUEUED_WAITING;
     }
 }

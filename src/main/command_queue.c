@@ -178,8 +178,8 @@ static MAY_YIELD result show_sum(struct topping *t, const struct sum *sum)
     if (view_equal(t->by, VIEW("account")) && id_parse(key, &account) &&
         identity_find_account(t->call->service->identity, account, command_deadline(), t->arena, &row, &ignored) == OK)
         key = row.address;
-    return command_row(t->call, json_pack("{s:o, s:I, s:I, s:I}", "key", queue_words_text(key), "recipients", (json_int_t)sum->recipients, "bytes", (json_int_t)sum->bytes, "oldest",
-                                          (json_int_t)sum->oldest.ms));
+    return command_row(t->call, json_pack("{s:o, s:I, s:I, s:I}", "key", queue_words_text(key), "recipients", (json_int_t)sum->recipients, "bytes",
+                                          (json_int_t)sum->bytes, "oldest", (json_int_t)sum->oldest.ms));
 }
 
 /* The largest first; few are asked for. */

@@ -27,7 +27,8 @@ static result check_target(view target, struct arena *arena, struct fault *fault
     struct route_table *table;
     size_t at = view_find_last(target, '@');
     if (target.len > QUEUE_NAME_BYTES_MAX - 3) return fail(fault, INVALID, "the target is too long");
-    if (at == VIEW_NONE) return view_has_byte(target, ' ') ? fail(fault, INVALID, "expected one target") : route_table_parse(arena_printf(arena, "*=" VIEW_FMT, VIEW_ARG(target)), arena, &table, fault);
+    if (at == VIEW_NONE && view_has_byte(target, ' ')) return fail(fault, INVALID, "expected one target");
+    if (at == VIEW_NONE) return route_table_parse(arena_printf(arena, "*=" VIEW_FMT, VIEW_ARG(target)), arena, &table, fault);
     view path = arena_printf(arena, "<" VIEW_FMT ">", VIEW_ARG(target));
     struct cursor c = cursor_of(path);
     struct smtp_path parsed;

@@ -26,8 +26,9 @@ result command_queue_explain(struct command_call *call, struct fault *fault)
     if (code != OK) return code;
     const struct answer_rule *r = answer_rules_find(&rules, &facts);
     if (!r) r = &none;
-    return command_row(call, json_pack("{s:s, s:o, s:o, s:o, s:i}", "class", answer_class_name(r->class), "does", queue_words_text(what_it_does(r, facts.code, call->arena)), "rule",
-                                       queue_words_text(r->whole), "source", queue_words_text(r->source), "line", (int)r->line));
+    view does = what_it_does(r, facts.code, call->arena);
+    return command_row(call, json_pack("{s:s, s:o, s:o, s:o, s:i}", "class", answer_class_name(r->class), "does", queue_words_text(does), "rule", queue_words_text(r->whole),
+                                       "source", queue_words_text(r->source), "line", (int)r->line));
 }
 
 result command_queue_rules(struct command_call *call, struct fault *fault)

@@ -1,0 +1,60 @@
+"""What operators see of the queue and do with it: `tayori queue`."""
+import time
+
+from mail import message, wait_for
+from test_submission import queued, sender, sink, submit  # noqa: F401
+
+
+def rows(server, *words):
+    return server.command("queue", *words, json_rows=True)
+
+
+def test_an_operator_asks_about_the_queue(new_server, tmp_path, sink):
+    there = sink(RCPT="451 4.3.2 busy now")
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
+    for i in range(3):
+        submit(server, f"u{i}@elsewhere.test", message(f"m{i}", sender="hanako@example.test"))
+    submit(server, ["a@one.test", "b@two.test"])
+    wait_for(lambda: len(queued(server)) == 5 and all(row["tries"] for row in queued(server)))
+    assert [(row["key"], row["recipients"]) for row in rows(server, "top", "--by", "destination", "--limit", "1")] == [("elsewhere.test", 3)]
+    assert [(row["key"], row["recipients"]) for row in rows(server, "top", "--by", "account")] == [("hanako@example.test", 5)]
+    assert len(rows(server, "list", "--answer", "BUSY", "--domain", "one.test")) == 1
+    assert rows(server, "list", "--older", "1h") == [] and len(rows(server, "list", "--newer", "1h", "--tenant", "default")) == 5
+    one = queued(server)[0]["message"]
+    shown = rows(server, "show", one, "--header")
+    assert shown[0]["sender"] == "hanako@example.test" and "Subject:" in shown[0]["header"] and shown[1]["state"] == "waiting" and shown[1]["answer"] == "451 4.3.2 busy now"
+    rows(server, "hold", "--message", one)
+    assert [row["what"] for row in rows(server, "trace", one)][:2] == ["taken", "deferred"] and rows(server, "trace", one)[-1]["what"] == "ordered to be held"
+    assert rows(server, "show", one)[1]["state"] == "held"
+    assert "no such message" in server.command("queue", "show", "0" * 32, check=False).stderr
+    # Without a server the same is answered from the journals.
+    server.stop()
+    assert len(rows(server, "list")) == 5 and rows(server, "summary")[0]["held"] == 1
+    assert rows(server, "remove", "--domain", "elsewhere.test") == [{"messages": 3}]
+    server.start()
+    assert sorted(row["recipient"] for row in queued(server)) == ["a@one.test", "b@two.test"]
+
+
+def test_mail_is_redirected(new_server, tmp_path, sink):
+    there, other = sink(RCPT="451 4.3.2 busy"), sink()
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
+    submit(server, "a@elsewhere.test")
+    wait_for(lambda: sum(row["tries"] for row in queued(server)) == 1)
+    assert rows(server, "redirect", "--domain", "elsewhere.test", "--to", f"127.0.0.1:{other.port}") == [{"messages": 1}]
+    wait_for(lambda: other.messages and not queued(server))
+    assert "expected" in server.command("queue", "redirect", "--all", "--to", "a:b:c", check=False).stderr
+
+
+def test_rules_decide_what_an_answer_means(new_server, tmp_path, sink):
+    rules = tmp_path / "rules"
+    rules.write_text('answer domain=elsewhere.test code=550 "come later" : greylisted defer retry=1s\n')
+    tries = []
+    there = sink(RCPT=lambda s: tries.append(time.time()) or ("550 5.7.1 please come later" if len(tries) < 2 else "250 ok"))
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}", f'rules = "{rules}"')
+    explained = rows(server, "explain", "550 5.7.1 please come later", "--domain", "elsewhere.test")[0]
+    assert explained["class"] == "greylisted" and explained["line"] == 1 and explained["does"] == "it is tried again after 1 s"
+    assert rows(server, "explain", "550 5.1.1 no such user")[0]["class"] == "no-mailbox"
+    submit(server, "a@elsewhere.test")
+    wait_for(lambda: there.messages, 15)
+    assert len(tries) == 2
+    assert any(row["rule"].startswith("limit mx=google.com") for row in rows(server, "rules"))
