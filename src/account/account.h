@@ -13,6 +13,7 @@
 #include "account/record.h"
 #include "account/row.h"
 #include "account/state.h"
+#include "account/summary.h"
 #include "engine/engine.h"
 
 struct accounts;        /* all of a node */
@@ -148,6 +149,12 @@ MAY_YIELD NODISCARD result message_read(struct message *m, uint64_t offset, size
 enum { MESSAGE_WHOLE_FREE_BYTES = 1 << 20, MESSAGE_WHOLE_BUDGET_BYTES = 64 << 20 };
 MAY_YIELD NODISCARD result message_whole(struct message *m, millis deadline, view *ret_bytes, struct fault *fault);
 void message_close(struct message *m);
+
+/*
+ * A text that lists want of a message, when it was made beforehand (account/summary.h); good until the next call or yield. NOT_FOUND: it was not,
+ * so the message is to be read.
+ */
+MAY_YIELD NODISCARD result message_summary(struct account *a, const struct row *row, enum summary_column column, millis deadline, view *ret_text, bool *ret_is_plain);
 
 /* ---- upkeep ---- */
 /* Folds the journal into packs and a snapshot now. OK also when there was nothing to do or another node was faster. */

@@ -220,7 +220,7 @@ MAY_YIELD static result rewrite_packs(struct compaction *c, const struct living 
         p.object = arena_keep(c->arena, p.object);
         code = read_index(c, &p, &index, fault);
         if (code != OK) break;
-        uint64_t living = living_bytes(l, i, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES;
+        uint64_t living = living_bytes(l, i, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES - index->section_bytes;
         if (living < data / 2) code = rewrite_pack(c, l, i, &p, index, fault);
         if (living < data / 2) written += living;
         free(index);

@@ -36,6 +36,9 @@ struct home {
     size_t windows_bytes;
     struct list indexes;                 /* of packs, least recently used first */
     size_t indexes_bytes;
+    struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
+    size_t summaries_bytes;
+    struct index_kept *ahead;            /* whose summaries were read ahead */
     void *unzip;                         /* pack.c's decompressor, made when first needed */
     struct list wishes;                  /* accounts that are to be compacted (upkeep.c) */
     struct map wished;
@@ -101,6 +104,7 @@ struct account {
     struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */
 
     struct { uint64_t place; unsigned run; } reader;   /* what was read last, for read-ahead (message.c) */
+    struct { uint32_t slot, block; unsigned column; } lister;   /* the same for summaries (listing.c) */
     struct list windows, indexes;        /* read-ahead, and indexes of packs */
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "account/home.h"
-#include "account/pack.h"
+#include "account/pack_index.h"
 #include "base/check.h"
 #include "runtime/coroutine.h"
 
@@ -21,18 +21,6 @@ enum {
     WINDOWS_BYTES = 16 << 20, INDEXES_BYTES = 8 << 20,   /* kept in a loop while unused */
     PIECE_MAX_BYTES = 1 << 20,               /* of an object, in memory for message_read() */
     LOOKS_MAX = 4,                           /* for a place that moves while we look */
-};
-
-/* The index of a pack, in memory. */
-struct index_kept {
-    struct list node;                        /* in home.indexes */
-    struct list of_account;
-    struct account *account;
-    uint32_t slot;
-    view object;                             /* malloced: a slot's object changes when the pack is rewritten */
-    struct pack_index *index;
-    size_t bytes;
-    unsigned users;
 };
 
 struct window_body { uint64_t sequence; buf bytes; bool is_there; };
@@ -70,6 +58,7 @@ static void drop_index(struct index_kept *k)
     list_remove(&k->node);
     list_remove(&k->of_account);
     h->indexes_bytes -= k->bytes;
+    summaries_drop(k);
     free((char *)(uintptr_t)k->object.at);
     free(k->index);
     free(k);
@@ -91,19 +80,23 @@ static struct index_kept *find_index(struct account *a, uint32_t slot, view obje
         if (k->slot != slot || !view_equal(k->object, object)) continue;
         list_remove(&k->node);
         list_append(&a->home->indexes, &k->node);
+        list_remove(&k->of_account);
+        list_prepend(&a->indexes, &k->of_account);      /* who walks on finds it first */
         return k;
     }
     return NULL;
 }
 
-static struct index_kept *keep_index(struct account *a, uint32_t slot, view object, struct pack_index *index)
+static struct index_kept *keep_index(struct account *a, uint32_t slot, view object, struct pack_index *index, view table)
 {
     struct index_kept *k = calloc(1, sizeof *k);
     char *name = malloc(object.len + 1);
     check(k && name);
     memcpy(name, object.at, object.len);
     *k = (struct index_kept){.account = a, .slot = slot, .object = view_make(name, object.len), .index = index};
-    k->bytes = sizeof *k + object.len + sizeof *index + index->entries * sizeof index->of[0];
+    list_init(&k->blocks);
+    if (summary_table_is_right(table, index->entries)) buf_append(&k->table, table);
+    k->bytes = sizeof *k + object.len + sizeof *index + index->entries * sizeof index->of[0] + k->table.len;
     list_append(&a->home->indexes, &k->node);
     list_append(&a->indexes, &k->of_account);
     a->home->indexes_bytes += k->bytes;
@@ -113,8 +106,7 @@ static struct index_kept *keep_index(struct account *a, uint32_t slot, view obje
     return k;
 }
 
-/* *ret_index is held by the caller (users), who lets go of it. */
-MAY_YIELD static result open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault)
+MAY_YIELD result account_open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault)
 {
     if (slot >= state_packs(a->state)) return fail(fault, CORRUPT, "row names pack %u, which is not there", slot);
     struct pack_slot pack = state_pack(a->state, slot);
@@ -126,15 +118,17 @@ MAY_YIELD static result open_index(struct account *a, uint32_t slot, millis dead
         check(pack.object.len < sizeof short_name);
         memcpy(short_name, pack.object.at, pack.object.len);
         pack.object.at = short_name;
-        uint64_t from = pack_index_offset(pack.bytes, pack.entries);
+        /* The table of summaries, if there is one, stands right before the index; else these are bytes of messages. */
+        uint64_t from = pack_index_offset(pack.bytes, pack.entries), table_bytes = summary_table_bytes(pack.entries);
+        if (table_bytes > from) table_bytes = from;
         struct pack_index *index;
-        result code = object_read(a->home->all->engine, account_object_name(a->id, pack.object, name), from, pack.bytes - from, deadline, &tail, fault);
-        if (code == OK) code = pack_index_decode(buf_view(&tail), pack.bytes, pack.entries, &index, fault);
+        result code = object_read(a->home->all->engine, account_object_name(a->id, pack.object, name), from - table_bytes, pack.bytes - from + table_bytes, deadline, &tail, fault);
+        if (code == OK) code = pack_index_decode(view_from(buf_view(&tail), table_bytes), pack.bytes, pack.entries, &index, fault);
         if (code != OK && fault) fault_context(fault, "%s", name);
         if (code != OK) return account_report_corrupt(a, code, fault);
         k = find_index(a, slot, pack.object);
         if (k) free(index);
-        else k = keep_index(a, slot, pack.object, index);
+        else k = keep_index(a, slot, pack.object, index, index->section_bytes ? view_slice(buf_view(&tail), 0, table_bytes) : VIEW_EMPTY);
     }
     k->users++;
     *ret_index = k;
@@ -348,7 +342,7 @@ MAY_YIELD static result open_packed(struct message *m, uint32_t slot, uint32_t e
     struct account *a = m->account;
     struct index_kept *index;
     struct window *w = NULL;
-    result code = open_index(a, slot, deadline, &index, fault);
+    result code = account_open_index(a, slot, deadline, &index, fault);
     if (code != OK) return code;
     size_t ahead = read_ahead(a, (uint64_t)1 << 63 | (uint64_t)slot << 32 | entry);
     if (entry >= index->index->entries) code = fail(fault, CORRUPT, "row names entry %u of a pack of %u", entry, index->index->entries);

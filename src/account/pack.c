@@ -4,6 +4,7 @@
 #include <string.h>
 #include <zstd.h>
 
+#include "account/summary.h"
 #include "base/check.h"
 #include "base/cursor.h"
 #include "base/hash.h"
@@ -23,6 +24,7 @@ void pack_writer_init(struct pack_writer *w)
     *w = (struct pack_writer){.out = BUF_INIT, .index = BUF_INIT};
     w->zip = ZSTD_createCCtx();
     check(w->zip);
+    w->summaries = summary_writer_new();
     buf_append(&w->out, view_make(magic, sizeof magic));
     buf_append_le32(&w->out, VERSION);
 }
@@ -33,6 +35,8 @@ void pack_writer_done(struct pack_writer *w)
     buf_done(&w->index);
     ZSTD_freeCCtx(w->zip);
     w->zip = NULL;
+    summary_writer_free(w->summaries);
+    w->summaries = NULL;
 }
 
 static uint32_t add_index(struct pack_writer *w, const struct pack_entry *e)
@@ -72,7 +76,14 @@ uint32_t pack_add(struct pack_writer *w, struct id message, view bytes)
     }
     e.stored_bytes = (uint32_t)(w->out.len - start);
     e.crc = crc32c(0, view_from(buf_view(&w->out), start));
+    summary_add(w->summaries, w->entries, bytes);
     return add_index(w, &e);
+}
+
+void pack_add_summary(struct pack_writer *w, view message)
+{
+    check(w->entries > 0);
+    summary_add(w->summaries, w->entries - 1, message);
 }
 
 uint32_t pack_add_stored(struct pack_writer *w, struct id message, const struct pack_entry *as, view stored)
@@ -91,12 +102,15 @@ uint32_t pack_add_absent(struct pack_writer *w)
 
 void pack_end(struct pack_writer *w)
 {
+    size_t sections = w->out.len;
+    summary_end(w->summaries, w->entries, pack_bytes(w), &w->out);
+    sections = w->out.len - sections;
     buf_append(&w->out, buf_view(&w->index));
     size_t footer = w->out.len;
     buf_append_le32(&w->out, w->entries);
     buf_append_le32(&w->out, (uint32_t)w->index.len);
     buf_append_le32(&w->out, crc32c(0, buf_view(&w->index)));
-    buf_append_le32(&w->out, 0);                       /* bytes of sections before the index */
+    buf_append_le32(&w->out, (uint32_t)sections);
     buf_append_le32(&w->out, VERSION);
     buf_append_le32(&w->out, crc32c(0, view_from(buf_view(&w->out), footer)));
     buf_append(&w->out, view_make(magic, sizeof magic));
@@ -116,12 +130,12 @@ uint64_t pack_index_offset(uint64_t bytes, uint32_t entries)
     return tail < bytes ? bytes - tail : 0;
 }
 
-static bool footer_is_right(view footer, uint32_t entries, uint32_t *ret_index_crc)
+static bool footer_is_right(view footer, uint32_t entries, uint32_t *ret_index_crc, uint32_t *ret_section_bytes)
 {
     struct cursor c = cursor_of(footer);
-    uint32_t counted, index_bytes, sections, version, crc;
+    uint32_t counted, index_bytes, version, crc;
     uint32_t expected = crc32c(0, view_slice(footer, 0, 20));
-    return take_le32(&c, &counted) && take_le32(&c, &index_bytes) && take_le32(&c, ret_index_crc) && take_le32(&c, &sections) &&
+    return take_le32(&c, &counted) && take_le32(&c, &index_bytes) && take_le32(&c, ret_index_crc) && take_le32(&c, ret_section_bytes) &&
            take_le32(&c, &version) && take_le32(&c, &crc) && take_view(&c, view_make(magic, sizeof magic)) && crc == expected &&
            counted == entries && index_bytes == (uint64_t)entries * PACK_INDEX_ENTRY_BYTES && version == VERSION;
 }
@@ -141,15 +155,17 @@ static bool take_entry(struct cursor *c, uint64_t data_end, struct pack_entry *e
 result pack_index_decode(view tail, uint64_t bytes, uint32_t entries, struct pack_index **ret_index, struct fault *fault)
 {
     uint64_t index_bytes = (uint64_t)entries * PACK_INDEX_ENTRY_BYTES;
-    uint32_t crc;
+    uint32_t crc, section_bytes;
     if (entries > PACK_ENTRIES_MAX || tail.len != index_bytes + PACK_FOOTER_BYTES || tail.len + PACK_HEADER_BYTES > bytes)
         return fail(fault, CORRUPT, "pack of %u entries with a tail of %zu bytes", entries, tail.len);
-    if (!footer_is_right(view_from(tail, index_bytes), entries, &crc)) return fail(fault, CORRUPT, "pack's footer is not one");
+    if (!footer_is_right(view_from(tail, index_bytes), entries, &crc, &section_bytes)) return fail(fault, CORRUPT, "pack's footer is not one");
+    if (section_bytes > bytes - tail.len - PACK_HEADER_BYTES) return fail(fault, CORRUPT, "pack with sections of %u bytes", section_bytes);
     view table = view_slice(tail, 0, index_bytes);
     if (crc32c(0, table) != crc) return fail(fault, CORRUPT, "pack's index fails its checksum");
     struct pack_index *index = malloc(sizeof *index + entries * sizeof index->of[0]);
     check(index);
     index->entries = entries;
+    index->section_bytes = section_bytes;
     struct cursor c = cursor_of(table);
     for (uint32_t i = 0; i < entries; i++) {
         if (take_entry(&c, bytes - tail.len, &index->of[i])) continue;

@@ -36,6 +36,7 @@ struct pack_writer {
     uint64_t taken;                        /* bytes that are no longer in `out` */
     uint32_t entries;
     void *zip;
+    struct summary_writer *summaries;
 };
 /* Not for a coroutine's stack while it compresses: pack_add() belongs on a worker. */
 void pack_writer_init(struct pack_writer *w);
@@ -45,6 +46,8 @@ uint32_t pack_add(struct pack_writer *w, struct id message, view bytes);
 /* An entry of another pack as it stands there. */
 uint32_t pack_add_stored(struct pack_writer *w, struct id message, const struct pack_entry *as, view stored);
 uint32_t pack_add_absent(struct pack_writer *w);
+/* What pack_add_stored() cannot know: the message itself, of the entry added last, for its summary. */
+void pack_add_summary(struct pack_writer *w, view message);
 /* Index and footer. Afterwards the pack has pack_bytes(). */
 void pack_end(struct pack_writer *w);
 static inline uint64_t pack_bytes(const struct pack_writer *w) { return w->taken + w->out.len; }
@@ -53,6 +56,7 @@ void pack_writer_took(struct pack_writer *w);
 
 struct pack_index {
     uint32_t entries;
+    uint32_t section_bytes;                /* between the last entry and the index */
     struct pack_entry of[];
 };
 /* Where the index begins in a pack of so many bytes and entries, as the state's pack table tells them: read from here to the end. */

@@ -7,6 +7,7 @@
 
 #include "account/head.h"
 #include "account/pack.h"
+#include "account/summary.h"
 #include "base/check.h"
 #include "base/hash.h"
 
@@ -46,6 +47,24 @@ static void try_pack(view input)
     free(got);
 }
 
+/* A block of summaries and the table of them: texts lie within the block. */
+static void try_summaries(view input)
+{
+    uint32_t entries = (uint32_t)(unsigned char)input.at[0] + 1;
+    view block = view_from(input, 1), text;
+    bool is_plain;
+    for (uint32_t i = 0; i < SUMMARY_BLOCK_ENTRIES; i++)
+        if (summary_text(block, entries < SUMMARY_BLOCK_ENTRIES ? entries : SUMMARY_BLOCK_ENTRIES, i, &text, &is_plain))
+            check(text.at >= block.at && text.at + text.len <= block.at + block.len);
+    buf table CLEANUP(buf_done) = BUF_INIT;
+    buf_append_le32(&table, 2);
+    buf_append_le32(&table, (uint32_t)block.len);
+    buf_append_le32(&table, crc32c(0, block));
+    buf_append(&table, block);
+    if (!summary_table_is_right(buf_view(&table), entries)) return;
+    for (unsigned c = 0; c < SUMMARY_COLUMNS; c++) (void)summary_place_of(buf_view(&table), entries, (enum summary_column)c, (entries - 1) / SUMMARY_BLOCK_ENTRIES);
+}
+
 static void try_head(view input)
 {
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 16 << 20);
@@ -64,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     view input = view_make(data, size);
     if (size == 0) return 0;
     if (input.at[0] == 'H') try_head(view_from(input, 1));
+    else if (input.at[0] == 'S' && size > 1) try_summaries(view_from(input, 1));
     else try_pack(view_from(input, 1));
     return 0;
 }

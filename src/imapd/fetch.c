@@ -38,12 +38,14 @@ static bool needs_header(const struct imap_fetch_item *item)
 static bool plan(struct fetch *f)
 {
     bool sets_seen = false;
+    f->is_listing = true;
     for (size_t i = 0; i < f->item_count; i++) {
         const struct imap_fetch_item *item = &f->items[i];
         f->tells_uid |= item->kind == IMAP_FETCH_UID;
         f->tells_flags |= item->kind == IMAP_FETCH_FLAGS;
         f->tells_modseq |= item->kind == IMAP_FETCH_MODSEQ;
         f->needs_message |= !fetch_is_row_item(item->kind);
+        f->is_listing &= fetch_is_row_item(item->kind) || fetch_is_listed_item(item);
         f->needs_header |= needs_header(item);
         f->needs_structure |= has_section(item) && item->section.part_count > 0;
         f->tells_structure |= item->kind == IMAP_FETCH_BODY || item->kind == IMAP_FETCH_BODYSTRUCTURE;
@@ -177,7 +179,8 @@ MAY_YIELD static result fetch_rows(void *argument, uint32_t number, const struct
             write_row(f, number + (uint32_t)i, row);
             continue;
         }
-        result code = fetch_write_message(f, number + (uint32_t)i, row);
+        result code = f->is_listing ? fetch_write_listed(f, number + (uint32_t)i, row) : NOT_FOUND;
+        if (code == NOT_FOUND) code = fetch_write_message(f, number + (uint32_t)i, row);
         if (code == OK) code = session_breathe(f->s);
         if (code != OK) return code;
     }

@@ -12,6 +12,7 @@ struct fetch {
     bool by_uid;                 /* UID FETCH: UID is told whether asked for or not */
     bool tells_uid, tells_modseq, tells_flags;   /* FLAGS are among the items */
     bool needs_message;          /* more than its row */
+    bool is_listing;             /* all that needs the message may be among its summaries */
     bool needs_header;           /* the top header */
     bool needs_structure;        /* to find parts */
     bool tells_structure;        /* BODY or BODYSTRUCTURE */
@@ -32,4 +33,7 @@ void fetch_begin_line(struct fetch *f, uint32_t number, const struct row *row);
 void fetch_write_row_item(struct fetch *f, enum imap_fetch_kind kind, const struct row *row);
 /* A whole answer for a row whose message must be opened. Not OK: the client is gone; what cannot be read is noted in f->code. */
 MAY_YIELD NODISCARD result fetch_write_message(struct fetch *f, uint32_t number, const struct row *row);
+/* The same from the message's summaries. NOT_FOUND: it has not all of them; nothing is written. */
+MAY_YIELD NODISCARD result fetch_write_listed(struct fetch *f, uint32_t number, const struct row *row);
+bool fetch_is_listed_item(const struct imap_fetch_item *item);
 bool fetch_is_row_item(enum imap_fetch_kind kind);

@@ -165,3 +165,56 @@ TEST(imapd_fetch_writes_envelope_and_structure)
     transcript_close(c);
     test_server_close(t);
 }
+
+/* Sends it and gives back all lines up to its tagged one. */
+static void ask(struct transcript *c, const char *command, buf *answer)
+{
+    char script[400];
+    snprintf(script, sizeof script, "C: %s\nS: *\n", command);
+    TRANSCRIPT(c, script);
+    buf_clear(answer);
+    for (;;) {
+        view line = transcript_line(c);
+        buf_append(answer, line);
+        buf_append_byte(answer, '\n');
+        if (view_starts(line, VIEW("t OK"))) return;
+        REQUIRE(answer->len < 1 << 20);
+        TRANSCRIPT(c, "S: *\n");
+    }
+}
+
+TEST(imapd_fetch_says_the_same_from_summaries)
+{
+    static const char *const commands[] = {
+        "t FETCH 1:* (ENVELOPE RFC822.SIZE INTERNALDATE)", "t FETCH 1:* (BODY BODYSTRUCTURE)", "t FETCH 1:* (UID PREVIEW THREADID)",
+        "t UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (subject FROM To Date References)])", "t FETCH 2 (INTERNALDATE RFC822.SIZE ENVELOPE BODY)", "t SORT (SUBJECT) UTF-8 ALL",
+        "t THREAD REFERENCES UTF-8 ALL", "t FETCH 1:* (BODY.PEEK[HEADER.FIELDS (Subject X-Unknown)])",
+    };
+    struct test_server *t = test_server_open(31, NULL);
+    buf before[2][array_size(commands)] = {0}, after CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+    for (unsigned i = 0; i < 150; i++) {
+        buf_clear(&text);
+        buf_appendf(&text, "From: =?UTF-8?B?6Iqx5a2Q?= <hanako%u@example.test>\r\nTo: a@b.test, c@d.test\r\nSubject: %s %u\r\nX-Unknown: z\r\nMessage-ID: <%u@x>\r\n", i,
+                    i % 10 == 3 ? "\xe6\x97\xa5\xe6\x9c\xac" : "plain", i, i);
+        if (i > 10) buf_appendf(&text, "References: <%u@x> <%u@x>\r\n", i % 10, i - 1);
+        if (i % 3) buf_append_cstr(&text, "\r\nHello \xe6\x97\xa5\r\n");
+        else buf_append_cstr(&text, "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nfirst\r\n--b\r\nContent-Type: image/png; name=\"x.png\"\r\n\r\nzz\r\n--b--\r\n");
+        test_server_add(t, "INBOX", i % 2 ? "(\\Seen)" : "()", buf_view(&text));
+    }
+    for (unsigned look = 0; look < 4; look++) {
+        struct transcript *c = test_server_login(t);
+        if (look == 2) test_server_compact(t);
+        if (look % 2) TRANSCRIPT(c, "C: e ENABLE UTF8=ACCEPT\nS~ e OK *\n");
+        TRANSCRIPT(c, "C: s SELECT INBOX\nS~ s OK *\n");
+        for (size_t i = 0; i < array_size(commands); i++) {
+            ask(c, commands[i], look < 2 ? &before[look][i] : &after);
+            if (look >= 2) EXPECT_VIEW(buf_view(&after), buf_view(&before[look % 2][i]));
+        }
+        transcript_close(c);
+    }
+    for (size_t i = 0; i < array_size(commands); i++) {
+        buf_done(&before[0][i]);
+        buf_done(&before[1][i]);
+    }
+    test_server_close(t);
+}

@@ -118,6 +118,13 @@ result header_digest_read(struct session *s, const struct row *row, struct arena
         digest_get(known, ret_values);
         return OK;
     }
+    view header;
+    bool is_plain;
+    if (message_summary(s->account, row, SUMMARY_HEADER, session_store_deadline(s), &header, &is_plain) == OK) {
+        sort_values_read(header, arena, ret_values);
+        keep(&s->home->digests, digest_new(row->message, ret_values));
+        return OK;
+    }
     result code = message_open(s->account, mailbox_view_mailbox(s->view), row, session_store_deadline(s), &message, fault);
     if (code != OK) return code;
     code = read_header(s, row, message, arena, ret_values, fault);

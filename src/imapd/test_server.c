@@ -18,7 +18,6 @@ static void brings_up(void *argument)
     colour_pretend_worker();
     struct test_server *t = argument;
     struct fault fault = {0};
-    struct id account;
     /* Every third world folds its journal all the time. */
     struct accounts_options accounts = {.compact_journal_records = sim_seed(t->sim) % 3 == 0 ? 30 : 0};
     struct tls_certificate none = {0};
@@ -29,7 +28,7 @@ static void brings_up(void *argument)
     t->accounts = accounts_new(t->engine, all, &accounts);
     REQUIRE(directory_prepare(t->identity, clock_in(PATIENCE_MS), &fault) == OK);
     REQUIRE(directory_add_domain(t->identity, VIEW("example.test"), VIEW(DIRECTORY_DEFAULT_TENANT), clock_in(PATIENCE_MS), &fault) == OK);
-    REQUIRE(directory_add_account(t->identity, VIEW("joe@example.test"), &change, clock_in(PATIENCE_MS), &account, &fault) == OK);
+    REQUIRE(directory_add_account(t->identity, VIEW("joe@example.test"), &change, clock_in(PATIENCE_MS), &t->account, &fault) == OK);
     REQUIRE(tls_context_new_server(&none, 1, &t->options.tls, &fault) == OK);
     t->imapd = imapd_new(&t->options, t->identity, t->accounts, all);
 }
@@ -118,4 +117,27 @@ void test_server_set_message_quota(struct test_server *t, uint64_t messages)
 {
     struct quota_change q = {t, 0, messages};
     REQUIRE(sim_call(t->node, 0, sets_quota, &q));
+}
+
+static void compacts(void *argument)
+{
+    colour_pretend_coroutine();
+    struct test_server *t = argument;
+    struct account *a;
+    struct fault fault = {0};
+    REQUIRE(account_open(t->accounts, t->account, clock_in(PATIENCE_MS), &a, &fault) == OK);
+    REQUIRE(account_compact(a, clock_in(PATIENCE_MS), &fault) == OK);
+    account_close(a);
+}
+
+static void compacts_at_home(void *argument)
+{
+    colour_pretend_coroutine();
+    struct test_server *t = argument;
+    loop_run_on(accounts_home(t->accounts, t->account), "compact", compacts, t);
+}
+
+void test_server_compact(struct test_server *t)
+{
+    REQUIRE(sim_call(t->node, 0, compacts_at_home, t));
 }

@@ -14,6 +14,7 @@ struct test_server {
     struct engine *engine;
     struct identity *identity;
     struct accounts *accounts;
+    struct id account;                  /* joe's */
     struct imapd *imapd;
     struct imapd_options options;
 };
@@ -30,3 +31,5 @@ void test_server_add(struct test_server *t, const char *mailbox, const char *fla
 /* What joe may keep; for sessions that log in afterwards. */
 void test_server_set_quota(struct test_server *t, uint64_t bytes);
 void test_server_set_message_quota(struct test_server *t, uint64_t messages);
+/* Folds joe's journal into packs and a snapshot. */
+void test_server_compact(struct test_server *t);
