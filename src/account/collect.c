@@ -194,7 +194,7 @@ static uint64_t living_bytes(const struct living *l, uint32_t slot, const struct
     return bytes;
 }
 
-MAY_YIELD static result read_index(struct compaction *c, const struct pack_slot *p, struct pack_index **ret_index, struct fault *fault)
+result compaction_read_index(struct compaction *c, const struct pack_slot *p, struct pack_index **ret_index, struct fault *fault)
 {
     buf tail CLEANUP(buf_done) = BUF_INIT;
     char full[OBJECT_NAME_MAX];
@@ -218,7 +218,7 @@ MAY_YIELD static result rewrite_packs(struct compaction *c, const struct living 
         struct pack_slot p = state_pack(s, i);
         if (p.object.len == 0) continue;
         p.object = arena_keep(c->arena, p.object);
-        code = read_index(c, &p, &index, fault);
+        code = compaction_read_index(c, &p, &index, fault);
         if (code != OK) break;
         uint64_t living = living_bytes(l, i, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES - index->section_bytes;
         if (living < data / 2) code = rewrite_pack(c, l, i, &p, index, fault);
@@ -227,6 +227,12 @@ MAY_YIELD static result rewrite_packs(struct compaction *c, const struct living 
         s = c->account->state;
     }
     return code;
+}
+
+static bool entry_lives(const void *argument, uint32_t pack, uint32_t entry)
+{
+    const struct living *l = argument;
+    return pack >= l->packs || !l->entries[pack] || is_living(l, pack, entry);
 }
 
 /* ---- the sweep ------------------------------------------------------------------------------------------ */
@@ -368,6 +374,7 @@ result collect_sweep(struct compaction *c, struct fault *fault)
         if (code == OK && !c->is_lost) note_rows(&l);
         a->pins--;
         if (code == OK && !c->is_lost) code = rewrite_packs(c, &l, fault);
+        if (code == OK && !c->is_lost) code = indexing_drop_dead(c, entry_lives, &l, fault);
         if (code == OK && !c->is_lost && sweeps) code = find_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);
         map_done(&l.alone);
         arena_free(l.arena);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/search_reader.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "runtime/clock.h"
@@ -44,7 +45,7 @@ void object_name_make(char kind, struct id id, char text[static SHORT_NAME_MAX])
 
 bool object_name_parse(view name, char *ret_kind, struct id *ret_id)
 {
-    if (name.len != SHORT_NAME_MAX - 1 || (name.at[0] != 'p' && name.at[0] != 's') || name.at[1] != '-') return false;
+    if (name.len != SHORT_NAME_MAX - 1 || (name.at[0] != 'p' && name.at[0] != 's' && name.at[0] != 'i') || name.at[1] != '-') return false;
     *ret_kind = name.at[0];
     return id_parse(view_from(name, 2), ret_id);
 }
@@ -108,15 +109,19 @@ struct batch {
     const struct unpacked_body *bodies;
     buf *bytes;
     size_t count;
+    uint32_t pack;                       /* the compaction's, from 0 */
 };
 
 BLOCKS static void pack_batch(void *argument)
 {
     struct batch *b = argument;
-    for (size_t i = 0; i < b->count; i++) (void)pack_add(&b->compaction->writer, b->bodies[i].message, buf_view(&b->bytes[i]));
+    for (size_t i = 0; i < b->count; i++) {
+        uint32_t entry = pack_add(&b->compaction->writer, b->bodies[i].message, buf_view(&b->bytes[i]));
+        indexing_add(b->compaction, b->pack, entry, buf_view(&b->bytes[i]));
+    }
 }
 
-MAY_YIELD static result run_on_worker(struct compaction *c, void (*job)(void *argument), void *argument, struct fault *fault)
+result compaction_on_worker(struct compaction *c, void (*job)(void *argument), void *argument, struct fault *fault)
 {
     result code;
     while ((code = worker_run(WORKER_WRITE, job, argument)) == BUSY) {
@@ -188,11 +193,11 @@ MAY_YIELD static result pack_some(struct compaction *c, struct unpacked_body *bo
     while (taken < count && total < BATCH_BYTES) total += bodies[taken++].place.body_bytes;
     result code = make_room(c, fault);
     if (code != OK) return code;
-    struct batch b = {.compaction = c, .bodies = bodies, .bytes = bytes, .count = taken};
+    struct batch b = {.compaction = c, .bodies = bodies, .bytes = bytes, .count = taken, .pack = (uint32_t)(c->pack_count - 1)};
     uint32_t first_entry = c->writer.entries;
     for (size_t i = 0; i < taken; i++) buf_clear(&bytes[i]);
     code = read_batch(c, &b, fault);
-    if (code == OK) code = run_on_worker(c, pack_batch, &b, fault);
+    if (code == OK) code = compaction_on_worker(c, pack_batch, &b, fault);
     if (code != OK) return code;
     note_packed(c, &b, first_entry);
     *ret_count = taken;
@@ -207,7 +212,10 @@ MAY_YIELD static result pack_bodies(struct compaction *c, size_t few, unsigned b
     check(bodies && bytes);
     result code = OK;
     size_t got = few;
-    for (unsigned i = 0; code == OK && got >= few && i < batches_max && !is_lost(c); i++) code = pack_some(c, bodies, bytes, &got, fault);
+    for (unsigned i = 0; code == OK && got >= few && i < batches_max && !is_lost(c); i++) {
+        code = pack_some(c, bodies, bytes, &got, fault);
+        if (code == OK && !c->is_folding) code = indexing_flush(c, false, fault);
+    }
     for (size_t i = 0; i < BATCH_BODIES; i++) buf_done(&bytes[i]);
     free(bytes);
     free(bodies);
@@ -223,7 +231,7 @@ static void begin_snapshot(struct compaction *c)
         packs[i] = (struct pack_slot){.object = view_of(c->packs[i].name), .entries = c->packs[i].entries, .bytes = c->packs[i].bytes};
     const struct snapshot_options options = {
         .object = view_of(c->snapshot_name), .packs = packs, .pack_count = c->pack_count, .bodies = c->bodies, .body_count = c->body_count,
-        .replaced = c->replaced, .replaced_count = c->replaced_count,
+        .replaced = c->replaced, .replaced_count = c->replaced_count, .search = c->indexing.is_on ? &c->indexing.list : NULL,
     };
     state_snapshot_begin(c->account->state, &options);
     c->has_begun = true;
@@ -250,6 +258,7 @@ MAY_YIELD static result fold_locked(struct compaction *c, struct fault *fault)
     if (code == OK && !is_lost(c)) code = pack_bodies(c, 1, UINT_MAX, fault);
     if (code != OK || is_lost(c)) return code;
     if (c->has_writer) end_pack(c);
+    indexing_seal(c);
     code = encode_snapshot(c, fault);
     c->folded = a->position;
     c->head.sequence = state_sequence(a->state);
@@ -261,6 +270,7 @@ MAY_YIELD static result fold(struct compaction *c, struct fault *fault)
     struct account *a = c->account;
     result code = mutex_lock(&a->replay, c->deadline);
     if (code != OK) return fail(fault, code, "waiting for the account's tail");
+    c->is_folding = true;
     code = fold_locked(c, fault);
     account_unlock(a);
     return code;
@@ -270,6 +280,7 @@ MAY_YIELD static result fold(struct compaction *c, struct fault *fault)
 MAY_YIELD static result write_objects(struct compaction *c, struct fault *fault)
 {
     result code = c->has_writer ? compaction_commit_pack(c, fault) : OK;
+    if (code == OK) code = indexing_write_last(c, fault);
     if (code != OK) return code;
     struct head *h = &c->head;
     h->directory_is_inline = c->directory.len <= HEAD_DIRECTORY_MAX_BYTES;
@@ -363,6 +374,8 @@ MAY_YIELD static result compact_steps(struct compaction *c, struct fault *fault)
     /* The sweep comes first: it rewrites packs with the writer that then fills a new one. */
     result code = collect_sweep(c, fault);
     if (code == OK && !is_lost(c)) code = pack_bodies(c, REST_BODIES, BATCHES_MAX, fault);
+    if (code == OK && !is_lost(c)) code = indexing_catch_up(c, fault);
+    if (code == OK && !is_lost(c)) code = indexing_flush(c, true, fault);
     if (code == OK && !is_lost(c)) code = fold(c, fault);
     if (code == OK && !is_lost(c)) code = write_objects(c, fault);
     if (code == OK && !is_lost(c)) code = replace_head(c, fault);
@@ -382,6 +395,7 @@ MAY_YIELD static void remove_own_objects(struct compaction *c)
     for (size_t i = 0; i < c->replaced_count; i++)
         if (c->replaced[i].object.len > 0) (void)!object_remove(e, account_object_name(c->account->id, c->replaced[i].object, name), deadline, NULL);
     (void)!object_remove(e, account_object_name(c->account->id, view_of(c->snapshot_name), name), deadline, NULL);
+    indexing_remove_objects(c, deadline);
 }
 
 MAY_YIELD static void end_compaction(struct compaction *c)
@@ -392,6 +406,7 @@ MAY_YIELD static void end_compaction(struct compaction *c)
     if (c->object) object_abort(c->object);
     if (c->has_writer) pack_writer_done(&c->writer);
     if (!c->may_be_head) remove_own_objects(c);
+    indexing_end(c);
     free(c->packs);
     free(c->bodies);
     free(c->replaced);
@@ -415,6 +430,7 @@ static struct compaction *compaction_new(struct account *a, millis deadline)
     c->arena = arena_new(NULL, 64 << 20);
     c->head = (struct head){.snapshot = c->snapshot, .swept = a->head.swept, .purged_bytes = a->head.purged_bytes};
     a->compaction = c;
+    indexing_begin(c);
     return c;
 }
 
@@ -432,7 +448,8 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     if (code == OK) code = purge(a, deadline, fault);
     /* A journal as long as its engine allows takes no record: a new head makes room. */
     if (code == UNAVAILABLE) code = OK;
-    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep)) return code;
+    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep && !account_wants_indexing(a)))
+        return code;
     int64_t began_us = clock_now_us();
     uint64_t records = state_sequence(a->state) - a->head.sequence;
     struct compaction *c = compaction_new(a, deadline);
@@ -441,9 +458,10 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     if (code == NOT_FOUND && c->missing) code = look_for_swallower(c, fault);
     if (c->is_committed) {
         collect_remove_garbage(c);
+        search_forget_distrusted(a);
         a->journal_bytes = 0;
         EVENT_EMIT(ACCOUNT_COMPACTED, EVENT_ID("account", a->id), EVENT_NUMBER("records", records), EVENT_NUMBER("messages", c->body_count),
-                   EVENT_NUMBER("read_bytes", c->read_bytes), EVENT_NUMBER("written_bytes", c->written_bytes),
+                   EVENT_NUMBER("read_bytes", c->read_bytes), EVENT_NUMBER("written_bytes", c->written_bytes), EVENT_NUMBER("index_bytes", c->indexed_bytes),
                    EVENT_NUMBER("duration_us", clock_now_us() - began_us));
         metric_observe_us(METRIC_COMPACTION, clock_now_us() - began_us);
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "account/home.h"
+#include "account/indexing.h"
 #include "account/pack.h"
 
 enum { SHORT_NAME_MAX = 2 + ID_TEXT_LEN + 1 };       /* "p-<id>" */
@@ -34,20 +35,23 @@ struct compaction {
     view *garbage;                       /* names of objects that nobody refers to; removed when the head is in its place */
     size_t garbage_count;
 
+    struct indexing indexing;            /* the index for searches */
+
     buf blocks, directory;
     struct head head;
     buf head_bytes;
     struct arena *arena;
     struct journal_position folded;
+    bool is_folding;                     /* under the replay lock, or beyond */
     bool has_begun;                      /* the state holds a snapshot that is neither committed nor aborted */
     bool may_be_head;                    /* the head was sent, and it is not certain that it was refused */
     bool is_committed;
     bool is_lost;                        /* another node's head was read meanwhile */
     uint64_t missing;                    /* the record whose body the journal did not have */
-    uint64_t read_bytes, written_bytes;
+    uint64_t read_bytes, written_bytes, indexed_bytes;
 };
 
-/* A short name of a new object: a kind ('p', 's') and an id. */
+/* A short name of a new object: a kind ('p', 's', 'i') and an id. */
 void object_name_make(char kind, struct id id, char text[static SHORT_NAME_MAX]);
 /* Splits it again; false when it is none. */
 bool object_name_parse(view name, char *ret_kind, struct id *ret_id);
@@ -56,6 +60,9 @@ bool object_name_parse(view name, char *ret_kind, struct id *ret_id);
 MAY_YIELD NODISCARD result compaction_write_pack(struct compaction *c, struct fault *fault);
 MAY_YIELD NODISCARD result compaction_open_pack(struct compaction *c, char name[static SHORT_NAME_MAX], struct fault *fault);
 MAY_YIELD NODISCARD result compaction_commit_pack(struct compaction *c, struct fault *fault);
+MAY_YIELD NODISCARD result compaction_on_worker(struct compaction *c, void (*job)(void *argument), void *argument, struct fault *fault);
+/* The index of a pack; malloc'ed. */
+MAY_YIELD NODISCARD result compaction_read_index(struct compaction *c, const struct pack_slot *p, struct pack_index **ret_index, struct fault *fault);
 /* Loads every block of the account. */
 MAY_YIELD NODISCARD result account_load_all(struct account *a, millis deadline, struct fault *fault);
 

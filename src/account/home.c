@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "account/pack.h"
+#include "account/search_reader.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "runtime/random.h"
@@ -53,6 +54,7 @@ static void home_open(struct home *h, struct accounts *all)
     list_init(&h->windows);
     list_init(&h->indexes);
     list_init(&h->summaries);
+    list_init(&h->search_pages);
     list_init(&h->usages_used);
     budget_init(&h->whole, MESSAGE_WHOLE_BUDGET_BYTES);
     h->is_open = true;
@@ -112,6 +114,7 @@ static void free_account(struct account *a)
     map_remove(&a->home->accounts, id_view(&a->id));
     atomic_fetch_sub(&a->home->all->in_memory, 1);
     account_drop_reading(a);
+    account_drop_search(a);
     if (a->state) state_free(a->state);
     free(a->head.retired);
     free(a);
@@ -184,6 +187,7 @@ struct account *home_account(struct home *h, struct id id)
     list_init(&a->watches);
     list_init(&a->windows);
     list_init(&a->indexes);
+    list_init(&a->search_readers);
     mutex_init(&a->replay);
     mutex_init(&a->compacting);
     map_put(&h->accounts, id_view(&a->id), a);
@@ -274,6 +278,7 @@ void account_forget(struct account *a)
 {
     check(!a->compaction && list_is_empty(&a->own) && !a->replay.is_locked);
     account_drop_reading(a);
+    account_drop_search(a);
     if (a->state) state_free(a->state);
     free(a->head.retired);
     a->state = NULL;

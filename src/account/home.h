@@ -39,6 +39,8 @@ struct home {
     struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
     size_t summaries_bytes;
     struct index_kept *ahead;            /* whose summaries were read ahead */
+    struct list search_pages;            /* of the index for searches, least recently used first (search_reader.c) */
+    size_t search_bytes;
     void *unzip;                         /* pack.c's decompressor, made when first needed */
     struct list wishes;                  /* accounts that are to be compacted (upkeep.c) */
     struct map wished;
@@ -106,6 +108,7 @@ struct account {
     struct { uint64_t place; unsigned run; } reader;   /* what was read last, for read-ahead (message.c) */
     struct { uint32_t slot, block; unsigned column; } lister;   /* the same for summaries (listing.c) */
     struct list windows, indexes;        /* read-ahead, and indexes of packs */
+    struct list search_readers;          /* segments that are open (search_reader.c) */
 };
 
 /* ---- home.c ---- */

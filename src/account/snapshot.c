@@ -79,6 +79,7 @@ void state_snapshot_begin(struct state *s, const struct snapshot_options *option
     snapshot->packs = keep_packs(options->packs, options->pack_count);
     snapshot->replaced_count = options->replaced ? options->replaced_count : 0;
     snapshot->replaced = keep_packs(options->replaced, snapshot->replaced_count);
+    search_list_copy(&snapshot->search, options->search ? options->search : &s->search);
     snapshot->body_count = options->body_count;
     snapshot->bodies = malloc((options->body_count + 1) * sizeof *snapshot->bodies);
     snapshot->compressor = ZSTD_createCCtx();
@@ -99,6 +100,7 @@ static void end_snapshot(struct state *s)
     free((char *)snapshot->object.at);
     free_packs(snapshot->packs, snapshot->pack_count);
     free_packs(snapshot->replaced, snapshot->replaced_count);
+    search_list_done(&snapshot->search);
     free(snapshot->bodies);
     free(snapshot->is_condemned);
     free(snapshot->encoded);
@@ -371,6 +373,9 @@ void state_snapshot_commit(struct state *s)
     struct snapshot *snapshot = s->snapshot;
     check(snapshot != NULL && snapshot->phase == SNAPSHOT_ENDED);
     take_packs(s);
+    search_list_done(&s->search);
+    s->search = snapshot->search;
+    snapshot->search = (struct search_list){0};
     uint32_t object = free_object_slot(s);
     s->objects[object] = (struct stored_object){snapshot->object, snapshot->offset};
     snapshot->object = VIEW_EMPTY;

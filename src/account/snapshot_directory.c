@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/segment.h"
 #include "account/snapshot_private.h"
 #include "base/check.h"
 #include "base/cursor.h"
@@ -18,6 +19,7 @@ enum {
     MAILBOX_BIT_GONE = 1,
     MAILBOX_BIT_SELECTABLE = 2,
     SECTION_METADATA = 1,
+    SECTION_SEARCH = 2,
     SECTIONS_MAX = 64,
 };
 #define SEQUENCE_MAX ((uint64_t)INT64_MAX / 2)    /* MODSEQs have 63 bits (RFC 7162 §7) */
@@ -209,10 +211,28 @@ static void put_metadata_section(const struct state *s, buf *out)
     for (size_t i = 0; i < s->mailbox_count; i++) put_metadata(out, s->mailboxes[i]->number, &s->mailboxes[i]->metadata);
 }
 
+static void put_search_section(const struct state *s, buf *out)
+{
+    const struct search_list *l = s->snapshot ? &s->snapshot->search : &s->search;
+    if (l->count == 0) return;
+    buf_append_varint(out, l->alone_sequence);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct search_segment *g = &l->segments[i];
+        put_sized(out, g->object);
+        buf_append_varint(out, g->range_count);
+        for (size_t k = 0; k < g->range_count; k++) {
+            const struct search_range *r = &g->ranges[k];
+            buf_append_varint(out, r->pack == SEARCH_ALONE ? 0 : (uint64_t)r->pack + 1);
+            if (r->pack != SEARCH_ALONE) buf_append_varint(out, r->first);
+            buf_append_varint(out, r->count);
+        }
+    }
+}
+
 static const struct section {
     uint32_t kind;
     void (*put)(const struct state *s, buf *out);
-} sections[] = {{SECTION_METADATA, put_metadata_section}};
+} sections[] = {{SECTION_METADATA, put_metadata_section}, {SECTION_SEARCH, put_search_section}};
 
 static void put_sections(struct writer *w)
 {
@@ -504,6 +524,42 @@ static bool take_metadata_section(struct state *s, view bytes)
     return true;
 }
 
+static bool take_range(const struct state *s, struct cursor *c, struct search_range *r)
+{
+    uint64_t pack;
+    *r = (struct search_range){.pack = SEARCH_ALONE};
+    if (!take_varint(c, &pack) || pack > s->pack_count || (pack && !take_varint32(c, &r->first)) || !take_varint32(c, &r->count) || r->count == 0) return false;
+    if (pack) r->pack = (uint32_t)pack - 1;
+    return !pack || (uint64_t)r->first + r->count <= s->packs[r->pack].entries;
+}
+
+static bool take_segment(struct state *s, struct cursor *c)
+{
+    view object;
+    uint64_t count, documents = 0;
+    if (!take_sized(c, NAME_BYTES_MAX, &object) || object.len == 0 || !take_varint(c, &count) || count > c->rest.len / 2) return false;
+    struct search_range *ranges = malloc((count + 1) * sizeof *ranges);
+    check(ranges != NULL);
+    bool taken = true;
+    for (uint64_t i = 0; taken && i < count; i++) {
+        taken = take_range(s, c, &ranges[i]);
+        documents += ranges[i].count;
+    }
+    taken = taken && documents <= SEGMENT_DOCUMENTS_MAX;
+    if (taken) search_list_add(&s->search, object, ranges, (size_t)count);
+    free(ranges);
+    return taken;
+}
+
+static bool take_search_section(struct state *s, view bytes)
+{
+    struct cursor c = cursor_of(bytes);
+    if (!take_varint(&c, &s->search.alone_sequence) || cursor_at_end(&c)) return false;
+    while (!cursor_at_end(&c))
+        if (s->search.count == SEARCH_SEGMENTS_MAX || !take_segment(s, &c)) return false;
+    return true;
+}
+
 /* Kinds rise. One that is not known comes from a newer version, which should not have written it yet. */
 static bool take_sections(struct take *t)
 {
@@ -511,7 +567,8 @@ static bool take_sections(struct take *t)
     view bytes;
     for (; !cursor_at_end(&t->c); lowest = kind + 1) {
         if (!take_varint32(&t->c, &kind) || kind < lowest || kind > SECTIONS_MAX || !take_sized(&t->c, DIRECTORY_PAYLOAD_MAX_BYTES, &bytes)) return false;
-        if (kind != SECTION_METADATA || !take_metadata_section(t->state, bytes)) return false;
+        if (kind != SECTION_METADATA && kind != SECTION_SEARCH) return false;
+        if (!(kind == SECTION_METADATA ? take_metadata_section : take_search_section)(t->state, bytes)) return false;
     }
     return true;
 }

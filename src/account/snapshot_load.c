@@ -98,6 +98,30 @@ size_t state_needs_all(struct state *s, struct block_key *keys, size_t max)
     return count;
 }
 
+size_t state_needs_since(struct state *s, uint64_t since, struct block_key *keys, size_t max)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count && count < max; k++)
+            if (!m->blocks[k]->is_loaded && m->blocks[k]->highest_modseq > since) keys[count++] = state_block_key(s, m->number, m->blocks[k], k, false);
+    }
+    return count;
+}
+
+void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument)
+{
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) {
+            const struct block *b = m->blocks[k];
+            check(b->is_loaded || b->highest_modseq <= since);
+            for (uint32_t n = 0; b->highest_modseq > since && n < b->count; n++)
+                if (b->rows[n].modseq > since) each(argument, m->number, &b->rows[n]);
+        }
+    }
+}
+
 /* ---- forgetting ---- */
 
 struct candidate { struct block *block; bool is_grave; };
@@ -135,11 +159,12 @@ size_t state_evict(struct state *s, size_t bytes)
 size_t state_objects(const struct state *s, struct arena *arena, view **ret_names)
 {
     size_t count = 0;
-    *ret_names = arena_array(arena, view, s->object_count + s->pack_count);
+    *ret_names = arena_array(arena, view, s->object_count + s->pack_count + s->search.count);
     for (size_t i = 0; i < s->object_count; i++)
         if (s->objects[i].name.len) (*ret_names)[count++] = arena_keep(arena, s->objects[i].name);
     for (size_t i = 0; i < s->pack_count; i++)
         if (s->packs[i].object.len) (*ret_names)[count++] = arena_keep(arena, s->packs[i].object);
+    for (size_t i = 0; i < s->search.count; i++) (*ret_names)[count++] = arena_keep(arena, s->search.segments[i].object);
     return count;
 }
 

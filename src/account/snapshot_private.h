@@ -31,6 +31,7 @@ struct snapshot {
     view object;                         /* malloced, as are the names of the packs */
     struct pack_slot *packs, *replaced;
     struct packed_body *bodies;
+    struct search_list search;
     size_t pack_count, replaced_count, body_count;
     enum snapshot_phase phase;
     size_t mailbox;                      /* where the walk is: index, */

@@ -98,6 +98,7 @@ void state_free(struct state *s)
     free(s->subscriptions);
     free(s->bodies);
     free(s->packs);
+    search_list_done(&s->search);
     free(s->objects);
     free(s);
 }

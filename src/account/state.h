@@ -147,6 +147,27 @@ struct pack_slot { view object; uint32_t entries; uint64_t bytes; };
 size_t state_packs(const struct state *s);                       /* slots are 0 .. count-1 */
 struct pack_slot state_pack(const struct state *s, uint32_t slot);
 
+/* ---- the index for searches: which segments there are ---- doc/formats/search.md */
+
+/* Documents of a segment, in order: entries of a pack, or (SEARCH_ALONE) messages that are objects of their own. */
+enum { SEARCH_SEGMENTS_MAX = 4096 };
+#define SEARCH_ALONE UINT32_MAX
+struct search_range { uint32_t pack, first, count; };
+struct search_segment { view object; struct search_range *ranges; size_t range_count; };
+struct search_list {
+    struct search_segment *segments;     /* malloced, as are names and ranges */
+    size_t count, capacity;
+    uint64_t alone_sequence;             /* messages alone that came with records after it may be in no segment */
+};
+const struct search_list *state_search(const struct state *s);
+uint32_t search_segment_documents(const struct search_segment *g);
+void search_list_add(struct search_list *l, view object, const struct search_range *ranges, size_t count);
+void search_list_remove(struct search_list *l, size_t index);
+void search_list_copy(struct search_list *into, const struct search_list *l);
+void search_list_done(struct search_list *l);
+/* The next entries of packs that no segment has, from *from on: pack and first entry, which moves behind them. False: there are none. */
+bool state_search_missing(const struct state *s, const struct search_list *l, struct search_range *from, struct search_range *ret_range);
+
 /* ---- snapshots (compact.c uses these) ---- doc/formats/snapshot.md */
 
 /*
@@ -169,6 +190,7 @@ struct snapshot_options {
     size_t pack_count;
     const struct packed_body *bodies;    /* in order of sequence */
     size_t body_count;
+    const struct search_list *search;    /* the index from now on; NULL: as it is */
     const struct pack_slot *replaced;    /* by slot: object not empty where a pack's object was rewritten, same entries; NULL: none */
     size_t replaced_count;
 };
@@ -184,6 +206,9 @@ size_t state_objects(const struct state *s, struct arena *arena, view **ret_name
 /* The blocks that are not loaded, up to max of them: with 0 left, state_digest() and state_each_row() may be called. */
 size_t state_needs_all(struct state *s, struct block_key *keys, size_t max);
 void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument);
+/* The same for what changed in mailboxes since a record: blocks with such rows that are not loaded; then their rows with larger MODSEQs. */
+size_t state_needs_since(struct state *s, uint64_t since, struct block_key *keys, size_t max);
+void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument);
 /* Drops loaded blocks that did not change since their snapshot, least recently used first, until about `bytes` are free. Bytes freed. */
 size_t state_evict(struct state *s, size_t bytes);
 /* When the oldest of the graveyard was expunged; 0: it is empty. */

@@ -110,6 +110,7 @@ struct state {
     size_t pack_count, pack_capacity;
     struct stored_object *objects;
     size_t object_count, object_capacity;
+    struct search_list search;
     struct snapshot *snapshot;           /* being written */
 };
 

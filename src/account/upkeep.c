@@ -9,6 +9,7 @@
 
 #include "account/draft.h"
 #include "account/home.h"
+#include "account/indexing.h"
 #include "account/note.h"
 #include "base/check.h"
 #include "runtime/clock.h"
@@ -137,7 +138,7 @@ static bool is_long(const struct account *a)
 
 static bool is_due(const struct account *a)
 {
-    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a);
+    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a) || account_wants_indexing(a);
 }
 
 static bool may_be_compacted(const struct account *a)
@@ -199,6 +200,8 @@ MAY_YIELD static void tend(void *argument)
         t->was_due = may_be_compacted(a) && is_due(a);
         if (t->was_due) t->code = compact_claimed(a, t->is_claimed, t->deadline, t->fault);
         if (t->code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
+        /* An index that is far behind is caught up with in several compactions. */
+        else if (t->was_due && account_wants_indexing(a)) account_consider_upkeep(a);
         account_close_cold(a, was_loaded);
     }
     tell_of_failure(t);

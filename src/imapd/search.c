@@ -79,6 +79,10 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
     case IMAP_SEARCH_TEXT:
         k->field = key->kind == IMAP_SEARCH_HEADER ? key->field : VIEW_EMPTY;
         k->needle = fold_needle(c, key->text);
+        if (k->needle.len) {
+            k->next_text = c->search->texts;
+            c->search->texts = k;
+        }
         break;
     case IMAP_SEARCH_MODSEQ:
         c->search->has_modseq = s->has_condstore = true;
@@ -130,6 +134,7 @@ result search_prepare(struct search *search, struct session *s, const struct ima
 void search_done(struct search *search)
 {
     message_text_done(&search->text);
+    for (struct criterion *k = search->texts; k; k = k->next_text) search_hits_free(k->hits);
 }
 
 /* ---- the walk ---- */

@@ -8,6 +8,8 @@
 enum {
     ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
     HEADER_BYTES_MAX = 1 << 20,              /* of a large message's header that is looked at */
+    READS_BEFORE_INDEX = 4,
+    INDEXED_TEXTS_MAX = 64,                  /* of one command: some kilobytes for each ten thousand messages */
 };
 
 enum verdict { REFUSED, MET, LATER };        /* LATER: a later stage must say */
@@ -105,8 +107,23 @@ static enum verdict judge_flag(struct candidate *c, const struct criterion *k)
     return verdict_of((c->row->flags & k->number) != 0);
 }
 
+/* Only the fields that have a zone of their own are told apart by the index. */
+static bool is_exact(const struct criterion *k) { return k->kind != IMAP_SEARCH_HEADER || message_zone_of(k->field) != ZONE_OTHER; }
+
+static enum verdict judge_by_index(const struct candidate *c, const struct criterion *k)
+{
+    switch (search_hits_verdict(k->hits, c->row)) {
+    case SEARCH_NO: return REFUSED;
+    case SEARCH_YES: return is_exact(k) ? MET : LATER;
+    case SEARCH_MAYBE: return LATER;
+    }
+    unreachable();
+}
+
 static enum verdict judge_message(struct candidate *c, const struct criterion *k)
 {
+    enum verdict known = k->hits ? judge_by_index(c, k) : LATER;
+    if (known != LATER) return known;
     if (k->kind == IMAP_SEARCH_HEADER) return c->has_header ? verdict_of(header_has(c, c->header, k->field, k->needle)) : LATER;
     if (k->needle.len == 0) return MET;
     if (k->kind == IMAP_SEARCH_TEXT && c->has_header && any_header_has(c, k->needle)) return MET;
@@ -215,11 +232,34 @@ MAY_YIELD static result judge_by_reading(struct candidate *c, bool *ret_matches,
     return code;
 }
 
+/* ---- the index ---- */
+
+static unsigned zones_of(const struct criterion *k)
+{
+    if (k->kind == IMAP_SEARCH_TEXT) return (1u << ZONES) - 1;
+    return 1u << (k->kind == IMAP_SEARCH_BODY ? ZONE_BODY : message_zone_of(k->field));
+}
+
+/* What it cannot say, messages must. */
+MAY_YIELD static void ask_index(struct search *search)
+{
+    unsigned texts = 0;
+    search->has_asked = true;
+    for (struct criterion *k = search->texts; k && texts < INDEXED_TEXTS_MAX; k = k->next_text, texts++) {
+        struct fault fault;
+        if (account_search(search->s->account, zones_of(k), k->needle, session_store_deadline(search->s), &k->hits, &fault) != OK) k->hits = NULL;
+    }
+}
+
 result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches)
 {
     struct candidate c = {.search = search, .number = number, .row = row};
     struct fault fault = {0};
     enum verdict verdict = judge(&c, search->root);
+    if (verdict == LATER && search->texts && !search->has_asked && search->reads++ >= READS_BEFORE_INDEX) {
+        ask_index(search);
+        verdict = judge(&c, search->root);
+    }
     *ret_matches = verdict == MET;
     if (verdict != LATER) return OK;
     c.arena = arena_new(NULL, ARENA_BYTES_MAX);

@@ -2,11 +2,12 @@
  * search_match: which messages meet what SEARCH, SORT and THREAD ask for.
  *
  * Criteria are judged in three stages of rising cost: by the row, with the header, with the bodies. Most messages are
- * decided by their row, so their bytes are never read.
+ * decided by their row, so their bytes are never read. When more than a few have to be read, the index of the account is asked
+ * what it knows of the texts (account/search.h), and only what it is not sure of is read.
  */
 #pragma once
 
-#include "formats/message_text.h"
+#include "account/search.h"
 #include "imapd/session.h"
 
 struct criterion {
@@ -17,11 +18,16 @@ struct criterion {
     bool is_recent;                          /* FLAG \Recent */
     int32_t day;
     view field, needle;                      /* needle: UTF-8, folded */
+    struct search_hits *hits;                /* of a text, from the index; NULL: not asked, or it cannot say */
+    struct criterion *next_text;             /* of search->texts */
 };
 
 struct search {
     struct session *s;
     struct criterion *root;
+    struct criterion *texts;                 /* that ask for a text that is not empty */
+    unsigned reads;                          /* messages that were read */
+    bool has_asked;                          /* the index */
     bool has_modseq;
     uint32_t lowest_uid;                     /* not 0: older messages were not looked at (RFC 9738) */
     unix_ms now;
