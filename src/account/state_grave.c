@@ -269,6 +269,7 @@ static void restore_mailbox(struct restoring *restoring, struct mailbox *m, stru
     uint32_t count = m->grave_count;
     for (uint32_t i = 0; i < count; i++)
         if (restore_needs_grave(restoring->record, m->graves[i])) restore_grave(restoring, m->graves[i]);
+    restoring->map = NULL;
     drop_empty_graves(m);
 }
 

@@ -50,7 +50,8 @@ const struct verb verbs[] = {
     {"domain", "remove", "domain.remove", NULL, NULL, "stop serving a domain without addresses", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
 
     {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED}},
-    {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by",
+    {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date "
+     "compacted_by",
      "show an account and what it holds", NULL, {ADDRESS}},
     {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
