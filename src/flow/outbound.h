@@ -25,6 +25,7 @@ struct outbound_options {
     struct resolver *resolver;
     const struct intake *intake;         /* for notices to senders who are ours */
     struct tls_context *tls;             /* of a client; NULL: never STARTTLS */
+    struct mta_sts *sts;                 /* NULL: policies of MTA-STS are not asked for */
     const struct route_table *routes;    /* NULL: DNS alone */
     const struct answer_rules *rules;    /* NULL: none */
     const struct address *source4, *source6;   /* NULL: what the system picks */

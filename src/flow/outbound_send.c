@@ -10,6 +10,7 @@
 
 enum {
     ROUTE_MS = 60000,
+    POLICY_MS = 90000,                   /* a fetch of MTA-STS, and what is asked before it */
     CONNECT_MS = 30000,
     READ_MS = 30000,
     NOTICE_MS = 30000,
@@ -246,6 +247,7 @@ struct attempt {
     struct smtp_client client;
     struct arena *arena;
     view host;
+    struct transport_domain domain;
     struct transport_plan plan;              /* for that host */
     unsigned tries;
     bool is_undecided;                       /* a host was out of reach, or what it must be could not be found out */
@@ -284,7 +286,7 @@ MAY_YIELD static result try_address(struct attempt *a, const struct address *to)
 MAY_YIELD static result try_host(struct attempt *a, const struct route_host *host)
 {
     struct destination *d = a->destination;
-    result code = transport_plan(&d->home->all->options, &a->route, host, view_of(d->domain), d->wish, clock_in(ROUTE_MS), a->arena, &a->plan, &a->fault);
+    result code = transport_plan(&d->home->all->options, &a->domain, host, clock_in(ROUTE_MS), a->arena, &a->plan, &a->fault);
     a->host = host->name;
     a->is_undecided |= code != OK && code != DENIED;
     if (code != OK) return code;
@@ -351,6 +353,10 @@ MAY_YIELD static void work(struct destination *d, struct arena *arena)
     if (code == DENIED) {
         fail_all(d, &a.fault, is_null_mx);
         return;
+    }
+    if (code == OK) {
+        code = transport_begin(&d->home->all->options, &a.route, view_of(d->domain), d->wish, clock_in(POLICY_MS), arena, &a.domain, &a.fault);
+        a.is_undecided = code != OK;
     }
     if (code == OK) code = connect_to_any(&a);
     if (code == CANCELLED) return;

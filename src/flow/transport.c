@@ -20,10 +20,9 @@ const char *transport_wish_name(enum transport_wish wish)
 
 struct planning {
     const struct outbound_options *options;
+    const struct transport_domain *domain;
     const struct route *route;
     const struct route_host *host;
-    view domain;
-    enum transport_wish wish;
     struct transport_plan *plan;
 };
 
@@ -43,6 +42,7 @@ static void raise_to(struct transport_plan *plan, enum transport_level level)
 static void demand_name(struct planning *p)
 {
     raise_to(p->plan, TRANSPORT_VERIFIED);
+    p->plan->demand.is_reported_only = false;
     if (p->plan->demand.check != TLS_CHECK_NOTHING) return;
     p->plan->demand.check = TLS_CHECK_NAME;
     add_name(&p->plan->demand, p->host->name);
@@ -62,13 +62,14 @@ static void demand_dane(struct planning *p)
     d->association_count = plan->dane.association_count;
     add_name(d, plan->dane.base);
     if (p->route->is_fixed || !p->route->is_secure) return;
-    add_name(d, p->domain);
+    add_name(d, p->domain->name);
     add_name(d, p->route->canonical);
 }
 
-static bool can_be_asked(const struct planning *p)
+/* Whether what the other side publishes counts. */
+static bool is_asked(const struct outbound_options *o, const struct route *route, enum transport_wish wish)
 {
-    return p->wish != TRANSPORT_OPTIONAL && p->route->tls != ROUTE_TLS_NEVER && !p->route->is_lmtp && !p->host->is_literal && p->options->tls;
+    return wish != TRANSPORT_OPTIONAL && route->tls != ROUTE_TLS_NEVER && !route->is_lmtp && o->tls;
 }
 
 MAY_YIELD static result ask_dane(struct planning *p, millis deadline, struct arena *arena, struct fault *fault)
@@ -77,14 +78,39 @@ MAY_YIELD static result ask_dane(struct planning *p, millis deadline, struct are
     return dane_find(p->options->resolver, &host, deadline, arena, &p->plan->dane, fault);
 }
 
+/*
+ * RFC 8461 §4.1, §5. Where DNSSEC vouches for the MX records and the certificate is DANE's, nothing is left for it to say; where it vouches for the
+ * host alone, the name of the host still has to be one of the policy's.
+ */
+static result demand_sts(struct planning *p, struct fault *fault)
+{
+    const struct mta_sts_found *sts = &p->domain->sts;
+    struct transport_plan *plan = p->plan;
+    bool is_enforced = sts->policy.mode == MTA_STS_ENFORCE;
+    if (!sts->has_policy || sts->policy.mode == MTA_STS_NONE || (plan->dane.state == DANE_USABLE && p->route->is_secure)) return OK;
+    plan->is_by_sts = true;
+    plan->is_outside_sts = !mta_sts_allows(&sts->policy, p->host->name);
+    if (plan->is_outside_sts && is_enforced) return fail(fault, DENIED, "MTA-STS: " VIEW_FMT " is not in the policy of the domain", VIEW_ARG(p->host->name));
+    if (is_enforced) {
+        demand_name(p);
+    } else if (plan->demand.check == TLS_CHECK_NOTHING) {
+        /* Looked at, and told in reports. */
+        plan->demand.check = TLS_CHECK_NAME;
+        plan->demand.is_reported_only = true;
+        add_name(&plan->demand, p->host->name);
+    }
+    return OK;
+}
+
 /* RFC 8689 §4.2.1: the name that is verified must be one that nobody else could have put there. */
 static result demand_requiretls(struct planning *p, struct fault *fault)
 {
-    bool name_is_sound = p->route->is_secure || !p->route->has_mx;
+    bool is_vouched_for = p->plan->is_by_sts && !p->plan->is_outside_sts;
     p->plan->needs_requiretls = true;
     if (p->route->tls == ROUTE_TLS_NEVER || !p->options->tls) return fail(fault, DENIED, "the message requires TLS, and its route has none");
     if (p->host->is_literal) return fail(fault, DENIED, "the message requires TLS, and an address has no name that can be verified");
-    if (!name_is_sound) return fail(fault, DENIED, "the message requires TLS, and neither DNSSEC nor MTA-STS vouches for the servers of " VIEW_FMT, VIEW_ARG(p->domain));
+    if (p->route->has_mx && !p->route->is_secure && !is_vouched_for)
+        return fail(fault, DENIED, "the message requires TLS, and neither DNSSEC nor MTA-STS vouches for the servers of " VIEW_FMT, VIEW_ARG(p->domain->name));
     demand_name(p);
     return OK;
 }
@@ -98,19 +124,31 @@ static result demand_operators(struct planning *p, struct fault *fault)
     return OK;
 }
 
-result transport_plan(const struct outbound_options *o, const struct route *route, const struct route_host *host, view domain, enum transport_wish wish,
-                      millis deadline, struct arena *arena, struct transport_plan *ret_plan, struct fault *fault)
+result transport_begin(const struct outbound_options *o, const struct route *route, view name, enum transport_wish wish, millis deadline, struct arena *arena,
+                       struct transport_domain *ret_domain, struct fault *fault)
 {
+    struct transport_domain domain = {.route = route, .name = name, .wish = wish};
+    result code = OK;
+    if (o->sts && !route->is_fixed && is_asked(o, route, wish)) code = mta_sts_find(o->sts, name, deadline, arena, &domain.sts, fault);
+    if (code == OK) *ret_domain = domain;
+    return code;
+}
+
+result transport_plan(const struct outbound_options *o, const struct transport_domain *domain, const struct route_host *host, millis deadline,
+                      struct arena *arena, struct transport_plan *ret_plan, struct fault *fault)
+{
+    const struct route *route = domain->route;
     struct transport_plan plan = {.level = o->tls ? TRANSPORT_OPPORTUNISTIC : TRANSPORT_CLEAR};
-    struct planning p = {.options = o, .route = route, .host = host, .domain = domain, .wish = wish, .plan = &plan};
+    struct planning p = {.options = o, .domain = domain, .route = route, .host = host, .plan = &plan};
     result code = OK;
     if (!host->is_literal) plan.demand.server_name = host->name;
-    if (can_be_asked(&p)) code = ask_dane(&p, deadline, arena, fault);
+    if (is_asked(o, route, domain->wish) && !host->is_literal) code = ask_dane(&p, deadline, arena, fault);
     if (code == OK) {
         demand_dane(&p);
-        code = demand_operators(&p, fault);
+        code = demand_sts(&p, fault);
     }
-    if (code == OK && wish == TRANSPORT_REQUIRED) code = demand_requiretls(&p, fault);
+    if (code == OK) code = demand_operators(&p, fault);
+    if (code == OK && domain->wish == TRANSPORT_REQUIRED) code = demand_requiretls(&p, fault);
     *ret_plan = plan;
     return code;
 }

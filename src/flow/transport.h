@@ -11,6 +11,7 @@
 #include "flow/smtp_client.h"
 #include "runtime/tls.h"
 #include "trust/dane.h"
+#include "trust/mta_sts.h"
 
 /* Of a message. Messages of one connection have the same. */
 enum transport_wish {
@@ -30,21 +31,32 @@ enum transport_level {
     TRANSPORT_VERIFIED,
 };
 
+/* What is known before the first host is looked at. */
+struct transport_domain {
+    const struct route *route;
+    view name;                           /* as in route_find() */
+    enum transport_wish wish;
+    struct mta_sts_found sts;
+};
+
 /* For one host. */
 struct transport_plan {
     enum transport_level level;
     struct tls_demand demand;
     bool needs_requiretls;               /* the server must offer it */
+    bool is_by_sts, is_outside_sts;      /* MTA-STS has a say in it; and the host is none of its policy */
     struct dane dane;
 };
 
+/* OK, or why it cannot be found out now. The route and the name must live as long as *ret_domain; memory in the arena. */
+MAY_YIELD NODISCARD result transport_begin(const struct outbound_options *o, const struct route *route, view name, enum transport_wish wish, millis deadline,
+                                           struct arena *arena, struct transport_domain *ret_domain, struct fault *fault);
 /*
- * `domain` as in route_find(). OK. DENIED: this host must not have such mail, and waiting will hardly change that. UNAVAILABLE, TIMEOUT: it cannot
- * be found out now. The plan's memory is the arena's.
+ * OK. DENIED: this host must not have such mail, and waiting will hardly change that. UNAVAILABLE, TIMEOUT: it cannot be found out now. *ret_plan
+ * is filled in any case, as far as it is known; its memory is the arena's.
  */
-MAY_YIELD NODISCARD result transport_plan(const struct outbound_options *o, const struct route *route, const struct route_host *host, view domain,
-                                          enum transport_wish wish, millis deadline, struct arena *arena, struct transport_plan *ret_plan,
-                                          struct fault *fault);
+MAY_YIELD NODISCARD result transport_plan(const struct outbound_options *o, const struct transport_domain *domain, const struct route_host *host,
+                                          millis deadline, struct arena *arena, struct transport_plan *ret_plan, struct fault *fault);
 /* What the plan means for the SMTP client; the plan must live as long. */
 void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options);
 /* After smtp_client_open(). DENIED: the server does not offer what is needed. */

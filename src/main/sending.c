@@ -1,8 +1,10 @@
 #include "main/sending.h"
 
 #include "runtime/clock.h"
+#include "runtime/http.h"
 #include "runtime/tls.h"
 #include "runtime/workers.h"
+#include "trust/mta_sts.h"
 
 enum { STOP_TIMEOUT_MS = 30000, ARENA_BYTES = 16 << 20 };
 
@@ -20,11 +22,18 @@ BLOCKS static void make(void *argument)
     struct resolver_options names = {.servers = *c->outbound_resolver ? c->outbound_resolver : NULL,
                                      .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
     m->code = resolver_new(&names, m->service->loops, &m->sending->resolver, m->fault);
+    const struct http_options https = {.authorities_file = *c->outbound_authorities ? c->outbound_authorities : NULL};
+    if (m->code == OK) m->code = http_new(&https, &m->sending->http, m->fault);
     if (m->code == OK) m->code = tls_context_new_client(&m->sending->tls, m->fault);
     if (m->code == OK) m->code = tls_context_trust(m->sending->tls, *c->outbound_authorities ? c->outbound_authorities : NULL, m->fault);
 }
 
-BLOCKS static void free_resolver(void *resolver) { resolver_free(resolver); }
+BLOCKS static void unmake(void *argument)
+{
+    struct sending *s = argument;
+    http_free(s->http);
+    resolver_free(s->resolver);
+}
 
 static result read_source(const char *text, uint8_t family, struct address *ret_address, const struct address **ret_source, struct fault *fault)
 {
@@ -52,6 +61,8 @@ result sending_start(struct sending *s, struct service *service, const struct in
     o.resolver = s->resolver;
     o.intake = intake;
     o.tls = s->tls;
+    if (c->outbound_mta_sts) s->sts = mta_sts_new(service->engine, s->resolver, s->http, service->loops);
+    o.sts = s->sts;
     o.routes = s->routes;
     o.connections_max = (unsigned)c->outbound_connections;
     o.messages_per_connection = (unsigned)c->outbound_messages;
@@ -71,7 +82,8 @@ void sending_stop(struct sending *s, struct service *service)
     if (s->outbound) queue_stop(service->queue, clock_in(STOP_TIMEOUT_MS));
     service->outbound = NULL;
     outbound_free(s->outbound);
-    (void)!worker_run(WORKER_SLOW, free_resolver, s->resolver);
+    mta_sts_free(s->sts);
+    (void)!worker_run(WORKER_SLOW, unmake, s);
     if (s->tls) tls_context_free(s->tls);
     arena_free(s->arena);
     *s = (struct sending){0};

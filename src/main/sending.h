@@ -9,6 +9,8 @@
 struct sending {
     struct resolver *resolver;
     struct tls_context *tls;
+    struct http *http;
+    struct mta_sts *sts;
     struct outbound *outbound;
     struct route_table *routes;
     struct answer_rules rules;

@@ -1,12 +1,15 @@
 """Another provider, made of Debian's parts: Postfix takes mail over TLS with certificates of all sorts, NSD serves a signed zone and others."""
 import datetime
 import hashlib
+import http.server
 import os
 import pathlib
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
@@ -197,6 +200,41 @@ class Postfix:
 
     def log(self):
         return (self.folder / "postfix.log").read_text(errors="replace")
+
+
+class Policies:
+    """A web server for policies of MTA-STS, and for what is posted: documents by (host, path)."""
+
+    def __init__(self, folder, address, certificate):
+        self.documents, self.posted, self.asked = {}, [], []
+        policies = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                policies.asked.append(self.headers["Host"])
+                text = policies.documents.get(self.headers["Host"])
+                self.send_response(200 if text else 404)
+                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self.end_headers()
+                self.wfile.write((text or "").encode())
+
+            def do_POST(self):
+                policies.posted.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(201)
+                self.end_headers()
+
+            def log_message(self, *words):
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.write(folder / "web.pem"))
+        self.server = http.server.ThreadingHTTPServer((address, 443), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Lab:

@@ -1,13 +1,20 @@
-"""Mail goes out over TLS that is verified: DANE, with a real DNSSEC zone and a real Postfix on the other side."""
+"""Mail goes out over TLS that is verified: DANE and MTA-STS, with real zones, policies over HTTPS, and a real Postfix on the other side."""
 import pytest
 
 from mail import message, wait_for
-from mail_lab import NET, Certificate, Lab
+from mail_lab import NET, Certificate, Lab, Policies
 from test_submission import queued, sender, submit
 
 pytestmark = pytest.mark.local
 
 SIGNED, PLAIN, FORGED = "signed.example", "plain.example", "forged.example"
+
+
+# Domains with a policy: MX, its number, the mode, and the mx that the policy allows.
+STS = {"good": ("mx2", 2, "enforce", "mx2.sts.example"), "wild": ("mx2", 2, "enforce", "*.sts.example"), "outside": ("mx2", 2, "enforce", "mx9.sts.example"),
+       "untrusted": ("mx1", 1, "enforce", "mx1.sts.example"), "expired": ("mx4", 4, "enforce", "mx4.sts.example"), "stripped": ("mx3", 3, "enforce", "mx3.sts.example"),
+       "testing": ("mx1", 1, "testing", "mx9.sts.example"), "none": ("mx3", 3, "none", "mx9.sts.example"), "badweb": ("mx3", 3, "enforce", "mx9.sts.example"),
+       "broken": ("mx3", 3, "Enforce!", "mx9.sts.example")}
 
 
 def mx(domain, host, number, *tlsa):
@@ -29,8 +36,8 @@ def lab():
 def build(lab):
     """Hosts by number: 1 a self-made certificate, expired, for another name. 2 one by the lab's authority. 3 no TLS. 4 expired, by the authority."""
     own = Certificate("whatever", ["whatever.invalid"], days=-1)
-    good = Certificate("mx2", [f"mx2.{SIGNED}", f"mx2.{PLAIN}", f"alias.{SIGNED}"], issuer=lab.authority)
-    expired = Certificate("mx4", [f"mx4.{SIGNED}", f"mx4.{PLAIN}"], issuer=lab.authority, days=-1)
+    good = Certificate("mx2", [f"mx2.{SIGNED}", f"mx2.{PLAIN}", f"alias.{SIGNED}", "mx2.sts.example"], issuer=lab.authority)
+    expired = Certificate("mx4", [f"mx4.{SIGNED}", f"mx4.{PLAIN}", "mx4.sts.example"], issuer=lab.authority, days=-1)
     other = Certificate("other", ["other.invalid"])
     for number, certificate in ((1, own), (2, good), (3, None), (4, expired)):
         lab.postfix.add(number, certificate)
@@ -55,6 +62,10 @@ def build(lab):
     lab.names.add(SIGNED, lines)
     lab.names.add(PLAIN, [*mx("wrong", "mxwrong", 1, wrong), *mx("clear", "mx3", 3), f"half MX 10 mxwrong.{SIGNED}.",
                           *mx("verified", "mx2", 2), *mx("unverified", "mx1", 1), *mx("expired", "mx4", 4)], signed=False)
+    sts = []
+    for name, (host, number, *_) in STS.items():
+        sts += [f"{name} MX 10 {host}", f'_mta-sts.{name} TXT "v=STSv1; id=1;"', f"mta-sts.{name} A {NET}.80"]
+    lab.names.add("sts.example", [*sts, f"mx1 A {NET}.1", f"mx2 A {NET}.2", f"mx3 A {NET}.3", f"mx4 A {NET}.4"], signed=False)
     lab.names.add(FORGED, [*mx("any", "mx1", 1)], signed="forged")
 
 
@@ -143,3 +154,34 @@ def test_routes_demand_or_forbid_tls(new_server, tmp_path, lab):
     assert "no name" in deferred(lab, server, f"literal.{PLAIN}")
     assert "expired" in deferred(lab, server, f"expired.{PLAIN}")
     assert "certificate" in deferred(lab, server, f"unverified.{PLAIN}")
+
+
+@pytest.fixture
+def policies(lab):
+    web = Policies(lab.folder, f"{NET}.80", Certificate("web", [f"mta-sts.{name}.sts.example" for name in STS if name != "badweb"], issuer=lab.authority))
+    for name, (_, _, mode, allowed) in STS.items():
+        web.documents[f"mta-sts.{name}.sts.example"] = f"version: STSv1\r\nmode: {mode}\r\nmx: {allowed}\r\nmax_age: 86400\r\n"
+    yield web
+    web.stop()
+
+
+def test_policies_of_mta_sts_are_kept_to(lab, server, policies):
+    domains = {name: f"{name}.sts.example" for name in STS}
+    subjects = {name: send(server, domain) for name, domain in domains.items()}
+    for name in ("good", "wild", "testing"):
+        assert "using TLS" in how_it_came(lab, server, subjects[name]), name
+    for name in ("none", "badweb", "broken"):
+        assert "using TLS" not in how_it_came(lab, server, subjects[name]), name
+    for name, reason in {"outside": "not in the policy", "untrusted": "certificate", "expired": "expired", "stripped": "STARTTLS"}.items():
+        assert reason in why_it_waits(lab, server, domains[name], subjects[name]), name
+
+
+def test_a_policy_outlives_the_server_that_published_it_and_ours(lab, server, policies):
+    subject = send(server, "stripped.sts.example")
+    assert "STARTTLS" in why_it_waits(lab, server, "stripped.sts.example", subject)
+    asked = len(policies.asked)
+    policies.documents.clear()
+    server.stop()
+    server.start()
+    assert "STARTTLS" in why_it_waits(lab, server, "stripped.sts.example", subject)
+    assert len(policies.asked) == asked

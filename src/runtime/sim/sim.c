@@ -283,6 +283,7 @@ struct sim *sim_open(uint64_t seed)
     s->workers = (struct sim_workers){.delay_max_us = 500};
     list_init(&s->nodes);
     list_init(&s->dns);
+    list_init(&s->documents);
     sim_draw_seed(s->choice, seed);
     sim_draw_seed(s->program, ~seed);
     sim_world = s;
@@ -347,6 +348,7 @@ void sim_close(struct sim *s)
     each_node(s, free_node);
     sim_told_end(s);
     sim_dns_clear(s);
+    sim_http_clear(s);
     free(s->events);
     free(s);
     sim_world = NULL;

@@ -145,6 +145,13 @@ void sim_dns_fail(struct sim *s, view name, bool fails);
 /* There are no names at all, from now on. */
 void sim_dns_clear(struct sim *s);
 
+/* ---- HTTPS ------------------------------------------------------------------------------------------------- */
+
+/* What http_ask() finds at this URL from now on, as text/plain; status 0: the server's certificate does not do. */
+void sim_http_put(struct sim *s, view url, unsigned status, view body);
+/* How often http_ask() was called. */
+unsigned sim_http_asked(const struct sim *s);
+
 /* ---- workers ------------------------------------------------------------------------------------------- */
 
 struct sim_workers {

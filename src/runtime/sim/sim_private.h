@@ -81,6 +81,8 @@ struct sim {
     uint16_t next_port;
     uint64_t listeners_opened;
     struct list dns;                       /* resolver.c */
+    struct list documents;                 /* http.c */
+    unsigned http_asked;
     struct sim_told **told;
     size_t told_count, told_capacity;
 };
@@ -114,6 +116,7 @@ struct stream *sim_stream_new(struct loop *l);
 void sim_stream_connect_ends(struct stream *a, struct stream *b);
 void sim_stream_set_addresses(struct stream *s, const struct address *local, const struct address *peer);
 
-/* told.c */
+/* told.c, resolver.c, http.c */
+void sim_http_clear(struct sim *s);
 void sim_told_begin(struct sim *s);
 void sim_told_end(struct sim *s);
