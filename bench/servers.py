@@ -198,3 +198,40 @@ class Dovecot(Behind, Server):
 
     def pid_files(self):
         return [self.dir / "run/master.pid", self.postfix_pid()]
+
+
+class Cyrus(Server):
+    """Debian's Cyrus, for what is asked of one mailbox: no mail arrives, messages are appended."""
+    name = "Cyrus"
+    ports = {"imap": 5143}
+
+    def fill(self):
+        self.unpack_program()
+        self.fill_in("cyrus")
+        for folder in ("config", "config/socket", "config/db", "config/proc", "config/lock", "spool"):
+            (self.dir / folder).mkdir()
+        for user in ("u0", "admin"):
+            shell("saslpasswd2", "-p", "-c", "-f", self.dir / "sasldb2", "-u", socket.gethostname(), user, input=b"secret")
+        shell("chown", "-R", "cyrus:mail", self.dir)
+        self.dir.chmod(0o755)
+
+    def unpack_program(self):
+        """Its package cannot be installed beside Dovecot's (both are Debian's imap-server): installing one removes the other. So it is only unpacked."""
+        shell("apt-get", "download", "-qq", "cyrus-imapd", cwd=self.dir)
+        for package in self.dir.glob("cyrus-imapd_*.deb"):
+            shell("dpkg", "-x", package, self.dir / "program")
+
+    def start(self):
+        with open(self.dir / "log", "ab") as log:
+            shell("/usr/lib/cyrus/bin/master", "-C", self.dir / "cyrus/imapd.conf", "-M", self.dir / "cyrus/cyrus.conf", "-p", self.dir / "master.pid", "-d",
+                  stdout=log, stderr=log)
+        wait_until(lambda: all(map(listens, self.ports.values())), "Cyrus listens")
+
+    def roots(self):
+        return [int((self.dir / "master.pid").read_text().split()[0])]
+
+    def stop(self):
+        roots = self.roots()
+        processes = tree_of(roots)
+        os.kill(roots[0], signal.SIGTERM)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in processes), "Cyrus stops")
