@@ -81,10 +81,10 @@ MAY_YIELD static result deliver_here(struct outbound *o, const struct intake_rec
     return code;
 }
 
-MAY_YIELD static result enqueue(struct outbound *o, view sender, struct id message, view text, millis deadline, struct fault *fault)
+MAY_YIELD static result enqueue(struct outbound *o, view sender, unsigned flags, struct id message, view text, millis deadline, struct fault *fault)
 {
     struct queue_address to = {.address = sender, .notify = SMTP_NOTIFY_NEVER};
-    struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE | QUEUE_IS_8BIT, .received = clock_wall(), .bytes = text.len, .recipients = &to,
+    struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE | QUEUE_IS_8BIT | flags, .received = clock_wall(), .bytes = text.len, .recipients = &to,
                                       .recipient_count = 1, .class = queue_takes_wishes(o->queue) ? QUEUE_BOUNCE : QUEUE_SUBMITTED};
     return queue_enqueue_bytes(o->queue, &envelope, text, deadline, fault);
 }
@@ -97,7 +97,7 @@ static bool parse_sender(view sender, struct arena *arena, struct smtp_path *ret
 }
 
 /* To an account of ours, or out. A sender of ours who does not exist (any more) gets nothing: there is nobody to tell. */
-MAY_YIELD static result post(struct outbound *o, view sender, struct id message, view text, struct arena *arena, millis deadline, struct fault *fault)
+MAY_YIELD static result post(struct outbound *o, view sender, unsigned flags, struct id message, view text, struct arena *arena, millis deadline, struct fault *fault)
 {
     struct arena *scratch CLEANUP(arena_freep) = arena_new(NULL, SCRATCH_BYTES);
     struct smtp_path path;
@@ -105,7 +105,7 @@ MAY_YIELD static result post(struct outbound *o, view sender, struct id message,
     if (!parse_sender(sender, arena, &path)) return OK;
     enum smtp_status_name status = intake_decide(o->options.intake, &path, text.len, deadline, arena, scratch, &recipient, fault);
     if (status == SMTP_RECIPIENT_OK) return deliver_here(o, &recipient, message, text, arena, deadline, fault);
-    if (status == SMTP_RELAY_DENIED) return enqueue(o, sender, message, text, deadline, fault);
+    if (status == SMTP_RELAY_DENIED) return enqueue(o, sender, flags, message, text, deadline, fault);
     if (smtp_status(status)->code >= 500) return OK;
     return fail(fault, UNAVAILABLE, "the sender of a failed message cannot be told now");
 }
@@ -127,7 +127,8 @@ result bounce_send(struct outbound *o, struct queued *m, enum bounce_kind kind, 
         .is_whole = code == OK && returns_whole(m, kind), .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
     };
     bounce_write(&text, &b);
-    code = post(o, m->envelope.sender, b.notice, buf_view(&text), arena, deadline, fault);
+    /* RFC 8689 §5: what is told of such a message is protected as it was, as far as that can be had. */
+    code = post(o, m->envelope.sender, m->envelope.flags & QUEUE_REQUIRES_TLS, b.notice, buf_view(&text), arena, deadline, fault);
     if (code == OK)
         EVENT_EMIT(NOTICE_SENT, EVENT_ID("message", b.notice), EVENT_ID("about", m->envelope.message), EVENT_TEXT("to", m->envelope.sender), EVENT_NUMBER("recipients", told));
     return code;

@@ -1,6 +1,7 @@
 #include "flow/transport.h"
 
 #include "flow/queue_record.h"
+#include "formats/header.h"
 
 /* ---- wishes ---- */
 
@@ -9,6 +10,12 @@ enum transport_wish transport_wish_of(unsigned flags, view sender)
     /* RFC 8689 §5: a notice is not lost because the way back offers less; it says REQUIRETLS where it can. */
     if (flags & QUEUE_REQUIRES_TLS) return sender.len ? TRANSPORT_REQUIRED : TRANSPORT_AS_PUBLISHED;
     return flags & QUEUE_TLS_IS_OPTIONAL ? TRANSPORT_OPTIONAL : TRANSPORT_AS_PUBLISHED;
+}
+
+bool transport_header_makes_tls_optional(view header)
+{
+    struct header_field field;
+    return header_find(header, VIEW("TLS-Required"), &field) && view_equal_nocase(view_trim(field.value), VIEW("No"));
 }
 
 const char *transport_wish_name(enum transport_wish wish)

@@ -21,6 +21,8 @@ enum transport_wish {
 };
 /* `flags`: enum queue_flag. */
 enum transport_wish transport_wish_of(unsigned flags, view sender);
+/* The header of a message has TLS-Required: No (RFC 8689 §3). */
+bool transport_header_makes_tls_optional(view header);
 /* "REQUIRETLS", "TLS-Required: No"; empty for the usual. Static. */
 const char *transport_wish_name(enum transport_wish wish);
 

@@ -27,6 +27,7 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
     if (s->message_count >= smtp_session_options(s)->messages_max) return SMTP_TOO_MANY_MESSAGES;
     unsigned offered = smtp_session_is_submission(s) ? SUBMISSION_PARAMETERS_OFFERED : MAIL_PARAMETERS_OFFERED;
     if (smtp_session_is_submission(s) && smtp_session_takes_wishes(s)) offered |= WISHES_OFFERED;
+    if (smtp_session_takes_requiretls(s)) offered |= SMTP_HAS_REQUIRETLS;
     if (p->given & ~offered) return SMTP_UNKNOWN_PARAMETER;
     if (p->body == SMTP_BODY_BINARYMIME && smtp_session_is_submission(s)) return SMTP_UNKNOWN_PARAMETER;
     if (p->size_bytes > smtp_session_options(s)->message_bytes_max) return SMTP_MESSAGE_TOO_BIG;
@@ -57,6 +58,7 @@ void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
     t->sender.domain = arena_keep(s->arena, command->path.domain);
     t->body = command->parameters.body;
     t->is_utf8 = (command->parameters.given & SMTP_HAS_SMTPUTF8) != 0;
+    t->requires_tls = (command->parameters.given & SMTP_HAS_REQUIRETLS) != 0;
     t->declared_bytes = command->parameters.size_bytes;
     t->envelope_id = arena_keep(s->arena, command->parameters.envelope_id);
     t->return_what = (uint8_t)command->parameters.return_what;

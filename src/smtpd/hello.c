@@ -25,6 +25,9 @@ static view extensions_now(const struct smtp_session *s)
     return buf_view(&s->smtpd->extensions[offers]);
 }
 
+/* RFC 8689 §2: only where the client's own connection is encrypted. */
+static view requiretls_now(const struct smtp_session *s) { return smtp_session_takes_requiretls(s) ? VIEW("\nREQUIRETLS") : VIEW_EMPTY; }
+
 void hello_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     transaction_reset(s);
@@ -34,5 +37,6 @@ void hello_proceed(struct smtp_session *s, const struct smtp_command *command)
     buf_append(&s->hello, command->text);
     view extensions = s->is_extended ? extensions_now(s) : VIEW_EMPTY, wishes = s->is_extended ? wishes_now(s) : VIEW_EMPTY;
     smtp_session_reply(s, SMTP_HELLO,
-                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT VIEW_FMT, VIEW_ARG(smtp_session_options(s)->server_name), VIEW_ARG(wishes), VIEW_ARG(extensions)));
+                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT VIEW_FMT VIEW_FMT, VIEW_ARG(smtp_session_options(s)->server_name), VIEW_ARG(wishes),
+                               VIEW_ARG(s->is_extended ? requiretls_now(s) : VIEW_EMPTY), VIEW_ARG(extensions)));
 }

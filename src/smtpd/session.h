@@ -31,6 +31,8 @@ struct transaction {
     struct smtp_path sender;
     enum smtp_body body;
     bool is_utf8;                        /* MAIL had SMTPUTF8 */
+    bool requires_tls;                   /* MAIL had REQUIRETLS */
+    bool tls_is_optional;                /* submission: the header has TLS-Required: No */
     uint64_t declared_bytes;             /* SIZE, or 0 */
     struct intake_recipient *recipients;
     size_t recipient_count, recipient_capacity;
@@ -104,6 +106,11 @@ bool smtp_session_has_tls(const struct smtp_session *s);
 bool smtp_session_may_log_in(const struct smtp_session *s);
 /* The queue can keep when mail is to go and how urgent it is. */
 static inline bool smtp_session_takes_wishes(const struct smtp_session *s) { return s->smtpd->options.queue && queue_takes_wishes(s->smtpd->options.queue); }
+/* REQUIRETLS (RFC 8689): the client came by TLS, and what goes on from here can keep to it. */
+static inline bool smtp_session_takes_requiretls(const struct smtp_session *s)
+{
+    return !smtp_session_is_lmtp(s) && smtp_session_has_tls(s) && (!s->smtpd->options.queue || queue_takes_wishes(s->smtpd->options.queue));
+}
 static inline size_t transaction_recipients(const struct transaction *t) { return t->recipient_count + t->remote_count; }
 
 /* ---- the transaction ---- */

@@ -190,8 +190,16 @@ TEST(smtpd_no_bare_lf_ends_a_command)
 TEST(smtpd_forgets_the_session_before_tls)
 {
     post_office_try(SMTPD_MX, HELLO ENVELOPE "C: STARTTLS\nS: 220 2.0.0 *\nT:\n"
-        "C: DATA\nS: 503 5.5.1 *\nC: MAIL FROM:<a@b>\nS: 503 5.5.1 *\nC: EHLO x\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\n"
+        "C: DATA\nS: 503 5.5.1 *\nC: MAIL FROM:<a@b>\nS: 503 5.5.1 *\nC: EHLO x\nS: 250-*\nS: 250-REQUIRETLS\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\nS: 250-*\n"
         "S: 250-*\nS: 250-*\nS: 250-LIMITS *\nS: 250 HELP\nC: STARTTLS\nS: 503 5.5.1 *\n" ENVELOPE
+        "C: DATA\nS: 354 *\nC: .\nS: 250 *\n" QUIT);
+}
+
+/* RFC 8689 §2. */
+TEST(smtpd_takes_requiretls_under_tls_alone)
+{
+    post_office_try(SMTPD_MX, HELLO "C: MAIL FROM:<a@b> REQUIRETLS\nS: 555 5.5.4 *\nC: STARTTLS\nS: 220 2.0.0 *\nT:\nC: HELO x\nS: 250 *\n"
+        "C: MAIL FROM:<a@b> REQUIRETLS=yes\nS: 501 *\nC: MAIL FROM:<a@b> REQUIRETLS\nS: 250 2.1.0 *\nC: RCPT TO:<a@example.test>\nS: 250 *\n"
         "C: DATA\nS: 354 *\nC: .\nS: 250 *\n" QUIT);
 }
 

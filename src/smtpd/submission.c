@@ -1,5 +1,6 @@
 /* What submission does more than an MX (RFC 6409): whose addresses they are, where recipients are, what the header must have. */
 #include "base/check.h"
+#include "flow/transport.h"
 #include "formats/header.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
@@ -105,7 +106,9 @@ enum smtp_status_name submission_enqueue(struct smtp_session *s)
     struct fault fault = {0};
     struct queue_envelope envelope = {
         .message = t->message, .account = s->account, .tenant = buf_view(&s->tenant), .sender = smtp_path_keep_text(s->scratch, &t->sender),
-        .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) | (t->has_local ? QUEUE_HAS_LOCAL : 0u), .return_what = t->return_what,
+        .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) | (t->has_local ? QUEUE_HAS_LOCAL : 0u) |
+                 (t->requires_tls ? QUEUE_REQUIRES_TLS : t->tls_is_optional ? QUEUE_TLS_IS_OPTIONAL : 0u),
+        .return_what = t->return_what,
         .envelope_id = t->envelope_id, .received = clock_wall(), .bytes = draft_bytes(t->draft) - t->return_path_bytes, .skip_bytes = t->return_path_bytes,
         .recipients = t->remote, .recipient_count = t->remote_count,
         .not_before = t->not_before, .deliver_by = t->deliver_by, .deliver_by_mode = t->deliver_by_mode, .priority = t->priority,
@@ -134,6 +137,7 @@ MAY_YIELD static void finish_header(struct smtp_session *s)
         message_condemn(s, status);
         return;
     }
+    t->tls_is_optional = transport_header_makes_tls_optional(header);
     struct submission_facts facts = {.now = clock_wall(), .message = t->message, .server_name = smtp_session_options(s)->server_name};
     submission_header_complete(header, &facts, &completed);
     message_keep(s, buf_view(&completed));

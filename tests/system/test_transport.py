@@ -1,9 +1,12 @@
 """Mail goes out over TLS that is verified: DANE and MTA-STS, with real zones, policies over HTTPS, and a real Postfix on the other side."""
+import email
+
 import pytest
 
-from mail import message, wait_for
+from conftest import free_port_base
+from mail import fetch_all, imap, message, wait_for
 from mail_lab import NET, Certificate, Lab, Policies
-from test_submission import queued, sender, submit
+from test_submission import inbox, login, queued, sender
 
 pytestmark = pytest.mark.local
 
@@ -59,6 +62,9 @@ def build(lab):
         "aliased-own MX 10 cname2", "cname2 CNAME mx3", f"_25._tcp.cname2 TLSA {own.tlsa(3)}",
         *mx("nodata", "mxnodata", 1), "_25._tcp.mxnodata TXT nothing",
     ]
+    own_server = Certificate("own", ["mx5.invalid"])
+    own_server.write(lab.folder / "5.pem")
+    lines += mx("next", "mx5", 5, own_server.tlsa(3))
     lab.names.add(SIGNED, lines)
     lab.names.add(PLAIN, [*mx("wrong", "mxwrong", 1, wrong), *mx("clear", "mx3", 3), f"half MX 10 mxwrong.{SIGNED}.",
                           *mx("verified", "mx2", 2), *mx("unverified", "mx1", 1), *mx("expired", "mx4", 4)], signed=False)
@@ -81,10 +87,11 @@ def server(new_server, tmp_path, lab):
 serial = iter(range(1, 1000))
 
 
-def send(server, domain):
+def send(server, domain, field="", options=()):
     """Submits to the domain; the subject, by which it is found."""
     subject = f"letter {next(serial)} to {domain}"
-    submit(server, f"taro@{domain}", message(subject, sender="hanako@example.test", to=f"taro@{domain}"))
+    with login(server) as client:
+        client.sendmail("hanako@example.test", [f"taro@{domain}"], field.encode() + message(subject, sender="hanako@example.test", to=f"taro@{domain}"), options)
     return subject
 
 
@@ -185,3 +192,49 @@ def test_a_policy_outlives_the_server_that_published_it_and_ours(lab, server, po
     server.start()
     assert "STARTTLS" in why_it_waits(lab, server, "stripped.sts.example", subject)
     assert len(policies.asked) == asked
+
+
+def bounce(server):
+    return email.message_from_bytes(wait_for(lambda: inbox(server), 20).pop()).get_payload()[1].get_payload()[1]
+
+
+NEXT = """
+server {{ name = "mx5.test" }}
+listener "smtp" {{ protocol = "smtp" address = "{net}.5" port = 25 tls = "starttls" }}
+listener "imap" {{ protocol = "imap" address = "127.0.0.1" port = {imap} }}
+listener "metrics" {{ protocol = "http" address = "127.0.0.1" port = {http} }}
+tls {{ certificate = "{pem}" key = "{pem}" }}
+"""
+
+
+def test_requiretls_goes_on_only_where_it_is_kept(new_server, tmp_path, lab, server):
+    base, path = free_port_base(), tmp_path / "next.conf"
+    path.write_text(NEXT.format(net=NET, imap=base + 43, http=base + 80, pem=lab.folder / "5.pem"))
+    following = new_server("next", config=path)
+    following.base = base
+    following.start()
+    following.add_domain(f"next.{SIGNED}")
+    following.add_account(f"taro@next.{SIGNED}")
+    send(server, f"next.{SIGNED}", options=["REQUIRETLS"])
+
+    def arrived_there():
+        with imap(following, f"taro@next.{SIGNED}") as client:
+            return list(fetch_all(client).values())
+
+    assert b"ESMTPS" in wait_for(arrived_there, 20)[0]
+    for domain, status in ((f"ee.{SIGNED}", "5.7.30"), (f"clear.{SIGNED}", "5.7.10"), (f"verified.{PLAIN}", "5.7.10"), (f"wrong.{SIGNED}", "5.7.10")):
+        subject = send(server, domain, options=["REQUIRETLS"])
+        assert bounce(server)["Status"] == status, domain
+        assert not arrived(lab, subject)
+        with imap(server) as client:
+            client.select("INBOX")
+            client.store("1:*", "+FLAGS", "\\Deleted")
+            client.expunge()
+
+
+def test_a_sender_can_do_without_tls(lab, server):
+    assert "using TLS" in how_it_came(lab, server, send(server, f"wrong.{SIGNED}", "TLS-Required: No\r\n"))
+    assert "using TLS" not in how_it_came(lab, server, send(server, f"stripped.{SIGNED}", "TLS-Required: no\r\n"))
+    # Who asks for both wants it protected (RFC 8689 section 3).
+    send(server, f"stripped.{SIGNED}", "TLS-Required: No\r\n", ["REQUIRETLS"])
+    assert bounce(server)["Status"] == "5.7.10"
