@@ -131,7 +131,13 @@ MAY_YIELD static void finds_without_and_mends(void *argument)
     struct account *a = open_account(w);
     EXPECT_COUNTS(look_for(a, ALL_ZONES, "rare"), 0, 0, 30);
     EXPECT(account_wants_indexing(a));
+    struct account_verify v = {0}, after = {0};
+    struct fault fault;
+    REQUIRE(account_verify(a, &v, clock_in(600000), &fault) == OK);
+    EXPECT(v.problems > 0);
     compact_now(a);
+    REQUIRE(account_verify(a, &after, clock_in(600000), &fault) == OK);
+    EXPECT_NUMBER(after.problems, 0);
     EXPECT_COUNTS(look_for(a, ALL_ZONES, "rare"), 20, 10, 0);
     EXPECT(!account_wants_indexing(a));
     account_close(a);
