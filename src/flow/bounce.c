@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "flow/delivery.h"
 #include "flow/outbound_private.h"
+#include "flow/signing.h"
 #include "formats/smtp_command.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
@@ -86,7 +87,11 @@ MAY_YIELD static result enqueue(struct outbound *o, view sender, unsigned flags,
     struct queue_address to = {.address = sender, .notify = SMTP_NOTIFY_NEVER};
     struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE | QUEUE_IS_8BIT | flags, .received = clock_wall(), .bytes = text.len, .recipients = &to,
                                       .recipient_count = 1, .class = queue_takes_wishes(o->queue) ? QUEUE_BOUNCE : QUEUE_SUBMITTED};
-    return queue_enqueue_bytes(o->queue, &envelope, text, deadline, fault);
+    buf whole CLEANUP(buf_done) = BUF_INIT;
+    if (o->options.signing) signing_sign_own(o->options.signing, text, deadline, &whole);
+    buf_append(&whole, text);
+    envelope.bytes = whole.len;
+    return queue_enqueue_bytes(o->queue, &envelope, buf_view(&whole), deadline, fault);
 }
 
 static bool parse_sender(view sender, struct arena *arena, struct smtp_path *ret_path)

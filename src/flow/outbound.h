@@ -16,6 +16,7 @@
 #include "flow/route.h"
 
 struct outbound;
+struct signing;
 struct shard;
 struct queued;
 struct tls_context;
@@ -24,6 +25,7 @@ struct outbound_options {
     view server_name;                    /* HELO; a name that the address resolves to */
     struct resolver *resolver;
     const struct intake *intake;         /* for notices to senders who are ours */
+    struct signing *signing;             /* signs notices; NULL: they go unsigned */
     struct tls_context *tls;             /* of a client; NULL: never STARTTLS */
     struct mta_sts *sts;                 /* NULL: policies of MTA-STS are not asked for */
     const struct route_table *routes;    /* NULL: DNS alone */

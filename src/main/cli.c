@@ -190,13 +190,26 @@ static int take_words(struct invocation *call, int count, char **words)
     return 0;
 }
 
+/* How many words of the line are the verb, which may have two itself ("dkim create"); 0: it is not there. */
+static int count_verb_words(const char *verb, int count, char **words)
+{
+    view rest = view_of(verb), word;
+    int used = 0;
+    while (view_cut(&rest, ' ', &word)) {
+        if (used == count || !view_equal(view_of(words[used]), word)) return 0;
+        used++;
+    }
+    return used;
+}
+
 static const struct verb *find_verb(int count, char **words, int *ret_used)
 {
     for (size_t i = 0; i < verb_count; i++) {
         const struct verb *v = &verbs[i];
         if (strcmp(words[0], v->noun) != 0) continue;
-        if (v->verb && (count < 2 || strcmp(words[1], v->verb) != 0)) continue;
-        *ret_used = v->verb ? 2 : 1;
+        int used = v->verb ? count_verb_words(v->verb, count - 1, words + 1) : 0;
+        if (v->verb && used == 0) continue;
+        *ret_used = 1 + used;
         return v;
     }
     return NULL;

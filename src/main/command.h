@@ -44,6 +44,8 @@ typedef result command_fn(struct command_call *call, struct fault *fault);
     X("tenant.remove", command_tenant_remove)                                                                           \
     X("domain.add", command_domain_add) X("domain.show", command_domain_show) X("domain.list", command_domain_list)     \
     X("domain.set", command_domain_set) X("domain.remove", command_domain_remove)                                       \
+    X("domain.dkim_create", command_dkim_create) X("domain.dkim_show", command_dkim_show) X("domain.dkim_check", command_dkim_check) \
+    X("domain.dkim_rotate", command_dkim_rotate) X("domain.dkim_remove", command_dkim_remove)                           \
     X("account.add", command_account_add) X("account.show", command_account_show) X("account.list", command_account_list) \
     X("account.set", command_account_set) X("account.remove", command_account_remove) X("account.load", command_account_load) \
     X("account.digest", command_account_digest) X("account.expunged", command_account_expunged)                         \

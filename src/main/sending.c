@@ -10,7 +10,7 @@ enum { STOP_TIMEOUT_MS = 30000, ARENA_BYTES = 16 << 20 };
 
 struct making {
     struct sending *sending;
-    struct service *service;
+    const struct config *config;
     struct fault *fault;
     result code;
 };
@@ -18,12 +18,9 @@ struct making {
 BLOCKS static void make(void *argument)
 {
     struct making *m = argument;
-    const struct config *c = m->service->config;
-    struct resolver_options names = {.servers = *c->outbound_resolver ? c->outbound_resolver : NULL,
-                                     .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
-    m->code = resolver_new(&names, m->service->loops, &m->sending->resolver, m->fault);
+    const struct config *c = m->config;
     const struct http_options https = {.authorities_file = *c->outbound_authorities ? c->outbound_authorities : NULL};
-    if (m->code == OK) m->code = http_new(&https, &m->sending->http, m->fault);
+    m->code = http_new(&https, &m->sending->http, m->fault);
     if (m->code == OK) m->code = tls_context_new_client(&m->sending->tls, m->fault);
     if (m->code == OK) m->code = tls_context_trust(m->sending->tls, *c->outbound_authorities ? c->outbound_authorities : NULL, m->fault);
 }
@@ -32,7 +29,6 @@ BLOCKS static void unmake(void *argument)
 {
     struct sending *s = argument;
     http_free(s->http);
-    resolver_free(s->resolver);
 }
 
 static result read_source(const char *text, uint8_t family, struct address *ret_address, const struct address **ret_source, struct fault *fault)
@@ -46,10 +42,11 @@ static result read_source(const char *text, uint8_t family, struct address *ret_
 result sending_start(struct sending *s, struct service *service, const struct intake *intake, struct fault *fault)
 {
     const struct config *c = service->config;
-    struct making m = {.sending = s, .service = service, .fault = fault};
+    struct making m = {.sending = s, .config = c, .fault = fault};
     struct outbound_options o = outbound_default_options();
     s->arena = arena_new(NULL, ARENA_BYTES);
-    result r = worker_run(WORKER_SLOW, make, &m);
+    result r = service_resolver(service, fault);
+    if (r == OK) r = worker_run(WORKER_SLOW, make, &m);
     if (r == OK) r = m.code;
     if (r == OK) r = route_table_parse(view_of(c->outbound_routes), s->arena, &s->routes, fault);
     if (r == OK) r = read_source(c->outbound_source4, 4, &s->source4, &o.source4, fault);
@@ -58,10 +55,11 @@ result sending_start(struct sending *s, struct service *service, const struct in
     if (r != OK) return r;
     o.rules = &s->rules;
     o.server_name = view_of(c->server_name);
-    o.resolver = s->resolver;
+    o.resolver = service->resolver;
+    o.signing = service->signing;
     o.intake = intake;
     o.tls = s->tls;
-    if (c->outbound_mta_sts) s->sts = mta_sts_new(service->engine, s->resolver, s->http, service->loops);
+    if (c->outbound_mta_sts) s->sts = mta_sts_new(service->engine, service->resolver, s->http, service->loops);
     o.sts = s->sts;
     o.routes = s->routes;
     o.connections_max = (unsigned)c->outbound_connections;

@@ -7,7 +7,6 @@
 #include "main/service.h"
 
 struct sending {
-    struct resolver *resolver;
     struct tls_context *tls;
     struct http *http;
     struct mta_sts *sts;

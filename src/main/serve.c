@@ -94,6 +94,7 @@ static void make_smtpd(struct server *s)
     o.server_name = view_of(c->server_name);
     o.tls = s->tls;
     o.queue = s->service.queue;
+    o.signing = s->service.signing;
     o.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
     o.message_bytes_max = c->message_bytes_max;
     o.recipients_max = (unsigned)c->recipients_max;

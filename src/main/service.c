@@ -9,8 +9,11 @@
 #include "engine/local.h"
 #include "engine/pressure.h"
 #include "engine/rados.h"
+#include "flow/signing.h"
 #include "identity/directory.h"
 #include "runtime/clock.h"
+#include "runtime/resolver.h"
+#include "runtime/workers.h"
 
 enum { START_TIMEOUT_MS = 60000 };
 
@@ -86,14 +89,38 @@ result service_open(struct service *s, const struct config *config, struct fault
     s->accounts = accounts_new(s->engine, s->loops, &mailboxes);
     s->identity = identity_new(s->engine, s->loops);
     s->queue = queue_new(s->accounts, s->loops);
+    s->signing = signing_new(s->identity, s->loops);
     r = directory_prepare(s->identity, clock_in(START_TIMEOUT_MS), fault);
     if (r != OK) service_close(s);
     return r;
 }
 
+struct making { struct service *service; struct fault *fault; result code; };
+
+BLOCKS static void make_resolver(void *argument)
+{
+    struct making *m = argument;
+    const struct config *c = m->service->config;
+    struct resolver_options o = {.servers = *c->outbound_resolver ? c->outbound_resolver : NULL,
+                                 .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
+    m->code = resolver_new(&o, m->service->loops, &m->service->resolver, m->fault);
+}
+
+BLOCKS static void free_resolver(void *resolver) { resolver_free(resolver); }
+
+result service_resolver(struct service *s, struct fault *fault)
+{
+    struct making m = {.service = s, .fault = fault};
+    if (s->resolver) return OK;
+    result r = worker_run(WORKER_SLOW, make_resolver, &m);
+    return r == OK ? m.code : r;
+}
+
 void service_close(struct service *s)
 {
+    if (s->resolver) (void)!worker_run(WORKER_SLOW, free_resolver, s->resolver);
     queue_free(s->queue);
+    signing_free(s->signing);
     identity_free(s->identity);
     if (s->accounts) accounts_free(s->accounts);
     if (s->engine) engine_close(s->engine);

@@ -17,6 +17,8 @@ struct service {
     struct accounts *accounts;
     struct identity *identity;
     struct queue *queue;
+    struct signing *signing;
+    struct resolver *resolver;           /* NULL until service_resolver() */
     struct outbound *outbound;           /* NULL: this process sends nothing */
     bool is_server;                      /* tayori serve, and not one command */
     struct loops *loops;
@@ -32,4 +34,6 @@ struct engine_rados_options;
 void service_rados_options(const struct config *config, struct engine_rados_options *ret_options);
 /* Mode 0700; fine when it exists. */
 NODISCARD result service_make_folder(const char *path, struct fault *fault);
+/* Makes the resolver, as the configuration says, if there is none yet. */
+MAY_YIELD NODISCARD result service_resolver(struct service *s, struct fault *fault);
 MAY_YIELD void service_close(struct service *s);

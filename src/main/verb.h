@@ -33,7 +33,7 @@ struct invocation;
 struct arena;
 
 struct verb {
-    const char *noun, *verb;     /* verb NULL: the noun stands alone */
+    const char *noun, *verb;     /* verb NULL: the noun stands alone; it may be two words */
     const char *command;         /* NULL: `run` */
     int (*run)(const struct invocation *call);
     const char *columns;         /* of the answer's table: "address quota:size created:date" */

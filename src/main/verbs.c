@@ -48,6 +48,23 @@ const struct verb verbs[] = {
      {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"},
       {"--catch-all", "catch_all", ARGUMENT_TEXT, "ADDRESS", false, false, "where mail to addresses that do not exist goes; empty: nowhere"}}},
     {"domain", "remove", "domain.remove", NULL, NULL, "stop serving a domain without addresses", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"domain", "dkim create", "domain.dkim_create", NULL, "selector algorithm state name record", "make the next keys of a domain, and show the DNS records to publish",
+     "One RSA key of 2,048 bits and one Ed25519 key. They sign nothing before\n.Ic tayori domain dkim rotate .",
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"domain", "dkim show", "domain.dkim_show", NULL, "selector algorithm state changed:date name record", "show the keys of a domain and their DNS records", NULL,
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"domain", "dkim check", "domain.dkim_check", NULL, "selector algorithm state dns advice", "ask DNS for the records of a domain's keys",
+     "A record is published, missing or different, or DNS cannot be asked.\nThe exit status is 1 when a key that signs, or is to sign next, is not published.",
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"domain", "dkim rotate", "domain.dkim_rotate", NULL, "selector algorithm state advice", "sign with the next keys from now on",
+     "Only when DNS has their records. The keys that signed before are old: their private halves are deleted, their records\nmust stay in DNS for 30 days, until the last mail that "
+     "they signed has arrived. Other nodes follow within a minute.",
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"},
+      {"--unchecked", "unchecked", ARGUMENT_FLAG, NULL, false, false, "without asking DNS: for a network that sees other records than the world"}}},
+    {"domain", "dkim remove", "domain.dkim_remove", NULL, NULL, "remove keys of a domain", "Without a key that is active mail of the domain goes out unsigned.",
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"},
+      {"--selector", "selector", ARGUMENT_TEXT, "SELECTOR", false, false, "this key"},
+      {"--all", "all", ARGUMENT_FLAG, NULL, false, false, "all keys"}}},
 
     {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED}},
     {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date "

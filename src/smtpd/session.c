@@ -259,6 +259,7 @@ void transaction_reset(struct smtp_session *s)
 {
     if (s->transaction.draft) draft_free(s->transaction.draft);
     buf_done(&s->transaction.header);
+    message_signing_free(s->transaction.signing);
     s->transaction = (struct transaction){0};
     arena_reset(s->arena);
 }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "flow/delivery.h"
+#include "flow/signing.h"
 #include "formats/smtp_command.h"
 #include "runtime/coroutine.h"
 #include "runtime/wire.h"
@@ -48,6 +49,7 @@ struct transaction {
     bool has_local;                      /* some of `remote` may be accounts of ours */
     buf header;                          /* submission: of the message, until it is whole */
     bool header_is_done;
+    struct message_signing *signing;     /* submission: while it goes by; NULL: it goes unsigned, or not out */
     uint32_t return_path_bytes;          /* at the front of the draft: not for others */
     struct draft *draft;                 /* from DATA or the first BDAT on; NULL again once it is refused */
     bool in_chunks;

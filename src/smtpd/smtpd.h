@@ -12,6 +12,7 @@
 #include "runtime/stream.h"
 
 struct smtpd;
+struct signing;
 struct tls_context;
 
 enum {
@@ -28,6 +29,7 @@ struct smtpd_options {
     view server_name;                    /* in the greeting, EHLO and Received; a domain name */
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
     struct queue *queue;                 /* NULL: no submission */
+    struct signing *signing;             /* NULL: nothing is signed */
     bool allows_plain_login;             /* AUTH without TLS from anywhere; from this machine it always may be */
     unsigned failed_logins_max;          /* of one connection; then 421 */
     int64_t failed_login_delay_ms;       /* before a wrong password is answered, times their number */

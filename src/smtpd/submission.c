@@ -100,17 +100,28 @@ enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const st
     return SMTP_RECIPIENT_OK;
 }
 
+/* A message that cannot be signed goes as it is: its sender has done nothing wrong. */
+static void sign(const struct smtp_session *s, buf *front)
+{
+    struct fault fault = {0};
+    if (!s->transaction.signing || message_signing_finish(s->transaction.signing, front, &fault) == OK) return;
+    buf_clear(front);
+    EVENT_EMIT(MESSAGE_NOT_SIGNED, EVENT_ID("message", s->transaction.message), EVENT_FAULT(&fault));
+}
+
 enum smtp_status_name submission_enqueue(struct smtp_session *s)
 {
     const struct transaction *t = &s->transaction;
     struct fault fault = {0};
+    buf front CLEANUP(buf_done) = BUF_INIT;
+    sign(s, &front);
     struct queue_envelope envelope = {
         .message = t->message, .account = s->account, .tenant = buf_view(&s->tenant), .sender = smtp_path_keep_text(s->scratch, &t->sender),
         .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) | (t->has_local ? QUEUE_HAS_LOCAL : 0u) |
                  (t->requires_tls ? QUEUE_REQUIRES_TLS : t->tls_is_optional ? QUEUE_TLS_IS_OPTIONAL : 0u),
         .return_what = t->return_what,
         .envelope_id = t->envelope_id, .received = clock_wall(), .bytes = draft_bytes(t->draft) - t->return_path_bytes, .skip_bytes = t->return_path_bytes,
-        .recipients = t->remote, .recipient_count = t->remote_count,
+        .front = buf_view(&front), .recipients = t->remote, .recipient_count = t->remote_count,
         .not_before = t->not_before, .deliver_by = t->deliver_by, .deliver_by_mode = t->deliver_by_mode, .priority = t->priority,
     };
     result code = queue_enqueue(smtp_session_options(s)->queue, &envelope, t->draft, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
@@ -119,11 +130,23 @@ enum smtp_status_name submission_enqueue(struct smtp_session *s)
         return smtp_status_of_result(code);
     }
     EVENT_EMIT(MESSAGE_QUEUED, EVENT_ID("message", t->message), EVENT_ID("account", s->account), EVENT_TEXT("from", envelope.sender),
-               EVENT_NUMBER("recipients", envelope.recipient_count), EVENT_NUMBER("bytes", envelope.bytes));
+               EVENT_NUMBER("recipients", envelope.recipient_count), EVENT_NUMBER("bytes", envelope.bytes),
+               EVENT_TEXT("signed_by", front.len ? message_signing_domain(t->signing) : VIEW_EMPTY));
     return SMTP_SAVED;
 }
 
 /* ---- the header ---- */
+
+/* The body's pieces are digested on their way into the draft, so what leaves is signed without being read again. */
+MAY_YIELD static void begin_signing(struct smtp_session *s, view header, view body)
+{
+    struct transaction *t = &s->transaction;
+    struct fault fault = {0};
+    if (!smtp_session_options(s)->signing || t->remote_count == 0) return;
+    result code = message_signing_new(smtp_session_options(s)->signing, header, clock_in(DIRECTORY_TIMEOUT_MS), &t->signing, &fault);
+    if (code == OK) message_signing_feed(t->signing, body);
+    else if (code != NOT_FOUND) message_condemn(s, SMTP_LOCAL_ERROR);
+}
 
 MAY_YIELD static void finish_header(struct smtp_session *s)
 {
@@ -140,7 +163,8 @@ MAY_YIELD static void finish_header(struct smtp_session *s)
     t->tls_is_optional = transport_header_makes_tls_optional(header);
     struct submission_facts facts = {.now = clock_wall(), .message = t->message, .server_name = smtp_session_options(s)->server_name};
     submission_header_complete(header, &facts, &completed);
-    message_keep(s, buf_view(&completed));
+    begin_signing(s, buf_view(&completed), body);
+    if (message_verdict(s) == SMTP_SAVED) message_keep(s, buf_view(&completed));
     if (message_verdict(s) == SMTP_SAVED) message_keep(s, body);
     buf_done(&t->header);
 }
@@ -149,6 +173,7 @@ void submission_piece(struct smtp_session *s, view piece, bool is_last)
 {
     struct transaction *t = &s->transaction;
     if (t->header_is_done) {
+        if (t->signing) message_signing_feed(t->signing, piece);
         message_keep(s, piece);
         return;
     }
