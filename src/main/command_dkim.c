@@ -93,12 +93,13 @@ result command_dkim_remove(struct command_call *call, struct fault *fault)
 
 /* ---- what DNS says ---- */
 
-static MAY_YIELD const char *ask_dns(struct command_call *call, const struct identity_dkim *d, const struct identity_dkim_key *k, struct fault *fault)
+static MAY_YIELD const char *ask_dns(struct command_call *call, struct resolver *resolver, const struct identity_dkim *d, const struct identity_dkim_key *k,
+                                     struct fault *fault)
 {
     struct dns_answer answer;
     struct dkim_key published;
     view text;
-    result r = resolver_ask(call->service->resolver, record_name(d, k, call->arena), DNS_TXT, command_deadline(), call->arena, &answer, fault);
+    result r = resolver_ask(resolver, record_name(d, k, call->arena), DNS_TXT, command_deadline(), call->arena, &answer, fault);
     if (r == NOT_FOUND) return "missing";
     if (r != OK) return "unknown";
     if (answer.count != 1 || !dns_txt_parse(answer.records[0], call->arena, &text) || dkim_key_parse(text, call->arena, &published, fault) != OK) return "different";
@@ -121,13 +122,15 @@ struct checking { struct identity_dkim dkim; size_t wrong; view first_wrong; boo
 
 static MAY_YIELD result check_all(struct command_call *call, struct checking *c, struct fault *fault)
 {
+    /* What was asked before it was published must not be answered from a cache. */
+    struct resolver *resolver = NULL;
     result r = find(call, &c->dkim, fault);
-    if (r == OK) r = service_resolver(call->service, fault);
+    if (r == OK) r = service_make_resolver(call->service, &resolver, fault);
     for (size_t i = 0; r == OK && i < c->dkim.count; i++) {
         const struct identity_dkim_key *k = &c->dkim.keys[i];
         struct fault ignored = {0};
         if (c->only_next && k->state != DKIM_KEY_NEXT) continue;
-        const char *dns = ask_dns(call, &c->dkim, k, &ignored);
+        const char *dns = ask_dns(call, resolver, &c->dkim, k, &ignored);
         bool is_wrong = k->state != DKIM_KEY_OLD && !view_starts(view_of(dns), VIEW("published"));
         if (is_wrong && c->wrong++ == 0) c->first_wrong = arena_printf(call->arena, VIEW_FMT " is %s in DNS", VIEW_ARG(record_name(&c->dkim, k, call->arena)), dns);
         if (!c->shows) continue;
@@ -136,6 +139,7 @@ static MAY_YIELD result check_all(struct command_call *call, struct checking *c,
         json_object_set_new(row, "advice", text_json(advice_of(call, k, dns)));
         r = command_row(call, row);
     }
+    service_free_resolver(resolver);
     return r;
 }
 

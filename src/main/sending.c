@@ -45,8 +45,7 @@ result sending_start(struct sending *s, struct service *service, const struct in
     struct making m = {.sending = s, .config = c, .fault = fault};
     struct outbound_options o = outbound_default_options();
     s->arena = arena_new(NULL, ARENA_BYTES);
-    result r = service_resolver(service, fault);
-    if (r == OK) r = worker_run(WORKER_SLOW, make, &m);
+    result r = worker_run(WORKER_SLOW, make, &m);
     if (r == OK) r = m.code;
     if (r == OK) r = route_table_parse(view_of(c->outbound_routes), s->arena, &s->routes, fault);
     if (r == OK) r = read_source(c->outbound_source4, 4, &s->source4, &o.source4, fault);

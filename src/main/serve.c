@@ -274,6 +274,8 @@ static MAY_YIELD result start(struct server *s)
     if (r == OK) r = move_check(s->service.engine, &s->fault);
     if (r == OK) r = on_worker(s, load_certificate);
     if (r != OK) return r;
+    r = service_make_resolver(&s->service, &s->service.resolver, &s->fault);
+    if (r != OK) return r;
     s->service.is_server = true;
     make_protocols(s);
     httpd_set_ready(s->httpd, false);

@@ -95,7 +95,7 @@ result service_open(struct service *s, const struct config *config, struct fault
     return r;
 }
 
-struct making { struct service *service; struct fault *fault; result code; };
+struct making { struct service *service; struct resolver *resolver; struct fault *fault; result code; };
 
 BLOCKS static void make_resolver(void *argument)
 {
@@ -103,22 +103,28 @@ BLOCKS static void make_resolver(void *argument)
     const struct config *c = m->service->config;
     struct resolver_options o = {.servers = *c->outbound_resolver ? c->outbound_resolver : NULL,
                                  .trust_anchor_file = *c->outbound_trust_anchor ? c->outbound_trust_anchor : NULL};
-    m->code = resolver_new(&o, m->service->loops, &m->service->resolver, m->fault);
+    m->code = resolver_new(&o, m->service->loops, &m->resolver, m->fault);
 }
 
 BLOCKS static void free_resolver(void *resolver) { resolver_free(resolver); }
 
-result service_resolver(struct service *s, struct fault *fault)
+result service_make_resolver(struct service *s, struct resolver **ret_resolver, struct fault *fault)
 {
     struct making m = {.service = s, .fault = fault};
-    if (s->resolver) return OK;
     result r = worker_run(WORKER_SLOW, make_resolver, &m);
-    return r == OK ? m.code : r;
+    if (r == OK) r = m.code;
+    if (r == OK) *ret_resolver = m.resolver;
+    return r;
+}
+
+void service_free_resolver(struct resolver *resolver)
+{
+    if (resolver) (void)!worker_run(WORKER_SLOW, free_resolver, resolver);
 }
 
 void service_close(struct service *s)
 {
-    if (s->resolver) (void)!worker_run(WORKER_SLOW, free_resolver, s->resolver);
+    service_free_resolver(s->resolver);
     queue_free(s->queue);
     signing_free(s->signing);
     identity_free(s->identity);

@@ -11,6 +11,9 @@
 #include "identity/identity.h"
 #include "main/config.h"
 
+struct resolver;
+struct signing;
+
 struct service {
     const struct config *config;
     struct engine *engine;
@@ -18,7 +21,7 @@ struct service {
     struct identity *identity;
     struct queue *queue;
     struct signing *signing;
-    struct resolver *resolver;           /* NULL until service_resolver() */
+    struct resolver *resolver;           /* of a server */
     struct outbound *outbound;           /* NULL: this process sends nothing */
     bool is_server;                      /* tayori serve, and not one command */
     struct loops *loops;
@@ -34,6 +37,7 @@ struct engine_rados_options;
 void service_rados_options(const struct config *config, struct engine_rados_options *ret_options);
 /* Mode 0700; fine when it exists. */
 NODISCARD result service_make_folder(const char *path, struct fault *fault);
-/* Makes the resolver, as the configuration says, if there is none yet. */
-MAY_YIELD NODISCARD result service_resolver(struct service *s, struct fault *fault);
+/* A resolver as the configuration says, which has nothing in its cache. */
+MAY_YIELD NODISCARD result service_make_resolver(struct service *s, struct resolver **ret_resolver, struct fault *fault);
+MAY_YIELD void service_free_resolver(struct resolver *resolver);         /* NULL is fine */
 MAY_YIELD void service_close(struct service *s);

@@ -57,8 +57,8 @@ const struct verb verbs[] = {
      "A record is published, missing or different, or DNS cannot be asked.\nThe exit status is 1 when a key that signs, or is to sign next, is not published.",
      {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
     {"domain", "dkim rotate", "domain.dkim_rotate", NULL, "selector algorithm state advice", "sign with the next keys from now on",
-     "Only when DNS has their records. The keys that signed before are old: their private halves are deleted, their records\nmust stay in DNS for 30 days, until the last mail that "
-     "they signed has arrived. Other nodes follow within a minute.",
+     "Only when DNS has their records. The keys that signed before are old: their private halves are deleted, their records\n"
+     "must stay in DNS for 30 days, until the last mail that they signed has arrived. Other nodes follow within a minute.",
      {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"},
       {"--unchecked", "unchecked", ARGUMENT_FLAG, NULL, false, false, "without asking DNS: for a network that sees other records than the world"}}},
     {"domain", "dkim remove", "domain.dkim_remove", NULL, NULL, "remove keys of a domain", "Without a key that is active mail of the domain goes out unsigned.",

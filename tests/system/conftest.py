@@ -56,6 +56,16 @@ def free_port_base():
             base = base + 100 if base < 32000 else 10000
 
 
+@pytest.fixture(scope="session")
+def node_modules():
+    """What package-lock.json names, installed; anew when it has changed."""
+    folder = ROOT / "tests" / "node"
+    installed = folder / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (folder / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True, timeout=600)
+    return folder
+
+
 class RadosStore:
     """A store of its own in a test cluster; several servers may have it open."""
     def __init__(self, ceph_config):

@@ -149,14 +149,6 @@ push "<save-message>=Saved<enter><sync-mailbox><quit>"
     assert [without_trace(data) for data in fetch_all(client).values()] == [message("mutt")]
 
 
-@pytest.fixture(scope="session")
-def node_modules():
-    folder = ROOT / "tests" / "node"
-    if not (folder / "node_modules").exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True, timeout=600)
-    return folder
-
-
 def test_nodemailer_and_imapflow(server, node_modules):
     server.command("account", "set", "hanako@example.test", "--password-stdin", stdin="{PLAIN}secret\n")
     done = subprocess.run(["node", "client.js"], cwd=node_modules, capture_output=True, text=True, timeout=120,
