@@ -311,6 +311,13 @@ static void push(struct model *m, struct model_mailbox *box, struct model_row ro
     box->highest_modseq = m->sequence;
 }
 
+static bool has_row(const struct model_mailbox *box, uint32_t uid)
+{
+    for (size_t i = 0; i < box->rows.count; i++)
+        if (box->rows.at[i].uid == uid) return true;
+    return false;
+}
+
 static void apply_append(struct model *m, const struct record *r, struct model_outcome *o)
 {
     struct model_mailbox *box = NULL;
@@ -327,9 +334,22 @@ static void apply_append(struct model *m, const struct record *r, struct model_o
         o->code = NOT_FOUND;
         return;
     }
+    struct model_mailbox *replaced = r->append.replaces_uid ? selectable(m, r->append.replaces_mailbox) : NULL;
+    if (r->append.replaces_uid && !(replaced && has_row(replaced, r->append.replaces_uid))) {
+        o->code = INVALID;
+        return;
+    }
     struct model_row row = {.uid = r->append.uid >= box->uid_next ? r->append.uid : box->uid_next, .size_bytes = r->append.size_bytes,
                             .flags = flags_of(m, &r->append.flags), .internal_date = r->append.internal_date, .message = r->append.message};
-    push(m, box, row);
+    if (r->append.is_hidden) {
+        row.modseq = m->sequence;
+        row.expunged = r->written;
+        add_row(&box->graves, row);
+        box->uid_next = row.uid + 1;
+    } else {
+        push(m, box, row);
+    }
+    if (replaced) bury(m, replaced, &(struct imap_set){.ranges = &(struct imap_range){r->append.replaces_uid, r->append.replaces_uid}, .count = 1}, false, r->written, NULL);
     tell(o, box);
     add_uid(&o->result_uids, row.uid);
 }
@@ -396,6 +416,35 @@ static void apply_expunge(struct model *m, const struct record *r, struct model_
     tell(o, box);
 }
 
+static bool is_restored(const struct record *r, const struct model_row *grave)
+{
+    return grave->expunged.ms >= r->restore.since.ms && grave->expunged.ms <= r->restore.until.ms && (r->restore.uids.count == 0 || has_uid(&r->restore.uids, grave->uid));
+}
+
+/* All that are named, or none. */
+static void apply_reveal(struct model *m, const struct record *r, struct model_outcome *o)
+{
+    struct model_mailbox *box = selectable(m, r->restore.mailbox);
+    uint64_t there = 0, wanted = 0;
+    for (size_t i = 0; i < r->restore.uids.count; i++) wanted += r->restore.uids.ranges[i].last - (uint64_t)r->restore.uids.ranges[i].first + 1;
+    for (size_t i = 0; box && i < box->graves.count; i++) there += is_restored(r, &box->graves.at[i]);
+    o->code = !box ? NOT_FOUND : there != wanted ? INVALID : OK;
+    if (o->code != OK) return;
+    size_t kept = 0;
+    for (size_t i = 0; i < box->graves.count; i++) {
+        struct model_row row = box->graves.at[i];
+        if (!is_restored(r, &row)) {
+            box->graves.at[kept++] = row;
+            continue;
+        }
+        row.uid = box->uid_next;
+        push(m, box, row);
+        add_uid(&o->result_uids, row.uid);
+    }
+    box->graves.count = kept;
+    tell(o, box);
+}
+
 static void apply_restore(struct model *m, const struct record *r, struct model_outcome *o)
 {
     struct model_mailbox *into = NULL;
@@ -414,9 +463,7 @@ static void apply_restore(struct model *m, const struct record *r, struct model_
         size_t kept = 0;
         for (size_t k = 0; k < box->graves.count; k++) {
             struct model_row row = box->graves.at[k];
-            bool wanted = row.expunged.ms >= r->restore.since.ms && row.expunged.ms <= r->restore.until.ms &&
-                          (r->restore.uids.count == 0 || has_uid(&r->restore.uids, row.uid));
-            if (!wanted) {
+            if (!is_restored(r, &row)) {
                 box->graves.at[kept++] = row;
                 continue;
             }
@@ -468,6 +515,8 @@ void model_apply(struct model *m, const struct record *r)
         case RECORD_RESTORE: apply_restore(m, r, &o); break;
         case RECORD_PURGE: apply_purge(m, r); break;
         case RECORD_MAILBOX: apply_mailbox(m, r, &o); break;
+        case RECORD_REVEAL: apply_reveal(m, r, &o); break;
+        case RECORD_METADATA: unreachable();          /* nobody annotates here */
         }
     }
     m->outcomes = grow(m->outcomes, m->outcome_count, &m->outcome_capacity, sizeof *m->outcomes);

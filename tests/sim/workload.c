@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/feature.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/random.h"
@@ -393,6 +394,10 @@ MAY_YIELD static void act_append(struct session *s)
     struct fault fault = {0};
     struct append_options options = {.mailbox = some_mailbox(s), .flags = some_flags(s)};
     if (percent(s, 10)) options.uid = (uint32_t)choose(s, 200);
+    if (percent(s, 10) && s->mirror_count) {
+        options.replaces_mailbox = s->mailbox;
+        options.replaces_uid = s->mirror[choose(s, s->mirror_count)].uid;
+    }
     if (percent(s, 10)) options.internal_date = (unix_ms){(int64_t)choose(s, 2000000000) * 1000};
     struct op *o = note_op(s, __LINE__);
     o->is_message = true;
@@ -400,6 +405,35 @@ MAY_YIELD static void act_append(struct session *s)
     result code = account_append(s->account, d, &options, s->arena, &outcome, some_deadline(s), &fault);
     note_result(s, o, code, &outcome, &fault);
     draft_free(d);
+}
+
+/* Several that come into sight together, unless one fails or is lost sight of: then none does. */
+MAY_YIELD static void act_append_hidden(struct session *s)
+{
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    uint32_t mailbox = some_mailbox(s);
+    uint64_t wanted = 2 + choose(s, 3);
+    if (mailbox == 0) return;            /* INBOX by name: a reveal has a number */
+    if (accounts_feature_level(s->workload->world.nodes[s->node].accounts) < FEATURE_ANNOTATIONS) return;
+    for (uint64_t i = 0; i < wanted; i++) {
+        const struct made *m = make_message(s);
+        struct draft *d = write_draft(s, m);
+        if (!d) break;
+        struct outcome outcome = {0};
+        struct fault fault = {0};
+        struct op *o = note_op(s, __LINE__);
+        o->is_message = true;
+        o->message = m->message;
+        result code = account_append(s->account, d, &(struct append_options){.mailbox = mailbox, .flags = some_flags(s), .is_hidden = true}, s->arena, &outcome,
+                                     some_deadline(s), &fault);
+        note_result(s, o, code, &outcome, &fault);
+        draft_free(d);
+        if (code != OK || outcome.code != OK) break;
+        imap_set_builder_add_range(&uids, outcome.result_uids.ranges[0].first, outcome.result_uids.ranges[0].last);
+    }
+    struct imap_set set = imap_set_builder_set(&uids);
+    if (set.count && imap_set_size(&set) == wanted) CHANGE(.kind = RECORD_REVEAL, .restore = {.mailbox = mailbox, .since = {0}, .until = {INT64_MAX}, .uids = set});
+    imap_set_builder_done(&uids);
 }
 
 struct pipeline {
@@ -488,7 +522,7 @@ MAY_YIELD static void act(struct session *s)
     }
     switch (choose(s, 20)) {
     case 0: case 1: case 2: act_append(s); break;
-    case 3: act_pipeline(s); break;
+    case 3: if (percent(s, 70)) act_pipeline(s); else act_append_hidden(s); break;
     case 4: case 5: case 6: act_flags(s); break;
     case 7: case 8: act_copy(s); break;
     case 9: case 10: act_expunge(s); break;
