@@ -1,0 +1,88 @@
+/* Sealing: each hop's seal holds for the next, and a chain that broke says so. */
+#include "trust/arc_seal.h"
+
+#include "base/check.h"
+#include "base/test.h"
+#include "formats/header.h"
+#include "runtime/clock.h"
+#include "trust/test_vectors.h"
+
+enum { PATIENCE_MS = 60000 };
+
+static const char message[] = "From: Hanako <hanako@example.test>\r\nTo: taro@elsewhere.test\r\nSubject: sealed\r\n\r\nbody\r\n";
+
+static struct signing_key *make_key(struct vectors *v)
+{
+    buf private CLEANUP(buf_done) = BUF_INIT, public CLEANUP(buf_done) = BUF_INIT, record CLEANUP(buf_done) = BUF_INIT;
+    struct signing_key *key;
+    colour_pretend_worker();
+    REQUIRE(signing_key_make(DKIM_RSA_SHA256, &private, &public, NULL) == OK);
+    REQUIRE(signing_key_load(DKIM_RSA_SHA256, buf_view(&private), &key, NULL) == OK);
+    dkim_key_append(&record, false, buf_view(&public));
+    vectors_put_txt(v, VIEW("k._domainkey.hop.test"), buf_view(&record));
+    return key;
+}
+
+/* What the message's chain is, and the message with one more set. */
+MAY_YIELD static enum arc_validation hop(struct vectors *v, const struct signing_key *key, buf *whole)
+{
+    struct signer *signer;
+    view header, body;
+    buf front CLEANUP(buf_done) = BUF_INIT;
+    header_split(buf_view(whole), &header, &body);
+    struct mail_check *c = mail_check_new(header);
+    REQUIRE(signer_new(DKIM_ARC_MESSAGE, header, &signer, NULL) == OK);
+    mail_check_feed(c, body);
+    signer_feed(signer, body);
+    mail_check_end(c, v->resolver, clock_wall(), clock_in(PATIENCE_MS));
+    enum arc_validation validation = mail_check_arc(c)->validation;
+    struct arc_order order = {.server_name = VIEW("mx.hop.test"), .domain = VIEW("hop.test"), .key = {key, VIEW("k")}, .now_s = 1790000000};
+    if (arc_seal_is_due(mail_check_arc(c))) REQUIRE(arc_seal_append(c, signer, &order, &front, NULL) == OK);
+    buf_append(&front, buf_view(whole));
+    buf_clear(whole);
+    buf_append(whole, buf_view(&front));
+    signer_free(signer);
+    mail_check_free(c);
+    return validation;
+}
+
+static size_t count_of(const buf *whole, view needle)
+{
+    size_t count = 0, at;
+    for (view rest = buf_view(whole); (at = view_find_view(rest, needle)) != VIEW_NONE; rest = view_from(rest, at + 1)) count++;
+    return count;
+}
+
+static void run_chain(struct vectors *v, void *unused)
+{
+    colour_pretend_coroutine();
+    struct signing_key *key = make_key(v);
+    buf whole CLEANUP(buf_done) = BUF_INIT;
+    buf_append_cstr(&whole, message);
+    EXPECT(hop(v, key, &whole) == ARC_NONE);
+    for (int i = 0; i < 3; i++) EXPECT(hop(v, key, &whole) == ARC_PASS);
+    EXPECT_NUMBER(count_of(&whole, VIEW("ARC-Seal: ")), 4);
+    EXPECT_NUMBER(count_of(&whole, VIEW("cv=none")), 1);
+    /* Somebody changes the body: the next hop says so, and then there is no more to say. */
+    whole.at[whole.len - 3] = 'X';
+    EXPECT(hop(v, key, &whole) == ARC_FAIL);
+    EXPECT_NUMBER(count_of(&whole, VIEW("cv=fail")), 1);
+    EXPECT(hop(v, key, &whole) == ARC_FAIL);
+    EXPECT_NUMBER(count_of(&whole, VIEW("ARC-Seal: ")), 5);
+    signing_key_free(key);
+}
+
+TEST(arc_seal_makes_a_chain) { vectors_run(run_chain, NULL); }
+
+static void run_long(struct vectors *v, void *unused)
+{
+    colour_pretend_coroutine();
+    struct signing_key *key = make_key(v);
+    buf whole CLEANUP(buf_done) = BUF_INIT;
+    buf_append_cstr(&whole, message);
+    for (int i = 0; i < 52; i++) (void)hop(v, key, &whole);
+    EXPECT_NUMBER(count_of(&whole, VIEW("ARC-Seal: ")), ARC_INSTANCES_MAX);
+    signing_key_free(key);
+}
+
+TEST_SLOW(arc_seal_ends_at_fifty, 60) { vectors_run(run_long, NULL); }
