@@ -88,7 +88,7 @@ static void tell_word(view word, const struct search_terms_sink *sink)
             sink->word(sink->argument, view_from(word, begin));
             return;
         }
-        while (is_continuation(word.at[end])) end++;
+        while (end < word.len && is_continuation(word.at[end])) end++;
         sink->word(sink->argument, view_slice(word, begin, end - begin));
     }
 }
