@@ -181,6 +181,7 @@ MAY_YIELD static result rewrite_pack(struct compaction *c, const struct living *
         to->bytes = pack_bytes(&c->writer);
         c->replaced[slot] = (struct pack_slot){.object = view_of(to->name), .entries = to->entries, .bytes = to->bytes};
         code = compaction_commit_pack(c, fault);
+        if (code == OK && to->bytes < from->bytes) metric_add(METRIC_RECLAIMED_BYTES, (int64_t)(from->bytes - to->bytes));
     }
     POINT("account.collect.pack_rewritten");
     return code;

@@ -365,7 +365,10 @@ MAY_YIELD static result purge(struct account *a, millis deadline, struct fault *
     uint64_t expunged_bytes = state_usage(a->state).expunged_bytes;
     result code = account_change(a, &r, arena, &outcome, deadline, fault);
     uint64_t left = state_usage(a->state).expunged_bytes;
-    if (code == OK && left < expunged_bytes) a->head.purged_bytes += expunged_bytes - left;
+    if (code == OK && left < expunged_bytes) {
+        a->head.purged_bytes += expunged_bytes - left;
+        metric_add(METRIC_PURGED_BYTES, (int64_t)(expunged_bytes - left));
+    }
     return code;
 }
 

@@ -61,7 +61,7 @@ typedef result command_fn(struct command_call *call, struct fault *fault);
     X("import", command_import) X("export", command_export)                                                             \
     X("store.verify", command_store_verify) X("store.backup", command_store_backup) X("store.scrub", command_store_scrub) \
     X("store.copy", command_store_copy) X("store.release", command_store_release)                                       \
-    X("store.upkeep", command_store_upkeep) X("server.status", command_server_status) \
+    X("store.upkeep", command_store_upkeep) X("server.status", command_server_status) X("server.top", command_server_top) \
     X("cluster.status", command_cluster_status) X("cluster.level", command_cluster_level)                               \
     X("cluster.drain", command_cluster_drain) X("cluster.undrain", command_cluster_undrain) X("cluster.forget", command_cluster_forget)
 #define X(name, function) MAY_YIELD NODISCARD result function(struct command_call *call, struct fault *fault);

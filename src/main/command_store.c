@@ -7,7 +7,10 @@
 #include "identity/directory.h"
 #include "identity/row.h"
 #include "main/command.h"
+#include "runtime/clock.h"
 #include "runtime/coroutine.h"
+#include "runtime/event.h"
+#include "runtime/event_hook.h"
 #include "runtime/loop.h"
 #include "runtime/workers.h"
 
@@ -168,5 +171,42 @@ result command_store_backup(struct command_call *call, struct fault *fault)
 
 result command_server_status(struct command_call *call, struct fault *fault)
 {
-    return command_row(call, json_pack("{s:I, s:I}", "pid", (json_int_t)getpid(), "loops", (json_int_t)loops_count(call->service->loops)));
+    struct loop_turn longest = loops_longest_turn(call->service->loops);
+    return command_row(call, json_pack("{s:I, s:I, s:I, s:I, s:I}", "pid", (json_int_t)getpid(), "loops", (json_int_t)loops_count(call->service->loops), "sessions",
+                                       (json_int_t)metric_value(METRIC_CONNECTIONS), "longest_turn_us", (json_int_t)longest.wall_us, "longest_turn_cpu_us",
+                                       (json_int_t)longest.cpu_us));
+}
+
+/* A row now and each so many seconds, as long as somebody listens. What goes on is told as what came since the row before. */
+struct top { int64_t purged, reclaimed; };
+
+static json_t *top_row(struct command_call *call, struct top *before)
+{
+    struct queue_summary queue = {0};
+    struct fault unused = {0};
+    struct loop_turn longest = loops_longest_turn(call->service->loops);
+    struct top now = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES)};
+    bool has_queue = call->service->queue && queue_summarise(call->service->queue, command_deadline(), &queue, &unused) == OK;
+    json_t *row = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "time", (json_int_t)clock_wall().ms, "sessions", (json_int_t)metric_value(METRIC_CONNECTIONS), "accounts",
+                            (json_int_t)accounts_in_memory(call->service->accounts), "longest_turn_us", (json_int_t)longest.wall_us, "store",
+                            (json_int_t)metric_value(METRIC_STORE_UNDER_WAY), "slow", (json_int_t)metric_value(METRIC_STORE_SLOW), "purged",
+                            (json_int_t)(now.purged - before->purged), "reclaimed", (json_int_t)(now.reclaimed - before->reclaimed));
+    if (has_queue) json_object_set_new(row, "queue", json_integer((json_int_t)queue.messages));
+    *before = now;
+    return row;
+}
+
+result command_server_top(struct command_call *call, struct fault *fault)
+{
+    struct top before = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES)};
+    uint64_t seconds = command_number(call, "interval"), rows = command_number(call, "rows");
+    result code = OK;
+    if (seconds == 0) seconds = 1;
+    if (seconds > 3600) return fail(fault, INVALID, "interval: expected at most 3600 seconds");
+    for (uint64_t i = 1; code == OK; i++) {
+        code = command_row(call, top_row(call, &before));
+        if (i == rows) break;
+        if (code == OK) code = coroutine_sleep((int64_t)seconds * 1000);
+    }
+    return code;
 }

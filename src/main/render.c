@@ -26,7 +26,7 @@ struct render {
     struct column columns[COLUMNS_MAX];
     size_t column_count;
     json_t *rows;
-    bool wants_json, header_shown, progress_shown, shows_progress, failed, has_ended;
+    bool wants_json, is_live, header_shown, progress_shown, shows_progress, failed, has_ended;
 };
 
 struct render *render_new(const char *columns, bool wants_json)
@@ -46,6 +46,8 @@ struct render *render_new(const char *columns, bool wants_json)
     }
     return r;
 }
+
+void render_each_row(struct render *r) { r->is_live = true; }
 
 static void append_size(buf *out, json_int_t bytes)
 {
@@ -176,9 +178,11 @@ void render_answer(struct render *r, const json_t *answer)
         clear_progress(r);
         json_dumpf(row, stdout, JSON_COMPACT);
         putchar('\n');
+        if (r->is_live) fflush(stdout);
     } else if (row) {
         json_array_append(r->rows, row);
-        if (json_array_size(r->rows) >= ROWS_AT_ONCE) flush_rows(r, false);
+        if (json_array_size(r->rows) >= ROWS_AT_ONCE || r->is_live) flush_rows(r, false);
+        if (r->is_live) fflush(stdout);
     }
     if (error) {
         flush_rows(r, true);

@@ -75,6 +75,8 @@ void verb_show_noun(const char *noun, FILE *out);
 /* Shows answers: a table for people, lines of JSON for programs, progress on a terminal. */
 struct render;
 struct render *render_new(const char *columns, bool wants_json);
+/* Rows are shown as they come. */
+void render_each_row(struct render *r);
 void render_answer(struct render *r, const json_t *answer);
 /* 0 after a done answer, else 1. Frees. */
 int render_end(struct render *r);

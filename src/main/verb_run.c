@@ -78,12 +78,15 @@ static MAY_YIELD result run_here(struct asking *a)
     return OK;
 }
 
+/* Nothing to be said where none runs. */
+static bool is_of_server(const struct verb *v) { return strcmp(v->noun, "server") == 0 || strcmp(v->noun, "top") == 0; }
+
 static MAY_YIELD void ask(void *argument)
 {
     struct asking *a = argument;
     const char *path = control_path(a->config.state_folder, a->arena);
     result r = control_request(path, a->call->request, show_answer, a, &a->fault);
-    if (r == NOT_FOUND && strcmp(a->call->verb->noun, "server") == 0) r = fail(&a->fault, NOT_FOUND, "no server runs on %s", a->config.state_folder);
+    if (r == NOT_FOUND && is_of_server(a->call->verb)) r = fail(&a->fault, NOT_FOUND, "no server runs on %s", a->config.state_folder);
     else if (r == NOT_FOUND) r = run_here(a);
     a->failed = r != OK;
 }
@@ -96,6 +99,7 @@ int verb_request(const struct invocation *call)
     int status = EXIT_USAGE;
     if (config_load(&options, a.arena, stderr, &a.config) == OK) {
         a.render = render_new(call->verb->columns, call->wants_json);
+        if (strcmp(call->verb->noun, "top") == 0) render_each_row(a.render);
         /* An operator's terminal is not the log: only warnings reach it. */
         result r = event_open(NULL, EVENT_FORMAT_TEXT, EVENT_WARNING, &a.fault);
         if (r == OK) r = run_loops(&run, ask, &a, &a.fault);

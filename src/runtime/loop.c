@@ -91,3 +91,52 @@ void loop_run_on(struct loop *target, const char *name, void (*run)(void *argume
     loop_post(target, &v.task);
     (void)!completion_wait(&v.ended);
 }
+
+/* ---- turns ---- */
+
+enum { TURN_PERIOD_US = 10000000 };
+
+static void raise(_Atomic int64_t *to, int64_t value)
+{
+    if (value > atomic_load_explicit(to, memory_order_relaxed)) atomic_store_explicit(to, value, memory_order_relaxed);
+}
+
+static void begin_period(_Atomic int64_t longest[2], bool follows)
+{
+    atomic_store_explicit(&longest[1], follows ? atomic_load_explicit(&longest[0], memory_order_relaxed) : 0, memory_order_relaxed);
+    atomic_store_explicit(&longest[0], 0, memory_order_relaxed);
+}
+
+void loop_note_turn(struct loop *l, int64_t now_us, int64_t wall_us, int64_t cpu_us)
+{
+    int64_t period = now_us / TURN_PERIOD_US;
+    if (period != l->turn_period) {
+        begin_period(l->longest_wall_us, period == l->turn_period + 1);
+        begin_period(l->longest_cpu_us, period == l->turn_period + 1);
+        l->turn_period = period;
+    }
+    raise(&l->longest_wall_us[0], wall_us);
+    raise(&l->longest_cpu_us[0], cpu_us);
+}
+
+static int64_t larger(const _Atomic int64_t of[2])
+{
+    int64_t now = atomic_load_explicit(&of[0], memory_order_relaxed), before = atomic_load_explicit(&of[1], memory_order_relaxed);
+    return now > before ? now : before;
+}
+
+struct loop_turn loop_longest_turn(const struct loop *l)
+{
+    return (struct loop_turn){larger(l->longest_wall_us), larger(l->longest_cpu_us)};
+}
+
+struct loop_turn loops_longest_turn(const struct loops *all)
+{
+    struct loop_turn longest = {0};
+    for (unsigned i = 0; i < all->count; i++) {
+        struct loop_turn one = loop_longest_turn(all->at[i]);
+        if (one.wall_us > longest.wall_us) longest.wall_us = one.wall_us;
+        if (one.cpu_us > longest.cpu_us) longest.cpu_us = one.cpu_us;
+    }
+    return longest;
+}

@@ -40,6 +40,15 @@ struct task {
 void loop_post(struct loop *target, struct task *t);
 
 /*
+ * The longest turn that the loop has taken in the last ten to twenty seconds, in microseconds: as long others on it have waited. `cpu_us`: what of it
+ * it computed, which a loaded machine does not stretch; measured in builds for tests alone, else 0. Both 0 in the simulator. Any thread.
+ */
+struct loop_turn { int64_t wall_us, cpu_us; };
+struct loop_turn loop_longest_turn(const struct loop *l);
+/* Of all loops of the family. */
+struct loop_turn loops_longest_turn(const struct loops *all);
+
+/*
  * Runs run(argument) as a coroutine of `target` and returns when it has ended: the way to do something
  * at an account's home loop. Not cut short by cancellation, because argument usually stands on the
  * caller's stack; run() bounds itself by deadlines. On the same loop it is a plain call.

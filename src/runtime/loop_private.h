@@ -57,6 +57,8 @@ struct loop {
     bool lacks_guards;             /* has told so */
     int64_t turn_started_us;       /* when the running coroutine was resumed; 0: nobody has asked since */
     atomic_uint beat;              /* counts resumes, for the watchdog */
+    _Atomic int64_t longest_wall_us[2], longest_cpu_us[2];   /* of this period of ten seconds and the one before; written by the loop alone */
+    int64_t turn_period;           /* which period [0] is */
     void *fiber;                   /* of the thread, for sanitizers */
     _Atomic(const char *) running_name;  /* for the watchdog; NULL between coroutines */
 };
@@ -74,6 +76,9 @@ void loop_leave(struct loop *l);
 static inline bool loop_has_ready(const struct loop *l) { return !list_is_empty(&l->ready) || !list_is_empty(&l->later); }
 /* Resumes each that is ready once; then what that made ready, until nothing is or the turn has lasted long enough. */
 void loop_run_ready(struct loop *l);
+
+/* A turn has ended, at this time by clock_now_us(). */
+void loop_note_turn(struct loop *l, int64_t now_us, int64_t wall_us, int64_t cpu_us);
 
 /* When the next timer may be due; MILLIS_NEVER if none is armed. May be early, never late. */
 millis loop_next_due(const struct loop *l);
