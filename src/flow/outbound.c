@@ -1,4 +1,4 @@
-#include "flow/outbound_private.h"
+#include "flow/outbound_site.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,12 +9,12 @@
 #include "runtime/event.h"
 #include "runtime/random.h"
 
-enum { WINDOW_FIRST = 2, REST_FIRST_MS = 60000, REST_MAX_MS = 3600000, LEAVE_LOOK_MS = 20 };
+enum { REST_FIRST_MS = 60000, REST_MAX_MS = 3600000, LEAVE_LOOK_MS = 20, CHECK_MS = 3600000 };
 
 struct outbound_options outbound_default_options(void)
 {
     return (struct outbound_options){
-        .connections_max = 20,
+        .connections_max = 40,
         .messages_per_connection = 100,
         .expire_ms = 5ll * 24 * 3600 * 1000,
         .delay_notice_ms = 4ll * 3600 * 1000,
@@ -31,7 +31,11 @@ struct outbound *outbound_new(const struct outbound_options *options, struct que
     o->options = *options;
     o->queue = queue;
     o->loops = loops;
-    for (unsigned i = 0; i < loops; i++) o->of_loop[i].all = o;
+    for (unsigned i = 0; i < loops; i++) {
+        o->of_loop[i].all = o;
+        o->of_loop[i].counts = calloc((size_t)EGRESS_POOLS_MAX * EGRESS_ADDRESSES_MAX, sizeof *o->of_loop[i].counts);
+        check(o->of_loop[i].counts);
+    }
     return o;
 }
 
@@ -53,27 +57,30 @@ static struct outbound_loop *loop_here(struct outbound *o)
     return l;
 }
 
-static struct destination *destination_of(struct outbound_loop *l, view domain, enum transport_wish wish)
+static struct destination *destination_of(struct outbound_loop *l, view domain, enum transport_wish wish, int pool)
 {
     char key[sizeof ((struct destination *)NULL)->key];
-    size_t len = domain.len < sizeof key - 2 ? domain.len : sizeof key - 2;
+    size_t len = domain.len < sizeof key - 3 ? domain.len : sizeof key - 3;
     for (size_t i = 0; i < len; i++) key[i] = ascii_lower(domain.at[i]);
     key[len] = (char)('0' + (int)wish);
-    key[len + 1] = '\0';
-    struct destination *d = map_get(&l->destinations, view_make(key, len + 1));
+    key[len + 1] = (char)('A' + pool);
+    key[len + 2] = '\0';
+    struct destination *d = map_get(&l->destinations, view_make(key, len + 2));
     if (d) return d;
     d = calloc(1, sizeof *d);
     check(d);
     d->home = l;
     d->wish = wish;
+    d->pool = pool;
     memcpy(d->key, key, sizeof key);
     memcpy(d->domain, key, len);
     d->kind = view_equal(domain, VIEW(DESTINATION_HERE)) ? TO_ACCOUNTS : view_equal(domain, VIEW(DESTINATION_LATE)) ? TO_NOBODY
               : view_starts(domain, VIEW("=")) ? TO_ROUTE : TO_DOMAIN;
-    d->window = WINDOW_FIRST;
     list_init(&d->lanes);
     waitlist_init(&d->more);
     timer_init(&d->wake, rest_is_over);
+    /* What is no domain has nobody to find first. */
+    if (d->kind == TO_ACCOUNTS || d->kind == TO_NOBODY) site_join(site_of(l, EGRESS_NONE, domain, &domain, 1), d);
     map_put(&l->destinations, view_of(d->key), d);
     return d;
 }
@@ -82,6 +89,7 @@ static void destination_free(struct destination *d)
 {
     check(d->waiting == 0 && d->connections == 0);
     timer_disarm(&d->wake);
+    site_unlist(d);
     map_done(&d->lane_of);
     buf_done(&d->reason);
     free(d);
@@ -96,6 +104,18 @@ static void end_loop(void *argument)
     l->is_open = false;
     for (struct map_slot *slot; (slot = map_next(&l->destinations, &at));) destination_free(slot->value);
     map_done(&l->destinations);
+    at = 0;
+    for (struct map_slot *slot; (slot = map_next(&l->sites, &at));) site_free(slot->value);
+    map_done(&l->sites);
+    free(l->counts);
+}
+
+struct egress_count *outbound_egress_count(struct outbound_loop *l, const struct egress_address *a)
+{
+    struct egress_count *c = l->counts;
+    while (c->address && c->address != a) c++;
+    c->address = a;
+    return c;
 }
 
 void outbound_free(struct outbound *o)
@@ -157,11 +177,12 @@ static struct destination *destination_for(struct outbound *o, const struct queu
     char route[RESOLVER_NAME_BYTES_MAX + 3];
     struct outbound_loop *l = loop_here(o);
     enum transport_wish wish = transport_wish_of(m->envelope.flags, m->envelope.sender);
-    if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE), TRANSPORT_AS_PUBLISHED);
-    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE), TRANSPORT_AS_PUBLISHED);
-    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain, wish);
+    int pool = egress_pool_of(o->options.egress, &m->envelope);
+    if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE), TRANSPORT_AS_PUBLISHED, EGRESS_NONE);
+    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE), TRANSPORT_AS_PUBLISHED, EGRESS_NONE);
+    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain, wish, pool);
     snprintf(route, sizeof route, "=" VIEW_FMT, VIEW_ARG(m->envelope.route));
-    return destination_of(l, view_of(route), wish);
+    return destination_of(l, view_of(route), wish, pool);
 }
 
 void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
@@ -173,12 +194,14 @@ void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
     destination_consider(d);
 }
 
-void outbound_hurry(struct outbound *o, view domain)
+void outbound_hurry(struct outbound *o, struct queued *m)
 {
-    for (enum transport_wish wish = TRANSPORT_AS_PUBLISHED; wish <= TRANSPORT_OPTIONAL; wish++) {
-        struct destination *d = destination_of(loop_here(o), domain, wish);
+    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+        if (!m->recipients[i].parcel) continue;
+        struct destination *d = m->recipients[i].parcel->lane->destination;
         d->rests_until = (millis){0};
         timer_disarm(&d->wake);
+        if (d->site) d->site->rests_until = (millis){0};
         destination_consider(d);
     }
 }
@@ -200,7 +223,7 @@ static void parcel_withdraw(struct destination *d, struct parcel *p)
     for (size_t i = 0; i < p->count; i++) {
         struct queued_recipient *r = &m->recipients[p->recipients[i]];
         r->parcel = NULL;
-        if (r->answer.len == 0) buf_append(&r->answer, buf_view(&d->reason));
+        if (r->answer.len == 0) buf_append(&r->answer, d->site && d->site->reason.len ? buf_view(&d->site->reason) : buf_view(&d->reason));
         queued_withdraw(m, p->recipients[i]);
     }
     free(p);
@@ -246,32 +269,66 @@ struct parcel *destination_take(struct destination *d)
     return NULL;
 }
 
-void destination_consider(struct destination *d)
+static void start_worker(struct destination *d)
 {
-    if (d->waiting == 0) return;
-    if (millis_before(clock_now(), d->rests_until)) {
-        if (!d->wake.armed) timer_arm(&d->wake, d->rests_until);
-        return;
-    }
-    waitlist_wake_one(&d->more);
-    if (d->connections >= d->window || d->idle >= d->waiting) return;
     d->connections++;
+    if (d->site) d->site->connections++;
     coroutine_spawn(&d->home->scope, "outbound connection", destination_work, d);
 }
 
-/* With some chance in it, so that many destinations behind one dead server do not come back as one. */
+static millis rests_until(const struct destination *d)
+{
+    millis until = d->rests_until;
+    return d->site && millis_before(until, d->site->rests_until) ? d->site->rests_until : until;
+}
+
+void destination_consider(struct destination *d)
+{
+    if (d->waiting == 0) return;
+    if (d->site) site_list(d->site, d);
+    if (millis_before(clock_now(), rests_until(d))) {
+        timer_arm(&d->wake, rests_until(d));
+        return;
+    }
+    waitlist_wake_one(&d->more);
+    if (d->idle >= d->waiting) return;
+    /* The first one finds out whose servers they are. */
+    if (d->site ? d->site->connections < site_window(d->site) : d->connections == 0) start_worker(d);
+}
+
+/* With some chance in it, so that many destinations do not come back as one. */
 void destination_rest(struct destination *d, const char *reason)
 {
     /* Several connections fail at once: one rest. */
     if (millis_before(clock_now(), d->rests_until)) return;
     d->rest_ms = d->rest_ms == 0 ? REST_FIRST_MS : d->rest_ms * 2 > REST_MAX_MS ? REST_MAX_MS : d->rest_ms * 2;
     d->rests_until = clock_in(d->rest_ms + (int64_t)random_below((uint64_t)d->rest_ms / 8));
-    d->window = 1;
     buf_clear(&d->reason);
     buf_append_cstr(&d->reason, reason);
     EVENT_EMIT(DESTINATION_RESTS, EVENT_TEXT("domain", view_of(d->domain)), EVENT_NUMBER("ms", d->rest_ms), EVENT_NUMBER("waiting", d->waiting),
                EVENT_TEXT("reason", view_of(reason)));
     if (d->waiting > 0) timer_arm(&d->wake, d->rests_until);
+}
+
+/* ---- where mail leaves from ---- */
+
+static void watch_egress(void *argument)
+{
+    colour_pretend_coroutine();
+    struct outbound *o = argument;
+    unsigned before = 0;
+    do {
+        unsigned problems = egress_check(o->options.egress, o->options.resolver);
+        metric_add(METRIC_EGRESS_UNCONFIRMED, (int64_t)problems - before);
+        before = problems;
+    } while (coroutine_sleep(CHECK_MS) == OK);
+    metric_add(METRIC_EGRESS_UNCONFIRMED, -(int64_t)before);
+}
+
+void outbound_watch_egress(struct outbound *o)
+{
+    if (!o->options.egress || o->options.egress->pool_count == 0) return;
+    coroutine_spawn(&loop_here(o)->scope, "egress check", watch_egress, o);
 }
 
 /* ---- a shard leaves ---- */
@@ -317,9 +374,10 @@ static void list_loop(void *argument)
     size_t at = 0;
     for (struct map_slot *slot; (slot = map_next(&list->loop->destinations, &at));) {
         const struct destination *d = slot->value;
-        int64_t rests_ms = d->rests_until.ms - clock_now().ms;
-        struct outbound_line line = {.domain = view_of(d->domain), .waiting = d->waiting, .connections = d->connections, .connections_max = d->window,
-                                     .rests_ms = rests_ms > 0 ? rests_ms : 0, .reason = buf_view(&d->reason), .wish = transport_wish_name(d->wish)};
+        int64_t rests_ms = rests_until(d).ms - clock_now().ms;
+        view reason = d->site && d->site->rests_until.ms > d->rests_until.ms ? buf_view(&d->site->reason) : buf_view(&d->reason);
+        struct outbound_line line = {.domain = view_of(d->domain), .waiting = d->waiting, .connections = d->connections, .connections_max = d->site ? site_window(d->site) : 1,
+                                     .rests_ms = rests_ms > 0 ? rests_ms : 0, .reason = reason, .wish = transport_wish_name(d->wish)};
         if (d->waiting || d->connections || line.rests_ms) list->show(list->argument, &line);
     }
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "flow/answer_rules.h"
+#include "flow/egress.h"
 #include "flow/intake.h"
 #include "flow/queue.h"
 #include "flow/route.h"
@@ -31,7 +32,8 @@ struct outbound_options {
     const struct route_table *routes;    /* NULL: DNS alone */
     const struct answer_rules *rules;    /* NULL: none */
     const struct address *source4, *source6;   /* NULL: what the system picks */
-    unsigned connections_max;            /* to one destination, for each loop */
+    const struct egress *egress;         /* NULL: source4 and source6 for all */
+    unsigned connections_max;            /* to one site, of the whole cluster (outbound_site.h) */
     unsigned messages_per_connection;
     int64_t expire_ms;                   /* how long a message is tried; 5 days */
     int64_t delay_notice_ms;             /* when the sender is told that it is late; 0: never */
@@ -50,8 +52,10 @@ void outbound_offer(struct outbound *o, struct queued *m, size_t recipient);
 void outbound_recall(struct outbound *o, struct queued *m);
 /* When the message is given up: it is too old, or the sender wants it back then (RFC 2852). */
 unix_ms outbound_ends(const struct outbound *o, const struct queued *m);
-/* From the shard's loop: a destination that rests is tried now. */
-void outbound_hurry(struct outbound *o, view domain);
+/* From the shard's loop: where it waits is tried now, though it rests. */
+void outbound_hurry(struct outbound *o, struct queued *m);
+/* Checks the addresses that mail leaves from now and every hour, in the background. From loop 0. */
+void outbound_watch_egress(struct outbound *o);
 /* Withdraws all of the shard that has not begun, and waits for what has. */
 MAY_YIELD void outbound_leave(struct outbound *o, struct shard *s);
 

@@ -35,13 +35,16 @@ struct destination {
     struct outbound_loop *home;
     enum { TO_DOMAIN, TO_ROUTE, TO_ACCOUNTS, TO_NOBODY } kind;
     char domain[RESOLVER_NAME_BYTES_MAX + 3];
-    char key[RESOLVER_NAME_BYTES_MAX + 4];   /* in home->destinations: the domain and the wish */
+    char key[RESOLVER_NAME_BYTES_MAX + 5];   /* in home->destinations: the domain, the wish and the pool */
+    int pool;                            /* of egress: where its connections come from */
+    struct site *site;                   /* NULL: it is not known yet whose servers take its mail */
+    struct list in_site;                 /* while it has mail that waits */
+    bool is_listed;
     enum transport_wish wish;                /* of all its messages, so that its connections are good for each of them */
     struct list lanes;
     struct map lane_of;                  /* by account */
     size_t waiting;                      /* parcels */
     unsigned connections, idle;          /* workers; those of them that linger for more */
-    unsigned window;                     /* workers there may be */
     struct waitlist more;                /* the idle */
     millis rests_until;
     int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
@@ -49,9 +52,13 @@ struct destination {
     struct timer wake;
 };
 
+/* What an address that is being warmed up has sent here today. */
+struct egress_count { const struct egress_address *address; int64_t day; uint64_t messages; };
+
 struct outbound_loop {
     struct outbound *all;
-    struct map destinations;
+    struct map destinations, sites;
+    struct egress_count *counts;         /* of all addresses of all pools */
     struct scope scope;
     bool is_open;
     struct waitlist settled;             /* somebody waits for deliveries of a shard to end */
@@ -69,8 +76,10 @@ struct outbound {
 struct parcel *destination_take(struct destination *d);
 /* Nothing is tried for a while. */
 void destination_rest(struct destination *d, const char *reason);
-/* Starts as many workers as there is need for and the window allows. */
+/* Starts a worker if there is need for one and the site allows it. */
 void destination_consider(struct destination *d);
+
+struct egress_count *outbound_egress_count(struct outbound_loop *l, const struct egress_address *a);
 
 /* ---- outbound_send.c ---- */
 /* One connection: as a coroutine of the loop. */

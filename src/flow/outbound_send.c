@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "flow/outbound_private.h"
+#include "flow/outbound_judge.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/random.h"
@@ -16,7 +16,24 @@ enum {
     NOTICE_MS = 30000,
     LINGER_MS = 1000,                    /* an open connection waits so long for more */
     ROUTE_ARENA_BYTES = 4 << 20,
+    PLACE_WAIT_MS = 1000,
     TRIES_MAX = 12,                      /* addresses of one destination in one attempt */
+};
+
+struct attempt {
+    struct destination *destination;
+    struct route route;
+    struct smtp_client client;
+    struct arena *arena;
+    view host;
+    struct transport_domain domain;
+    struct transport_plan plan;              /* for that host */
+    struct site_place place;
+    const struct egress_address *source;     /* that the connection came from; NULL: the system's, or the one of all */
+    unsigned tries;
+    bool are_away;                           /* servers could not be reached, or turned us away: it concerns all domains that have them */
+    bool is_undecided;                       /* a host was out of reach, or what it must be could not be found out */
+    struct fault fault;
 };
 
 /* ---- what came of it ---- */
@@ -46,8 +63,10 @@ static void tell_results(const struct destination *d, const struct queued *m, co
 {
     for (size_t i = 0; i < count; i++) {
         const struct queue_result *r = &results[i];
+        view meaning = view_of(r->outcome == QUEUE_DELIVERED ? "delivered" : answer_class_name((enum answer_class)r->meaning));
         EVENT_EMIT(MESSAGE_SENT, EVENT_ID("message", m->envelope.message), EVENT_TEXT("recipient", m->recipients[r->recipient].address.address),
-                   EVENT_TEXT("outcome", view_of(outcome_name(r->outcome))), EVENT_NUMBER("status", r->code), EVENT_TEXT("host", r->host),
+                   EVENT_TEXT("outcome", view_of(outcome_name(r->outcome))),
+                   EVENT_TEXT("class", meaning), EVENT_NUMBER("status", r->code), EVENT_TEXT("host", r->host),
                    EVENT_TEXT("domain", view_of(d->domain)), EVENT_TEXT("answer", r->answer));
     }
 }
@@ -144,20 +163,11 @@ static void result_of_outcome(struct queue_result *r, const struct destination *
     if (r->outcome == QUEUE_DEFERRED) r->next_try = outbound_next_try(&d->home->all->options, m, m->recipients[r->recipient].tries);
 }
 
-static void learn(struct destination *d, const struct queue_result *results, size_t count)
+MAY_YIELD static void send_parcel(struct attempt *a, struct parcel *p)
 {
-    bool was_taken = false, slows_down = false;
-    for (size_t i = 0; i < count; i++) {
-        was_taken |= results[i].outcome == QUEUE_DELIVERED;
-        slows_down |= results[i].code == 421 || (results[i].outcome == QUEUE_DEFERRED && results[i].code == 0);
-    }
-    if (slows_down) d->window = d->window > 1 ? d->window / 2 : 1;
-    else if (was_taken && d->window < d->home->all->options.connections_max) d->window++;
-    if (was_taken) d->rest_ms = 0;
-}
-
-MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, struct parcel *p, view host)
-{
+    struct destination *d = a->destination;
+    struct smtp_client *c = &a->client;
+    struct verdict verdict = {0};
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
     struct queued *m = p->message;
     view *recipients = arena_array(arena, view, p->count);
@@ -165,9 +175,9 @@ MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, 
     struct queue_result *results = arena_array(arena, struct queue_result, p->count);
     struct smtp_client_report *reports = arena_array(arena, struct smtp_client_report, p->count);
     for (size_t i = 0; i < p->count; i++) {
-        const struct queue_address *a = &m->recipients[p->recipients[i]].address;
-        recipients[i] = a->address;
-        reports[i] = (struct smtp_client_report){a->notify, a->original};
+        const struct queue_address *to = &m->recipients[p->recipients[i]].address;
+        recipients[i] = to->address;
+        reports[i] = (struct smtp_client_report){to->notify, to->original};
     }
     struct smtp_client_message message = {
         .sender = m->envelope.sender, .recipients = recipients, .recipient_count = p->count, .is_8bit = m->envelope.flags & QUEUE_IS_8BIT,
@@ -179,11 +189,12 @@ MAY_YIELD static void send_parcel(struct destination *d, struct smtp_client *c, 
     smtp_client_send(c, &message, outcomes);
     for (size_t i = 0; i < p->count; i++) {
         results[i].recipient = p->recipients[i];
-        result_of_outcome(&results[i], d, m, &outcomes[i], host);
+        result_of_outcome(&results[i], d, m, &outcomes[i], a->host);
+        outbound_judge(d, a->host, &results[i], &verdict);
         results[i].is_passed_on = c->offer.dsn;
         results[i].is_final = c->is_lmtp;
     }
-    learn(d, results, p->count);
+    outbound_learn(d, a->source, &verdict);
     settle(d, m, results, p->count);
     for (size_t i = 0; i < p->count; i++) buf_done(&outcomes[i].text);
 }
@@ -224,16 +235,21 @@ MAY_YIELD static struct parcel *next_parcel(struct destination *d)
 {
     struct parcel *p = destination_take(d);
     if (p) return p;
+    if (site_is_wanted(d->site, d)) return NULL;
     d->idle++;
     result code = waitlist_wait(&d->more, clock_in(LINGER_MS));
     d->idle--;
     return code == OK ? destination_take(d) : NULL;
 }
 
-MAY_YIELD static void send_parcels(struct destination *d, struct smtp_client *c, view host)
+MAY_YIELD static void send_parcels(struct attempt *a)
 {
-    for (struct parcel *p; !c->is_broken && c->messages < d->home->all->options.messages_per_connection && (p = next_parcel(d));) {
-        if (!refuse_utf8(d, c, p) && !refuse_size(d, c, p) && !refuse_in_time(d, c, p)) send_parcel(d, c, p, host);
+    struct destination *d = a->destination;
+    struct smtp_client *c = &a->client;
+    while (!c->is_broken && c->messages < site_messages_per_connection(d->site) && site_keep_place(d->site, &a->place) && site_await_turn(d->site) == OK) {
+        struct parcel *p = next_parcel(d);
+        if (!p) return;
+        if (!refuse_utf8(d, c, p) && !refuse_size(d, c, p) && !refuse_in_time(d, c, p)) send_parcel(a, p);
         free(p);
         if (coroutine_is_overdue()) coroutine_pause();
     }
@@ -241,36 +257,30 @@ MAY_YIELD static void send_parcels(struct destination *d, struct smtp_client *c,
 
 /* ---- connecting ---- */
 
-struct attempt {
-    struct destination *destination;
-    struct route route;
-    struct smtp_client client;
-    struct arena *arena;
-    view host;
-    struct transport_domain domain;
-    struct transport_plan plan;              /* for that host */
-    unsigned tries;
-    bool is_undecided;                       /* a host was out of reach, or what it must be could not be found out */
-    struct fault fault;
-};
-
 MAY_YIELD static result open_client(struct attempt *a, const struct address *to, bool without_tls)
 {
     const struct outbound_options *o = &a->destination->home->all->options;
     const struct address *source = to->family == 4 ? o->source4 : o->source6;
     struct smtp_client_options options = {.hello = o->server_name, .is_lmtp = a->route.is_lmtp};
+    struct destination *d = a->destination;
     struct stream *stream;
     a->client = (struct smtp_client){0};
+    if (!site_choose_source(d->site, d->pool, to->family, &a->source)) {
+        a->is_undecided = a->are_away = true;
+        return fail(&a->fault, UNAVAILABLE, "no IPv%u address of the pool may send there now", to->family);
+    }
+    if (a->source) source = &a->source->address, options.hello = a->source->hello;
     result code = stream_connect(to, source, clock_in(CONNECT_MS), &stream, &a->fault);
     if (code != OK) {
-        a->is_undecided = true;
+        a->is_undecided = a->are_away = true;
         return code;
     }
     transport_apply(&a->plan, o, &options);
     if (without_tls) options.tls = NULL;
     code = smtp_client_open(&a->client, stream, &options, &a->fault);
     if (code == OK) code = transport_check(&a->plan, &a->client, &a->fault);
-    else a->is_undecided |= !transport_is_policy_failure(&a->client);
+    else if (!transport_is_policy_failure(&a->client)) a->is_undecided = a->are_away = true;
+    if (code == DENIED || code == BUSY) outbound_judge_greeting(d, a->host, a->source, &a->client.answer);
     if (code != OK) smtp_client_close(&a->client);
     return code;
 }
@@ -342,6 +352,20 @@ MAY_YIELD static void give_all_up(struct destination *d)
     }
 }
 
+/* False: the site has no room for this connection now. */
+MAY_YIELD static bool join_site(struct attempt *a)
+{
+    struct destination *d = a->destination;
+    view hosts[ROUTE_HOSTS_MAX];
+    for (size_t i = 0; i < a->route.host_count; i++) hosts[i] = a->route.hosts[i].name;
+    site_join(site_of(d->home, d->pool, view_of(d->domain), hosts, a->route.host_count), d);
+    if (d->site->connections > site_window(d->site) || millis_before(clock_now(), d->site->rests_until)) return false;
+    if (site_take_place(d->site, &a->place) == OK) return true;
+    /* Other nodes have all of them: soon again. */
+    d->rests_until = clock_in(PLACE_WAIT_MS + (int64_t)random_below(PLACE_WAIT_MS));
+    return false;
+}
+
 MAY_YIELD static void work(struct destination *d, struct arena *arena)
 {
     struct attempt a = {.destination = d, .arena = arena};
@@ -354,23 +378,29 @@ MAY_YIELD static void work(struct destination *d, struct arena *arena)
         fail_all(d, &a.fault, is_null_mx);
         return;
     }
+    if (code == OK && !join_site(&a)) return;
     if (code == OK) {
         code = transport_begin(&d->home->all->options, &a.route, view_of(d->domain), d->wish, clock_in(POLICY_MS), arena, &a.domain, &a.fault);
         a.is_undecided = code != OK;
     }
     if (code == OK) code = connect_to_any(&a);
-    if (code == CANCELLED) return;
+    if (code == CANCELLED) {
+        site_leave_place(d->site, &a.place);
+        return;
+    }
     if (code != OK && d->wish == TRANSPORT_REQUIRED && !a.is_undecided && a.route.host_count) {
         fail_unprotected(&a);
-        return;
+    } else if (code != OK) {
+        /* Servers that are away are so for all domains; what a domain's policy forbids concerns it alone. */
+        if (d->site && a.are_away) site_rest(d->site, 0, view_of(a.fault.detail));
+        else destination_rest(d, a.fault.detail);
+    } else {
+        d->rests_until = (millis){0};
+        d->rest_ms = 0;
+        send_parcels(&a);
+        smtp_client_close(&a.client);
     }
-    if (code != OK) {
-        destination_rest(d, a.fault.detail);
-        return;
-    }
-    d->rests_until = (millis){0};
-    send_parcels(d, &a.client, a.host);
-    smtp_client_close(&a.client);
+    if (d->site) site_leave_place(d->site, &a.place);
 }
 
 void destination_work(void *argument)
@@ -382,5 +412,12 @@ void destination_work(void *argument)
     else if (d->kind == TO_NOBODY) give_all_up(d);
     else work(d, arena);
     d->connections--;
-    destination_consider(d);
+    if (d->site) {
+        d->site->connections--;
+        /* What rests is woken by its timer. */
+        if (millis_before(clock_now(), d->rests_until)) destination_consider(d);
+        site_consider(d->site);
+    } else {
+        destination_consider(d);
+    }
 }

@@ -41,7 +41,10 @@ struct world {
     const char *rcpt_answer;             /* NULL: 250 */
     struct taken taken[TAKEN_MAX];
     size_t taken_count;
-    unsigned connections;
+    unsigned connections, open, open_max;
+    int64_t pause_ms;                    /* before each answer to RCPT */
+    struct answer_rules rules;
+    struct arena *arena;
 };
 
 struct sink { struct world *world; struct wire wire; unsigned recipients; };
@@ -78,6 +81,7 @@ MAY_YIELD static bool sink_answer(struct sink *s, view line)
     if (view_starts_nocase(line, VIEW("EHLO"))) return sink_say(s, "250-other.test\r\n250 PIPELINING");
     if (view_starts_nocase(line, VIEW("MAIL"))) s->recipients = 0;
     if (view_starts_nocase(line, VIEW("RCPT"))) {
+        if (s->world->pause_ms && coroutine_sleep(s->world->pause_ms) != OK) return false;
         s->recipients += s->world->rcpt_answer == NULL;
         return sink_say(s, s->world->rcpt_answer ? s->world->rcpt_answer : "250 ok");
     }
@@ -93,6 +97,7 @@ static void sink_run(void *argument)
     view line;
     bool goes_on = sink_say(s, "220 other.test");
     while (goes_on && wire_line(&s->wire, 2000, clock_in(10 * PATIENCE_MS), &line, NULL) == OK) goes_on = sink_answer(s, line);
+    s->world->open--;
     wire_done(&s->wire);
     free(s);
 }
@@ -104,6 +109,8 @@ static void sink_accept(void *argument, struct stream *stream)
     check(s);
     s->world = w;
     w->connections++;
+    w->open++;
+    if (w->open > w->open_max) w->open_max = w->open;
     wire_init(&s->wire, stream, WIRE_CRLF_ENDS_COMMAND);
     coroutine_spawn(loop_scope(loop_self()), "sink", sink_run, s);
 }
@@ -137,6 +144,7 @@ static void open_node(void *argument)
     o.server_name = VIEW("out.example.test");
     o.resolver = n->resolver;
     o.intake = &n->intake;
+    o.rules = &n->world->rules;
     n->outbound = outbound_new(&o, n->queue, all);
     queue_start(n->queue, n->outbound);
 }
@@ -157,10 +165,12 @@ static void close_node(void *argument)
 
 static void put_address(struct sim *s, view name) { sim_dns_put(s, name, DNS_A, VIEW("\300\0\2\1")); }
 
-static struct world *world_open(uint64_t seed, unsigned nodes)
+static struct world *world_open_with(uint64_t seed, unsigned nodes, const char *rules)
 {
     struct world *w = calloc(1, sizeof *w);
     check(w);
+    w->arena = arena_new(NULL, 1 << 20);
+    REQUIRE(answer_rules_parse(view_of(rules), VIEW("test"), w->arena, &w->rules, NULL) == OK);
     w->sim = sim_open(seed);
     w->store = memory_store_new();
     w->other = sim_node_new(w->sim, "other", 1);
@@ -174,12 +184,15 @@ static struct world *world_open(uint64_t seed, unsigned nodes)
     return w;
 }
 
+static struct world *world_open(uint64_t seed, unsigned nodes) { return world_open_with(seed, nodes, ""); }
+
 static void world_close(struct world *w)
 {
     for (unsigned i = 0; i < NODES; i++)
         if (w->nodes[i].sim && sim_node_is_up(w->nodes[i].sim)) sim_call(w->nodes[i].sim, 0, close_node, &w->nodes[i]);
     memory_store_free(w->store);
     sim_close(w->sim);
+    arena_free(w->arena);
     free(w);
 }
 
@@ -475,4 +488,82 @@ TEST(outbound_has_a_removed_message_gone_before_its_destination_is_back)
     EXPECT_NUMBER(w->taken_count, 0);
     EXPECT_NUMBER(summary_of(w, 0).held, 5);
     world_close(w);
+}
+
+/* ---- limits ---- */
+
+static void put_mx(struct world *w, const char *domain) { sim_dns_put(w->sim, view_of(domain), DNS_MX, VIEW("\0\12\11elsewhere\4test\0")); }
+
+TEST(outbound_keeps_a_sites_limit_over_its_domains_and_all_nodes)
+{
+    static const struct { const char *rules; unsigned most, least; } limits[] = {
+        {"limit mx=elsewhere.test : connections=20\n", 20, 10},   /* parts of shards */
+        {"limit mx=elsewhere.test : connections=3\n", 3, 3},      /* leases */
+    };
+    for (size_t i = 0; i < array_size(limits); i++) {
+        struct world *w = world_open_with(20 + i, 2, limits[i].rules);
+        for (unsigned d = 0; d < 10; d++) {
+            char domain[24];
+            snprintf(domain, sizeof domain, "d%u.test", d);
+            put_mx(w, domain);
+        }
+        sim_run(w->sim, 30000);
+        w->pause_ms = 100;
+        for (unsigned d = 0; d < 10; d++) {
+            char to[32];
+            snprintf(to, sizeof to, "a@d%u.test", d);
+            send(w, d % 2, "m", to, d + 1, 100);
+        }
+        sim_run(w->sim, 600 * 1000);
+        EXPECT_NUMBER(w->taken_count, 1000);
+        if (w->open_max > limits[i].most || w->open_max < limits[i].least) test_fail(__FILE__, __LINE__, "%u connections at once", w->open_max);
+        world_close(w);
+    }
+}
+
+TEST(outbound_keeps_a_sites_rate)
+{
+    struct world *w = world_open_with(22, 2, "limit mx=elsewhere.test : rate=60\n");
+    put_mx(w, "d.test");
+    sim_run(w->sim, 30000);
+    send(w, 0, "m", "a@d.test", 1, 300);
+    sim_run(w->sim, 120 * 1000);
+    if (w->taken_count < 80 || w->taken_count > 160) test_fail(__FILE__, __LINE__, "%zu in two minutes", w->taken_count);
+    world_close(w);
+}
+
+TEST(outbound_does_what_a_rule_says_of_an_answer)
+{
+    struct world *w = world_open_with(23, 1, "answer code=550 \"later\" : greylisted defer retry=5m\nanswer code=451 \"rest\" : slow-down slow rest=20m\n");
+    w->rcpt_answer = "550 come later";
+    send(w, 0, "m", "a@elsewhere.test", 1, 1);
+    sim_run(w->sim, 10000);
+    EXPECT_VIEW(sim_event_field(w->sim, EVENT_MESSAGE_SENT, 0, "outcome"), VIEW("deferred"));
+    EXPECT_VIEW(sim_event_field(w->sim, EVENT_MESSAGE_SENT, 0, "class"), VIEW("greylisted"));
+    w->rcpt_answer = NULL;
+    sim_run(w->sim, 400 * 1000);
+    EXPECT_NUMBER(w->taken_count, 1);
+    w->rcpt_answer = "451 rest now";
+    send(w, 0, "n", "b@elsewhere.test", 1, 1);
+    sim_run(w->sim, 10000);
+    EXPECT_NUMBER(sim_event_count(w->sim, EVENT_DESTINATION_RESTS), 1);
+    world_close(w);
+}
+
+TEST(egress_pools_are_for_whom_they_say)
+{
+    struct egress_address addresses[] = {{.hello = VIEW("a.test")}, {.hello = VIEW("b.test"), .warm_from = {86400000}, .warm_first = 100}};
+    view tenants[] = {VIEW("acme")};
+    struct egress_pool pools[] = {
+        {.name = VIEW("acme"), .addresses = addresses, .address_count = 2, .tenants = tenants, .tenant_count = 1},
+        {.name = VIEW("bulk"), .addresses = addresses, .address_count = 2, .standings = 1u << QUEUE_BULK | 1u << QUEUE_SUSPICIOUS},
+        {.name = VIEW("notices"), .addresses = addresses, .address_count = 2, .classes = 1u << QUEUE_BOUNCE},
+    };
+    struct egress e = {pools, 3};
+    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("acme"), .standing = QUEUE_BULK}), 0);
+    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other"), .standing = QUEUE_BULK}), 1);
+    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other"), .class = QUEUE_BOUNCE}), 2);
+    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other")}), EGRESS_NONE);
+    EXPECT(egress_day_limit(&addresses[0], (unix_ms){5}) == UINT64_MAX && egress_day_limit(&addresses[1], (unix_ms){5}) == 0);
+    EXPECT(egress_day_limit(&addresses[1], (unix_ms){86400000}) == 100 && egress_day_limit(&addresses[1], (unix_ms){86400000ll * 4}) == 800);
 }

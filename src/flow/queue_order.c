@@ -17,8 +17,8 @@ static void hurry(struct queued *m, struct outbound *sends)
     for (size_t i = 0; i < m->envelope.recipient_count; i++) {
         struct queued_recipient *r = &m->recipients[i];
         r->next_try = r->tries ? (unix_ms){0} : m->envelope.not_before;
-        if (r->state == RECIPIENT_OFFERED && sends) outbound_hurry(sends, r->domain);
     }
+    if (sends) outbound_hurry(sends, m);
 }
 
 /* The address that it was sent to first is what notices tell (RFC 3461 §5.2.1). */

@@ -87,6 +87,7 @@ struct queue_result {
     /* Not stored. */
     bool is_passed_on;                   /* delivered to a server that tells the sender itself (DSN) */
     bool is_final;                       /* delivered into a mailbox, and not only to the next server */
+    uint8_t meaning;                     /* enum answer_class */
 };
 
 enum queue_order { QUEUE_HOLD = 1, QUEUE_RELEASE = 2, QUEUE_RETRY = 3, QUEUE_EXPIRE = 4, QUEUE_REMOVE = 5, QUEUE_REDIRECT = 6 };

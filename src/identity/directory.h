@@ -37,6 +37,8 @@ struct directory_account_change {
     uint64_t quota_messages;
     view display_name;
     enum account_standing standing;
+    bool sets_sending;
+    view sending;                   /* good, new, suspicious, bulk; empty: by its age */
 };
 /* A new account with its primary address. Its mailboxes come into being with its first message. */
 MAY_YIELD NODISCARD result directory_add_account(struct identity *i, view address, const struct directory_account_change *change, millis deadline,

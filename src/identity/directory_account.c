@@ -60,6 +60,7 @@ static MAY_YIELD result change_row(json_t *row, const struct directory_account_c
         row_set_number(row, "quota_messages", change->quota_messages);
     }
     if (change->sets_standing) row_set_string(row, "standing", change->standing == STANDING_SUSPENDED ? VIEW("suspended") : VIEW("active"));
+    if (change->sets_sending) row_set_string(row, "sending", change->sending);
     return change->sets_password ? set_password(row, change->password, arena, fault) : OK;
 }
 

@@ -36,6 +36,7 @@ struct identity_account {
     view tenant;
     view display_name;
     enum account_standing standing;
+    view sending;                    /* how mail that it sends is judged, as an operator has set it: "good", "new", "suspicious", "bulk"; empty: by its age */
     uint64_t quota_bytes;            /* 0: none */
     uint64_t quota_messages;         /* 0: none */
     unix_ms created;

@@ -76,6 +76,7 @@ result row_read_account(view key, view json, struct arena *arena, struct identit
         .tenant = row_string(row, "tenant", arena),
         .display_name = row_string(row, "name", arena),
         .standing = view_equal(row_string(row, "standing", arena), VIEW("suspended")) ? STANDING_SUSPENDED : STANDING_ACTIVE,
+        .sending = row_string(row, "sending", arena),
         .quota_bytes = number_of(row, "quota"),
         .quota_messages = number_of(row, "quota_messages"),
         .created = {(int64_t)number_of(row, "created")},

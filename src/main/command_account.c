@@ -30,6 +30,12 @@ static result read_change(struct command_call *call, struct directory_account_ch
         .sets_quota_messages = command_has(call, "quota_messages"),
         .quota_messages = command_number(call, "quota_messages"),
     };
+    if (command_has(call, "sending")) {
+        static const char *const known[] = {"", "good", "new", "suspicious", "bulk"};
+        change->sending = command_text(call, "sending");
+        for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) change->sets_sending |= view_equal(change->sending, view_of(known[i]));
+        if (!change->sets_sending) return fail(fault, INVALID, "sending: expected good, new, suspicious or bulk, or nothing for what its age makes it");
+    }
     if (!change->sets_quota) return OK;
     if (json_is_integer(json_object_get(call->request, "quota"))) {
         change->quota_bytes = command_number(call, "quota");
@@ -55,8 +61,8 @@ result command_account_set(struct command_call *call, struct fault *fault)
 {
     struct directory_account_change change;
     result r = read_change(call, &change, fault);
-    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_quota_messages && !change.sets_display_name && !change.sets_standing)
-        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --quota-messages, --name, --suspended or --active");
+    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_quota_messages && !change.sets_display_name && !change.sets_standing && !change.sets_sending)
+        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --quota-messages, --name, --sending, --suspended or --active");
     if (r == OK) r = directory_set_account(call->service->identity, command_text(call, "address"), &change, command_deadline(), fault);
     return r;
 }
@@ -72,9 +78,9 @@ result command_account_remove(struct command_call *call, struct fault *fault)
 static json_t *account_json(const struct identity_account *a)
 {
     char text[ID_TEXT_LEN + 1];
-    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:I}", "address", text_json(a->address), "account", text_json(id_text(a->id, text)), "tenant",
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:I, s:s, s:o, s:I}", "address", text_json(a->address), "account", text_json(id_text(a->id, text)), "tenant",
                      text_json(a->tenant), "name", text_json(a->display_name), "quota", (json_int_t)a->quota_bytes, "quota_messages", (json_int_t)a->quota_messages, "standing",
-                     a->standing == STANDING_SUSPENDED ? "suspended" : "active", "created", (json_int_t)a->created.ms);
+                     a->standing == STANDING_SUSPENDED ? "suspended" : "active", "sending", text_json(a->sending), "created", (json_int_t)a->created.ms);
 }
 
 static MAY_YIELD result list_account(void *argument, view key, view json)

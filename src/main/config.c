@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "main/config_egress.h"
 
 enum kind { KIND_TEXT, KIND_PATH, KIND_SIZE, KIND_NUMBER, KIND_DURATION, KIND_BOOL, KIND_ROLES, KIND_CHOICE_ENGINE, KIND_CHOICE_FORMAT, KIND_CHOICE_LEVEL, KIND_CHOICE_PLAINTEXT };
 
@@ -242,6 +243,19 @@ static int on_listener(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
+static int on_egress(cfg_t *cfg, cfg_opt_t *opt)
+{
+    struct reading *r = reading_of_parser;
+    cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+    struct config *c = r->config;
+    if (c->egress_count == EGRESS_POOLS_MAX) return report(r, cfg->line, "expected at most %d egress sections", EGRESS_POOLS_MAX), 0;
+    if (!c->egress) c->egress = arena_array(r->arena, struct egress_pool, EGRESS_POOLS_MAX);
+    view problem = config_egress_read(section, r->arena, &c->egress[c->egress_count]);
+    if (problem.len) report(r, cfg->line, "egress \"%s\", " VIEW_FMT, cfg_title(section), VIEW_ARG(problem));
+    else c->egress_count++;
+    return 0;
+}
+
 enum { SECTIONS_MAX = 16, SECTION_KEYS_MAX = 16 };
 
 struct grammar {
@@ -264,10 +278,11 @@ static void make_grammar(struct grammar *g)
             options[count++] = (cfg_opt_t)CFG_STR(keys[i].name, NULL, CFGF_NONE);
         }
         options[count] = (cfg_opt_t)CFG_END();
-        check(section_count + 3 < SECTIONS_MAX);
+        check(section_count + 4 < SECTIONS_MAX);
         g->sections[section_count++] = (cfg_opt_t)CFG_SEC(keys[first].section, options, CFGF_NONE);
     }
     g->sections[section_count++] = (cfg_opt_t)CFG_SEC("listener", listener, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+    g->sections[section_count++] = (cfg_opt_t)CFG_SEC("egress", config_egress_options(), CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
     g->sections[section_count] = (cfg_opt_t)CFG_END();
 }
 
@@ -286,6 +301,7 @@ static void read_file(struct reading *r)
         cfg_set_validate_func(cfg, path, on_value);
     }
     cfg_set_validate_func(cfg, "listener", on_listener);
+    cfg_set_validate_func(cfg, "egress", on_egress);
     int code = cfg_parse(cfg, r->file);
     if (code == CFG_FILE_ERROR) report(r, 0, "cannot be read: %s", strerror(errno));
     if (code == CFG_PARSE_ERROR && r->error_count == 0) report(r, cfg->line, "cannot be understood");
@@ -417,6 +433,7 @@ void config_show(const struct config *c, FILE *out)
         }
         if (ends) fprintf(out, "}\n");
     }
+    for (size_t i = 0; i < c->egress_count; i++) config_egress_show(&c->egress[i], out);
     for (size_t i = 0; i < c->listener_count; i++) {
         const struct config_listener *l = &c->listeners[i];
         char text[ADDRESS_TEXT_MAX];

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/fault.h"
+#include "flow/egress.h"
 #include "runtime/event.h"
 #include "runtime/stream.h"
 
@@ -50,6 +51,8 @@ struct config {
     uint64_t plaintext_login, idle_timeout_ms;
     uint64_t imap_connections_per_address, imap_connections_per_account, pop_connections_per_address;
     uint64_t imap_message_limit, imap_save_limit;
+    struct egress_pool *egress;           /* EGRESS_POOLS_MAX of them, or NULL */
+    size_t egress_count;
     struct config_listener listeners[CONFIG_LISTENERS_MAX];
     size_t listener_count;
 };

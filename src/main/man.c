@@ -117,6 +117,15 @@ static int show_config_page(void)
            ".It Ic address\nan IPv4 or IPv6 address; 0.0.0.0 or :: for all.\n.It Ic port\n1 to 65535.\n"
            ".It Ic tls\nnone, starttls or implicit.\nDefault: none.\n"
            ".It Ic proxy_protocol\ntrue when a load balancer sends the PROXY protocol, version 1 or 2.\nDefault: false.\n.El\n"
+           ".Ss Addresses that mail leaves from\nA section\n.Ic egress\nfor each pool of addresses; the first one that is for a message takes it, and\n"
+           "what no pool is for leaves from\n"
+           ".Ic outbound . source_v4\nand\n.Ic source_v6 .\n.Bl -tag -width Ds\n"
+           ".It Ic addresses\na list of texts, each an address and the name that it says in EHLO:\n.Li {\\(dq192.0.2.1 mail1.example.jp\\(dq} .\n"
+           ".It Ic tenants\nwhose mail it is for.\nDefault: all.\n"
+           ".It Ic standings\nof the accounts that it is for, of good, new, suspicious and bulk.\nDefault: all.\n"
+           ".It Ic classes\nof messages that it is for, of submitted, forwarded, bounce and notification.\nDefault: all.\n"
+           ".It Ic warm_up\na list of texts, each an address of the pool, the day of its first mail and how many messages it may send on that day:\n"
+           ".Li {\\(dq192.0.2.1 2026-12-01 200\\(dq} .\nOn each further day it is twice as many.\n.El\n"
            ".Sh SEE ALSO\n.Xr tayori-serve 1\n");
     return 0;
 }

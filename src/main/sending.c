@@ -53,6 +53,8 @@ result sending_start(struct sending *s, struct service *service, const struct in
     if (r == OK) r = sending_read_rules(c, s->arena, &s->rules, fault);
     if (r != OK) return r;
     o.rules = &s->rules;
+    s->egress = (struct egress){service->config->egress, service->config->egress_count};
+    o.egress = &s->egress;
     o.server_name = view_of(c->server_name);
     o.resolver = service->resolver;
     o.signing = service->signing;
@@ -69,6 +71,7 @@ result sending_start(struct sending *s, struct service *service, const struct in
     o.retry_max_ms = (int64_t)c->outbound_retry_max_ms;
     s->outbound = outbound_new(&o, service->queue, service->loops);
     service->outbound = s->outbound;
+    outbound_watch_egress(s->outbound);
     queue_pause(service->queue, true);
     queue_start(service->queue, s->outbound);
     return OK;

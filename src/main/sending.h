@@ -13,6 +13,7 @@ struct sending {
     struct outbound *outbound;
     struct route_table *routes;
     struct answer_rules rules;
+    struct egress egress;
     struct address source4, source6;
     struct arena *arena;
 };

@@ -6,6 +6,7 @@
 #define QUOTA {"--quota", "quota", ARGUMENT_TEXT, "SIZE", false, false, "most bytes of its mailboxes, with suffix K, M, G or T; 0: no limit"}
 #define QUOTA_MESSAGES {"--quota-messages", "quota_messages", ARGUMENT_NUMBER, "N", false, false, "most messages in its mailboxes; 0: no limit"}
 #define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
+#define SENDING {"--sending", "sending", ARGUMENT_TEXT, "STANDING", false, false, "from which pool of addresses its mail leaves: good, new, suspicious or bulk; empty: by its age"}
 #define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred and logins are refused"}
 
 #define QUEUE_MESSAGE {"--message", "message", ARGUMENT_TEXT, "ID", false, false, "this message"}
@@ -66,14 +67,14 @@ const struct verb verbs[] = {
       {"--selector", "selector", ARGUMENT_TEXT, "SELECTOR", false, false, "this key"},
       {"--all", "all", ARGUMENT_FLAG, NULL, false, false, "all keys"}}},
 
-    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED}},
-    {"account", "show", "account.show", NULL, "address account tenant name standing quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date "
-     "compacted_by",
+    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED}},
+    {"account", "show", "account.show", NULL,
+     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by",
      "show an account and what it holds", NULL, {ADDRESS}},
     {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
     {"account", "set", "account.set", NULL, NULL, "change an account", NULL,
-     {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
+     {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
     {"account", "remove", "account.remove", NULL, NULL, "remove an account with all its mail", NULL, {ADDRESS}},
     {"account", "load", "account.load", NULL, "line problem added failed", "add many accounts from lines of JSON",
      "Each line is an object such as\n"

@@ -109,6 +109,18 @@ static void sign(const struct smtp_session *s, buf *front)
     EVENT_EMIT(MESSAGE_NOT_SIGNED, EVENT_ID("message", s->transaction.message), EVENT_FAULT(&fault));
 }
 
+/* An account is new for so long: what it sends leaves from addresses that have less to lose. */
+enum { NEW_ACCOUNT_MS = 14 * 24 * 3600 * 1000 };
+
+MAY_YIELD static uint8_t find_standing(struct smtp_session *s)
+{
+    struct identity_account account;
+    if (identity_find_account(s->smtpd->intake.identity, s->account, clock_in(DIRECTORY_TIMEOUT_MS), s->scratch, &account, NULL) != OK) return QUEUE_GOOD;
+    for (unsigned i = 0; i < QUEUE_STANDINGS; i++)
+        if (view_equal(account.sending, view_of(queue_standing_name((enum queue_standing)i)))) return (uint8_t)i;
+    return clock_wall().ms - account.created.ms < NEW_ACCOUNT_MS ? QUEUE_NEW : QUEUE_GOOD;
+}
+
 enum smtp_status_name submission_enqueue(struct smtp_session *s)
 {
     const struct transaction *t = &s->transaction;
@@ -124,6 +136,7 @@ enum smtp_status_name submission_enqueue(struct smtp_session *s)
         .front = buf_view(&front), .recipients = t->remote, .recipient_count = t->remote_count,
         .not_before = t->not_before, .deliver_by = t->deliver_by, .deliver_by_mode = t->deliver_by_mode, .priority = t->priority,
     };
+    if (smtp_session_takes_wishes(s)) envelope.standing = find_standing(s);
     result code = queue_enqueue(smtp_session_options(s)->queue, &envelope, t->draft, clock_in(smtp_session_options(s)->delivery_timeout_ms), &fault);
     if (code != OK) {
         EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", t->message), EVENT_ID("account", s->account), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));

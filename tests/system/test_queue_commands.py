@@ -58,3 +58,33 @@ def test_rules_decide_what_an_answer_means(new_server, tmp_path, sink):
     wait_for(lambda: there.messages, 15)
     assert len(tries) == 2
     assert any(row["rule"].startswith("limit mx=google.com") for row in rows(server, "rules"))
+
+
+def test_pools_choose_where_mail_leaves_from(new_server, tmp_path, sink):
+    """A good account, a bulk sender and a bounce leave from addresses of their own, under names of their own; who is blocked is told."""
+    seen = []
+    there = sink(CONNECT=lambda s: seen.append(s.client_address[0]) or "220 sink.test ESMTP",
+                 RCPT=lambda s: "550 5.7.1 127.0.0.3 is blocked by zen.spamhaus.org" if s.client_address[0] == "127.0.0.3" else "250 ok")
+    pools = """}
+egress "notices" { addresses = {"127.0.0.2 notices.example.test"} classes = {"bounce"} }
+egress "bulk" { addresses = {"127.0.0.3 bulk1.example.test", "127.0.0.4 bulk2.example.test"} standings = {"bulk"} }
+egress "all" { addresses = {"127.0.0.5 mail.example.test"}"""
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}", f'retry_min = "1s" {pools}')
+    submit(server, "a@elsewhere.test")
+    wait_for(lambda: there.messages)
+    assert set(seen) == {"127.0.0.5"}
+    server.command("account", "set", "hanako@example.test", "--sending", "bulk")
+    for i in range(8):
+        submit(server, f"b{i}@elsewhere.test")
+    wait_for(lambda: len(there.messages) >= 2)
+    wait_for(lambda: "egress_blocked" in server.log_text())
+    assert set(seen) <= {"127.0.0.3", "127.0.0.4", "127.0.0.5"} and "127.0.0.4" in seen
+    assert "egress_not_confirmed" in server.log_text()
+    assert "127.0.0.9" in server.command("config", "check", "--config", broken(tmp_path), check=False).stderr
+
+
+def broken(tmp_path):
+    path = tmp_path / "broken.conf"
+    path.write_text('egress "x" { addresses = {"127.0.0.1 a.test"} warm_up = {"127.0.0.9 2026-01-01 5"} }\n'
+                    'listener "smtp" { protocol = "smtp" address = "127.0.0.1" port = 2525 }\n')
+    return str(path)
