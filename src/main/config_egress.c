@@ -19,10 +19,10 @@ static view read_address(view text, struct egress_address *a, struct arena *aren
 {
     view rest = view_trim(text), word;
     *a = (struct egress_address){0};
-    if (!view_cut(&rest, ' ', &word) || !address_parse(word, &a->address))
-        return arena_printf(arena, "addresses: \"" VIEW_FMT "\": expected \"ADDRESS NAME\"", VIEW_ARG(text));
+    if (!view_cut(&rest, ' ', &word) || !address_parse(word, &a->address)) return arena_printf(arena, "addresses: \"" VIEW_FMT "\": expected \"ADDRESS NAME\"", VIEW_ARG(text));
     a->hello = view_trim(rest);
-    if (a->hello.len == 0 || view_has_byte(a->hello, ' ')) return arena_printf(arena, "addresses: \"" VIEW_FMT "\": expected the name that the address says in EHLO", VIEW_ARG(text));
+    if (a->hello.len == 0 || view_has_byte(a->hello, ' '))
+        return arena_printf(arena, "addresses: \"" VIEW_FMT "\": expected the name that it says in EHLO", VIEW_ARG(text));
     return VIEW_EMPTY;
 }
 
