@@ -123,7 +123,7 @@ static struct letter *letter_new(struct import *i)
     return l;
 }
 
-static void letter_free(struct letter *l)
+static MAY_YIELD void letter_free(struct letter *l)
 {
     draft_free(l->pending.draft);
     arena_free(l->arena);
