@@ -272,6 +272,7 @@ struct imap_copy {
 
 enum imap_search_kind {
     IMAP_SEARCH_AND, IMAP_SEARCH_OR, IMAP_SEARCH_NOT,   /* of `children` */
+    IMAP_SEARCH_FUZZY,          /* of one key in `children`; RFC 6203 */
     IMAP_SEARCH_ALL,
     IMAP_SEARCH_FLAG,           /* number: one enum imap_flag */
     IMAP_SEARCH_KEYWORD,        /* text */
@@ -310,6 +311,7 @@ enum imap_search_return {
     IMAP_RETURN_COUNT = 8,
     IMAP_RETURN_SAVE = 16,      /* RFC 5182 */
     IMAP_RETURN_PARTIAL = 32,   /* RFC 9394; not together with ALL */
+    IMAP_RETURN_RELEVANCY = 64, /* RFC 6203; without ALL or PARTIAL or the like, ALL too */
 };
 
 struct imap_search {
@@ -323,6 +325,7 @@ struct imap_search {
 enum imap_sort_key {
     IMAP_SORT_ARRIVAL = 1, IMAP_SORT_CC, IMAP_SORT_DATE, IMAP_SORT_FROM, IMAP_SORT_SIZE, IMAP_SORT_SUBJECT, IMAP_SORT_TO,
     IMAP_SORT_DISPLAYFROM, IMAP_SORT_DISPLAYTO,         /* RFC 5957 */
+    IMAP_SORT_RELEVANCY,                                /* RFC 6203 §6 */
 };
 
 /* SORT (RFC 5256, with RETURN: RFC 5267 §3). */

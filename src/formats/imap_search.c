@@ -37,6 +37,7 @@ static const struct search_word {
     {VIEW_INIT("FILTER"), ARGUMENT_OBJECTID, IMAP_SEARCH_FILTER},
     {VIEW_INIT("FLAGGED"), ARGUMENT_FLAG, IMAP_FLAG_FLAGGED},
     {VIEW_INIT("FROM"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
+    {VIEW_INIT("FUZZY"), ARGUMENT_KEY, IMAP_SEARCH_FUZZY},
     {VIEW_INIT("HEADER"), ARGUMENT_HEADER, IMAP_SEARCH_HEADER},
     {VIEW_INIT("KEYWORD"), ARGUMENT_KEYWORD, IMAP_SEARCH_KEYWORD},
     {VIEW_INIT("LARGER"), ARGUMENT_NUMBER, IMAP_SEARCH_LARGER},
@@ -75,6 +76,7 @@ static const struct search_word {
 static const struct imap_word return_words[] = {
     {VIEW_INIT("MIN"), IMAP_RETURN_MIN},     {VIEW_INIT("MAX"), IMAP_RETURN_MAX},   {VIEW_INIT("ALL"), IMAP_RETURN_ALL},
     {VIEW_INIT("COUNT"), IMAP_RETURN_COUNT}, {VIEW_INIT("SAVE"), IMAP_RETURN_SAVE}, {VIEW_INIT("PARTIAL"), IMAP_RETURN_PARTIAL},
+    {VIEW_INIT("RELEVANCY"), IMAP_RETURN_RELEVANCY},
 };
 
 /* A key that takes operands, while they are read. */
@@ -254,7 +256,7 @@ static bool take_key(struct reader *r, bool *ret_is_open)
         const struct search_word *word = take_search_word(g);
         if (!word) return imap_miss(g, "a search key");
         if (word->argument == ARGUMENT_TWO_KEYS) return imap_take_space(g) && open_or(r);
-        if (word->argument == ARGUMENT_KEY) return imap_take_space(g) && open_key(r, IMAP_SEARCH_NOT, 1);
+        if (word->argument == ARGUMENT_KEY) return imap_take_space(g) && open_key(r, word->detail, 1);
         key = take_simple(r, word);
     }
     *ret_is_open = false;
@@ -307,7 +309,8 @@ bool imap_take_search_return(struct imap_grammar *g, struct imap_search *search)
         if ((search->want & IMAP_RETURN_ALL) && (search->want & IMAP_RETURN_PARTIAL)) return imap_miss(g, "either ALL or PARTIAL");
         if (!imap_take_close(g)) return false;
     }
-    if (search->want == 0) search->want = IMAP_RETURN_ALL;
+    if (search->want == 0 || (search->want & IMAP_RETURN_RELEVANCY && !(search->want & ~(unsigned)(IMAP_RETURN_RELEVANCY | IMAP_RETURN_SAVE))))
+        search->want |= IMAP_RETURN_ALL;
     return imap_take_space(g);
 }
 
@@ -393,7 +396,8 @@ static void write_key(struct imap_command_writer *w, const struct imap_search_ke
         break;
     case IMAP_SEARCH_OR: write_or(w, key); break;
     case IMAP_SEARCH_NOT:
-        buf_append_cstr(w->out, "NOT ");
+    case IMAP_SEARCH_FUZZY:
+        buf_append_cstr(w->out, key->kind == IMAP_SEARCH_NOT ? "NOT " : "FUZZY ");
         write_list(w, key->children);
         break;
     case IMAP_SEARCH_SET: imap_set_write(w->out, &key->set); break;

@@ -15,6 +15,7 @@ struct compiler {
     struct search *search;
     struct reply *reply;
     view charset;
+    unsigned fuzzy;                          /* FUZZY keys that we are in */
     unsigned depth;                          /* of filters and keys in each other */
 };
 
@@ -58,11 +59,42 @@ MAY_YIELD static result compile_filter(struct compiler *c, view name, struct cri
     return code;
 }
 
+static void set_needle(struct compiler *c, const struct imap_search_key *key, view needle, struct criterion *k)
+{
+    k->kind = key->kind;
+    k->field = key->kind == IMAP_SEARCH_HEADER ? key->field : VIEW_EMPTY;
+    k->needle = needle;
+    k->is_fuzzy = c->fuzzy > 0;
+    if (needle.len == 0) return;
+    k->next_text = c->search->texts;
+    c->search->texts = k;
+}
+
+/* RFC 6203 §3: all of the words, in any order, English ones without their endings. */
+static void compile_fuzzy(struct compiler *c, const struct imap_search_key *key, struct criterion *all)
+{
+    view rest = fold_needle(c, key->text), word;
+    struct criterion **end = &all->children;
+    all->kind = IMAP_SEARCH_AND;
+    for (unsigned words = 0; words < FUZZY_WORDS_MAX && fuzzy_take_word(&rest, &word); words++) {
+        *end = arena_new_struct(c->search->s->arena, struct criterion);
+        set_needle(c, key, word, *end);
+        end = &(*end)->next;
+    }
+}
+
 MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key *key, struct criterion *k)
 {
     struct session *s = c->search->s;
+    result code;
     k->kind = key->kind;
     switch (key->kind) {
+    case IMAP_SEARCH_FUZZY:
+        c->fuzzy++;
+        c->search->is_fuzzy = true;
+        code = compile_keys(c, key->children, &k->children);
+        c->fuzzy--;
+        return code;
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT: return compile_keys(c, key->children, &k->children);
@@ -77,12 +109,8 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
     case IMAP_SEARCH_HEADER:
     case IMAP_SEARCH_BODY:
     case IMAP_SEARCH_TEXT:
-        k->field = key->kind == IMAP_SEARCH_HEADER ? key->field : VIEW_EMPTY;
-        k->needle = fold_needle(c, key->text);
-        if (k->needle.len) {
-            k->next_text = c->search->texts;
-            c->search->texts = k;
-        }
+        if (c->fuzzy && key->text.len) compile_fuzzy(c, key, k);
+        else set_needle(c, key, fold_needle(c, key->text), k);
         break;
     case IMAP_SEARCH_MODSEQ:
         c->search->has_modseq = s->has_condstore = true;
@@ -128,13 +156,19 @@ result search_prepare(struct search *search, struct session *s, const struct ima
     *search = (struct search){.s = s, .now = clock_wall()};
     if (!check_charset(asked->charset, r)) return INVALID;
     search->root = arena_new_struct(s->arena, struct criterion);
-    return compile(&compiler, asked->root, search->root);
+    result code = compile(&compiler, asked->root, search->root);
+    if (code != OK || search->is_fuzzy || !(asked->want & IMAP_RETURN_RELEVANCY)) return code;
+    reply_set(r, REPLY_BAD, "CLIENTBUG", "RELEVANCY is for FUZZY searches");
+    return INVALID;
 }
 
 void search_done(struct search *search)
 {
     message_text_done(&search->text);
-    for (struct criterion *k = search->texts; k; k = k->next_text) search_hits_free(k->hits);
+    for (struct criterion *k = search->texts; k; k = k->next_text) {
+        search_hits_free(k->hits);
+        search_hits_free(k->near);
+    }
 }
 
 /* ---- the walk ---- */

@@ -22,6 +22,7 @@ struct run {
     bool by_uid, is_back;
     struct found numbers;                    /* sequence numbers or UIDs: of ALL or PARTIAL */
     struct found uids;                       /* for SAVE */
+    buf scores;                              /* a byte each, in the order of the walk: of RELEVANCY */
     uint32_t lowest, highest;
     uint32_t lowest_uid, highest_uid;
     uint64_t count, modseq, lowest_modseq, highest_modseq;
@@ -59,7 +60,7 @@ static bool wants(const struct run *run, unsigned what) { return run->asked->wan
 /* Nothing that comes later would be told. */
 static bool has_enough(const struct run *run)
 {
-    unsigned want = run->asked->want & ~(unsigned)IMAP_RETURN_SAVE, end = run->is_back ? IMAP_RETURN_MAX : IMAP_RETURN_MIN;
+    unsigned want = run->asked->want & ~(unsigned)(IMAP_RETURN_SAVE | IMAP_RETURN_RELEVANCY), end = run->is_back ? IMAP_RETURN_MAX : IMAP_RETURN_MIN;
     if (!run->asked->has_return) return false;
     if (want == end) return run->count > 0;
     return (want & IMAP_RETURN_PARTIAL) && !(want & ~(end | IMAP_RETURN_PARTIAL)) && run->count >= run->window_last;
@@ -70,7 +71,7 @@ static bool is_in_window(const struct run *run)
     return !wants(run, IMAP_RETURN_PARTIAL) || (run->count >= run->window_first && run->count <= run->window_last);
 }
 
-static result note_match(void *argument, uint32_t number, const struct row *row)
+MAY_YIELD static result note_match(void *argument, uint32_t number, const struct row *row)
 {
     struct run *run = argument;
     uint32_t told = run->by_uid ? row->uid : number;
@@ -87,6 +88,7 @@ static result note_match(void *argument, uint32_t number, const struct row *row)
     }
     if (is_wanted && row->modseq > run->modseq) run->modseq = row->modseq;
     if (is_wanted) found_add(&run->numbers, told, run->is_back);
+    if (is_wanted && wants(run, IMAP_RETURN_RELEVANCY)) buf_append_byte(&run->scores, (char)search_score(&run->search, row));
     if (wants(run, IMAP_RETURN_SAVE) && (is_wanted || wants(run, IMAP_RETURN_COUNT))) found_add(&run->uids, row->uid, run->is_back);
     return has_enough(run) ? END : OK;
 }
@@ -117,6 +119,17 @@ static void write_partial(struct run *run, buf *out)
     buf_append_byte(out, ')');
 }
 
+/* "RELEVANCY" SP "(" score *(SP score) ")", in the order of the numbers (RFC 6203 §4) */
+static void write_scores(const struct run *run, buf *out)
+{
+    buf_append(out, VIEW(" RELEVANCY "));
+    for (size_t i = 0; i < run->scores.len; i++) {
+        size_t at = run->is_back ? run->scores.len - 1 - i : i;
+        buf_appendf(out, "%c%u", i ? ' ' : '(', (unsigned)(unsigned char)run->scores.at[at]);
+    }
+    buf_append_byte(out, ')');
+}
+
 /* esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data) */
 static void tell_esearch(struct run *run, view tag)
 {
@@ -139,6 +152,7 @@ static void tell_esearch(struct run *run, view tag)
         imap_set_write(out, &set);
     }
     if (want & IMAP_RETURN_PARTIAL) write_partial(run, out);
+    if ((want & IMAP_RETURN_RELEVANCY) && run->scores.len) write_scores(run, out);
     if (run->search.has_modseq && run->count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)told_modseq(run));
     buf_append(out, VIEW("\r\n"));
 }
@@ -212,6 +226,7 @@ void session_search(struct session *s, const struct imap_search *asked, bool by_
     }
     found_done(&run.numbers);
     found_done(&run.uids);
+    buf_done(&run.scores);
     search_done(&run.search);
 }
 

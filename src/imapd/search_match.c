@@ -9,6 +9,8 @@ enum {
     ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
     HEADER_BYTES_MAX = 1 << 20,              /* of a large message's header that is looked at */
     READS_BEFORE_INDEX = 4,
+    STEM_BYTES_MIN = 4,                      /* of an English word, when its ending is left out */
+    SCORE_ELSEWHERE = 30,
     INDEXED_TEXTS_MAX = 64,                  /* of one command: some kilobytes for each ten thousand messages */
 };
 
@@ -156,6 +158,7 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
 {
     const struct row *row = c->row;
     switch (k->kind) {
+    case IMAP_SEARCH_FUZZY:
     case IMAP_SEARCH_FILTER:
     case IMAP_SEARCH_AND: return judge_all(c, k->children);
     case IMAP_SEARCH_OR: return judge_any(c, k->children);
@@ -271,4 +274,70 @@ result search_matches(struct search *search, uint32_t number, const struct row *
     if (c.message) message_close(c.message);
     arena_free(c.arena);
     return session_breathe(search->s);
+}
+
+/* ---- fuzzy searches ---- */
+
+static bool is_space_at(view text, size_t *ret_bytes)
+{
+    *ret_bytes = view_starts(text, VIEW("\xe3\x80\x80")) ? 3 : 1;      /* U+3000 */
+    return *ret_bytes == 3 || (unsigned char)text.at[0] <= ' ';
+}
+
+static view without_ending(view word)
+{
+    static const view endings[] = {VIEW_INIT("ing"), VIEW_INIT("ed"), VIEW_INIT("es"), VIEW_INIT("s")};
+    for (size_t i = 0; i < word.len; i++)
+        if (!ascii_is_alpha(word.at[i])) return word;
+    for (size_t i = 0; i < array_size(endings); i++)
+        if (view_ends(word, endings[i]) && word.len >= endings[i].len + STEM_BYTES_MIN) return view_slice(word, 0, word.len - endings[i].len);
+    return word;
+}
+
+bool fuzzy_take_word(view *needle, view *ret_word)
+{
+    size_t bytes, end = 0;
+    while (needle->len && is_space_at(*needle, &bytes)) *needle = view_from(*needle, bytes);
+    if (needle->len == 0) return false;
+    while (end < needle->len && !is_space_at(view_from(*needle, end), &bytes)) end++;
+    *ret_word = without_ending(view_slice(*needle, 0, end));
+    *needle = view_from(*needle, end);
+    return true;
+}
+
+MAY_YIELD static void ask_near(struct search *search)
+{
+    struct fault fault;
+    search->has_asked_near = true;
+    for (struct criterion *k = search->texts; k; k = k->next_text) {
+        if (!k->is_fuzzy) continue;
+        unsigned zones = 1u << ZONE_SUBJECT | 1u << ZONE_FROM;
+        if (account_search(search->s->account, zones, k->needle, session_store_deadline(search->s), &k->near, &fault) != OK) k->near = NULL;
+    }
+}
+
+/* The header is read when the index does not know. */
+MAY_YIELD static bool is_near(struct candidate *c, const struct criterion *k)
+{
+    enum search_verdict verdict = k->near ? search_hits_verdict(k->near, c->row) : SEARCH_MAYBE;
+    struct fault fault;
+    if (verdict != SEARCH_MAYBE) return verdict == SEARCH_YES;
+    if (!c->arena) c->arena = arena_new(NULL, ARENA_BYTES_MAX);
+    if (!c->has_header && load_header(c, &fault) != OK) return false;
+    return header_has(c, c->header, VIEW("Subject"), k->needle) || header_has(c, c->header, VIEW("From"), k->needle);
+}
+
+unsigned search_score(struct search *search, const struct row *row)
+{
+    struct candidate c = {.search = search, .row = row};
+    unsigned words = 0, score = 0;
+    if (!search->has_asked_near) ask_near(search);
+    for (const struct criterion *k = search->texts; k; k = k->next_text) {
+        if (!k->is_fuzzy) continue;
+        words++;
+        score += is_near(&c, k) ? 100 : SCORE_ELSEWHERE;
+    }
+    if (c.message) message_close(c.message);
+    arena_free(c.arena);
+    return words ? score / words : 100;
 }

@@ -19,6 +19,8 @@ struct criterion {
     int32_t day;
     view field, needle;                      /* needle: UTF-8, folded */
     struct search_hits *hits;                /* of a text, from the index; NULL: not asked, or it cannot say */
+    bool is_fuzzy;                           /* a word of a fuzzy key */
+    struct search_hits *near;                /* of one: where it stands in Subject or From */
     struct criterion *next_text;             /* of search->texts */
 };
 
@@ -27,7 +29,8 @@ struct search {
     struct criterion *root;
     struct criterion *texts;                 /* that ask for a text that is not empty */
     unsigned reads;                          /* messages that were read */
-    bool has_asked;                          /* the index */
+    bool has_asked, has_asked_near;          /* the index */
+    bool is_fuzzy;                           /* has a fuzzy key */
     bool has_modseq;
     uint32_t lowest_uid;                     /* not 0: older messages were not looked at (RFC 9738) */
     unix_ms now;
@@ -47,6 +50,13 @@ void search_done(struct search *search);
  */
 typedef result search_match_fn(void *argument, uint32_t number, const struct row *row);
 MAY_YIELD NODISCARD result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument);
+
+/* RFC 6203 §4: 1 to 100, of a message that matches. 100: all words of the fuzzy keys stand in its Subject or From. */
+MAY_YIELD unsigned search_score(struct search *search, const struct row *row);
+
+enum { FUZZY_WORDS_MAX = 32 };               /* of a key: those that come first */
+/* The next word of a folded needle, what is left of it in English without its ending. */
+bool fuzzy_take_word(view *needle, view *ret_word);
 
 /* SEARCH in the selected mailbox; with `mailbox` it tells where, and nothing when there is no match (RFC 7377). */
 MAY_YIELD void session_search(struct session *s, const struct imap_search *asked, bool by_uid, view tag, const struct mailbox_info *mailbox,

@@ -109,3 +109,28 @@ TEST(imapd_search_returns_extended_results_and_saves_them)
     transcript_close(c);
     test_server_close(t);
 }
+
+TEST(imapd_search_fuzzy_ranks_what_it_finds)
+{
+    struct test_server *t = test_server_open(4, NULL);
+    test_server_add(t, "INBOX", "", VIEW("Subject: other\r\nFrom: bob@example.test\r\n\r\nThe IMAP server is breaking.\r\n"));
+    test_server_add(t, "INBOX", "", VIEW("Subject: Breaks of IMAP\r\n\r\nnothing\r\n"));
+    test_server_add(t, "INBOX", "", VIEW("Subject: nothing\r\n\r\nIMAP alone\r\n"));
+    test_server_add(t, "INBOX", "", VIEW("Subject: IMAP\r\n\r\nnow it is breaking\r\n"));
+    struct transcript *c = select_inbox(t);
+    expect_found(c, "TEXT \"imap breaks\"", "");
+    expect_found(c, "FUZZY TEXT \"imap breaks\"", " 1 2 4");
+    expect_found(c, "FUZZY SUBJECT \"imap breaking\"", " 2");
+    expect_found(c, "FUZZY SUBJECT \"imap breaking\" FROM bob", "");
+    expect_found(c, "NOT FUZZY TEXT \"imap breaks\"", " 3");
+    expect_found(c, "FUZZY OR SUBJECT other SUBJECT nothing", " 1 3");
+    TRANSCRIPT(c, "C: a SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT \"imap breaks\"\nS: * ESEARCH (TAG \"a\") ALL 1:2,4 RELEVANCY (30 100 65)\nS: a OK *\n"
+                  "C: b SEARCH RETURN (RELEVANCY PARTIAL -1:-2) FUZZY TEXT \"imap breaks\"\n"
+                  "S: * ESEARCH (TAG \"b\") PARTIAL (-1:-2 2,4) RELEVANCY (100 65)\nS: b OK *\n"
+                  "C: c SEARCH RETURN (RELEVANCY) TEXT imap\nS: c BAD *\n"
+                  "C: d SORT (RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * SORT 2 4 1\nS: d OK *\n"
+                  "C: e SORT (REVERSE RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * SORT 1 4 2\nS: e OK *\n"
+                  "C: f SORT RETURN (RELEVANCY) (RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * ESEARCH (TAG \"f\") ALL 2,4,1 RELEVANCY (100 65 30)\nS: f OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}

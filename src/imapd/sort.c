@@ -4,6 +4,7 @@
  * Each message becomes one key that compares bytewise; sorting is a merge sort in turns.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "formats/imap_write.h"
@@ -16,16 +17,19 @@ enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20 };
 struct sorting {
     struct search search;
     const struct imap_sort *asked;
-    bool by_uid, needs_header;
+    bool by_uid, needs_header, needs_score;
     struct arena *arena;                     /* of one message */
     struct sort_list list;
     buf key;
     uint64_t modseq;
+    buf scores;                              /* a byte by sequence number: of RELEVANCY */
+    size_t told_from, told_to;               /* of the list: which are told */
 };
 
-static void append_key(struct sorting *g, const struct imap_sort_criterion *c, const struct row *row, const struct sort_values *v)
+static void append_key(struct sorting *g, const struct imap_sort_criterion *c, const struct row *row, const struct sort_values *v, unsigned score)
 {
     switch (c->key) {
+    case IMAP_SORT_RELEVANCY: sort_key_number(&g->key, score, !c->is_reverse); break;      /* the highest first */
     case IMAP_SORT_ARRIVAL: sort_key_number(&g->key, row->internal_date.ms, c->is_reverse); break;
     case IMAP_SORT_SIZE: sort_key_number(&g->key, row->size_bytes, c->is_reverse); break;
     case IMAP_SORT_DATE: sort_key_number(&g->key, v->has_date ? v->sent.ms : row->internal_date.ms, c->is_reverse); break;
@@ -36,6 +40,15 @@ static void append_key(struct sorting *g, const struct imap_sort_criterion *c, c
     case IMAP_SORT_DISPLAYFROM: sort_key_text(&g->key, v->display_from, c->is_reverse); break;
     case IMAP_SORT_DISPLAYTO: sort_key_text(&g->key, v->display_to, c->is_reverse); break;
     }
+}
+
+static void note_score(struct sorting *g, uint32_t number, unsigned score)
+{
+    if (g->scores.len <= number) {
+        size_t more = number + 1 - g->scores.len;
+        memset(buf_extend(&g->scores, more), 0, more);
+    }
+    g->scores.at[number] = (char)score;
 }
 
 /* A message that cannot be read sorts as one without fields. */
@@ -55,8 +68,10 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
         code = session_breathe(g->search.s);
         if (code != OK) return code;
     }
+    unsigned score = g->needs_score ? search_score(&g->search, row) : 0;
+    if (g->needs_score) note_score(g, number, score);
     buf_clear(&g->key);
-    for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values);
+    for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values, score);
     sort_key_number(&g->key, number, false);
     if (row->modseq > g->modseq) g->modseq = row->modseq;
     return sort_list_add(&g->list, buf_view(&g->key), number, row->uid);
@@ -84,6 +99,7 @@ static void write_order(struct sorting *g, size_t from, size_t to)
 static void write_partial(struct sorting *g)
 {
     const struct imap_partial *p = &g->asked->search.partial;
+    g->told_to = 0;
     size_t low = p->first < p->last ? p->first : p->last, high = p->first < p->last ? p->last : p->first, count = g->list.count;
     buf *out = session_out(g->search.s);
     buf_append(out, VIEW(" PARTIAL ("));
@@ -92,11 +108,20 @@ static void write_partial(struct sorting *g)
     if (high > count) high = count;
     if (low > count) {
         buf_append(out, VIEW("NIL"));
-    } else if (p->from_end) {
-        write_order(g, count - high, count - low + 1);
     } else {
-        write_order(g, low - 1, high);
+        g->told_from = p->from_end ? count - high : low - 1;
+        g->told_to = p->from_end ? count - low + 1 : high;
+        write_order(g, g->told_from, g->told_to);
     }
+    buf_append_byte(out, ')');
+}
+
+static void write_scores(struct sorting *g)
+{
+    buf *out = session_out(g->search.s);
+    buf_append(out, VIEW(" RELEVANCY "));
+    for (size_t i = g->told_from; i < g->told_to; i++)
+        buf_appendf(out, "%c%u", i > g->told_from ? ' ' : '(', (unsigned)(unsigned char)g->scores.at[g->list.items[i].number]);
     buf_append_byte(out, ')');
 }
 
@@ -115,7 +140,9 @@ static void tell_esearch(struct sorting *g, view tag)
         buf_append(out, VIEW(" ALL "));
         write_order(g, 0, count);
     }
+    g->told_to = count;
     if (want & IMAP_RETURN_PARTIAL) write_partial(g);
+    if ((want & IMAP_RETURN_RELEVANCY) && g->told_to > g->told_from) write_scores(g);
     if (g->search.has_modseq && count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)g->modseq);
     buf_append(out, VIEW("\r\n"));
 }
@@ -165,8 +192,12 @@ static void tell(struct sorting *g, view tag)
 void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
-    for (size_t i = 0; i < c->sort.count; i++)
-        g.needs_header |= c->sort.criteria[i].key != IMAP_SORT_ARRIVAL && c->sort.criteria[i].key != IMAP_SORT_SIZE;
+    g.needs_score = c->sort.search.want & IMAP_RETURN_RELEVANCY;
+    for (size_t i = 0; i < c->sort.count; i++) {
+        enum imap_sort_key key = c->sort.criteria[i].key;
+        g.needs_score |= key == IMAP_SORT_RELEVANCY;
+        g.needs_header |= key != IMAP_SORT_ARRIVAL && key != IMAP_SORT_SIZE && key != IMAP_SORT_RELEVANCY;
+    }
     if (search_prepare(&g.search, s, &c->sort.search, r) == OK) {
         result code = search_walk(&g.search, false, gather, &g);
         if (code == OK) code = sort_list_sort(s, &g.list);
@@ -176,6 +207,7 @@ void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r
     }
     sort_list_done(&g.list);
     buf_done(&g.key);
+    buf_done(&g.scores);
     search_done(&g.search);
     arena_free(g.arena);
 }
