@@ -278,6 +278,7 @@ enum imap_search_kind {
     IMAP_SEARCH_KEYWORD,        /* text */
     IMAP_SEARCH_SET,            /* set of sequence numbers */
     IMAP_SEARCH_UID,            /* set of UIDs */
+    IMAP_SEARCH_UIDAFTER, IMAP_SEARCH_UIDBEFORE,        /* number: a UID; RFC 9738 §3.2 */
     IMAP_SEARCH_LARGER, IMAP_SEARCH_SMALLER,            /* number: octets */
     IMAP_SEARCH_BEFORE, IMAP_SEARCH_ON, IMAP_SEARCH_SINCE,             /* day */
     IMAP_SEARCH_SENTBEFORE, IMAP_SEARCH_SENTON, IMAP_SEARCH_SENTSINCE, /* day */

@@ -16,7 +16,7 @@ enum argument {
     ARGUMENT_NEW, ARGUMENT_OLD,           /* RFC 3501: RECENT and UNSEEN; not RECENT */
     ARGUMENT_KEYWORD, ARGUMENT_NOT_KEYWORD,
     ARGUMENT_TEXT, ARGUMENT_HEADER, ARGUMENT_SHORTHAND,
-    ARGUMENT_DATE, ARGUMENT_NUMBER, ARGUMENT_SECONDS, ARGUMENT_SET, ARGUMENT_MODSEQ, ARGUMENT_OBJECTID,
+    ARGUMENT_DATE, ARGUMENT_NUMBER, ARGUMENT_SECONDS, ARGUMENT_SET, ARGUMENT_MODSEQ, ARGUMENT_OBJECTID, ARGUMENT_UID,
     ARGUMENT_KEY, ARGUMENT_TWO_KEYS,
 };
 
@@ -64,6 +64,8 @@ static const struct search_word {
     {VIEW_INIT("THREADID"), ARGUMENT_OBJECTID, IMAP_SEARCH_THREADID},
     {VIEW_INIT("TO"), ARGUMENT_SHORTHAND, IMAP_SEARCH_HEADER},
     {VIEW_INIT("UID"), ARGUMENT_SET, IMAP_SEARCH_UID},
+    {VIEW_INIT("UIDAFTER"), ARGUMENT_UID, IMAP_SEARCH_UIDAFTER},
+    {VIEW_INIT("UIDBEFORE"), ARGUMENT_UID, IMAP_SEARCH_UIDBEFORE},
     {VIEW_INIT("UNANSWERED"), ARGUMENT_NOT_FLAG, IMAP_FLAG_ANSWERED},
     {VIEW_INIT("UNDELETED"), ARGUMENT_NOT_FLAG, IMAP_FLAG_DELETED},
     {VIEW_INIT("UNDRAFT"), ARGUMENT_NOT_FLAG, IMAP_FLAG_DRAFT},
@@ -169,7 +171,7 @@ static bool take_modseq(struct imap_grammar *g, struct imap_search_key *key)
 
 static bool take_argument(struct imap_grammar *g, const struct search_word *word, struct imap_search_key *key)
 {
-    uint32_t seconds;
+    uint32_t seconds, uid;
     if (!imap_take_space(g)) return false;
     switch (word->argument) {
     case ARGUMENT_SHORTHAND:
@@ -189,6 +191,10 @@ static bool take_argument(struct imap_grammar *g, const struct search_word *word
     case ARGUMENT_SECONDS:
         if (!imap_take_nonzero(g, &seconds)) return imap_miss(g, "a number of seconds");
         key->number = seconds;
+        return true;
+    case ARGUMENT_UID:
+        if (!imap_take_nonzero(g, &uid)) return imap_miss(g, "a UID");
+        key->number = uid;
         return true;
     case ARGUMENT_SET: return imap_take_set(g, &key->set) || imap_miss(g, "a set of UIDs");
     case ARGUMENT_MODSEQ: return take_modseq(g, key);

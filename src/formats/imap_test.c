@@ -105,6 +105,7 @@ TEST(imap_fetch_items_are_read)
     SAME("a FETCH 1 (SAVEDATE EMAILID THREADID MODSEQ)");
     SAME("a GETMETADATA (DEPTH 1 MAXSIZE 1024) INBOX (/shared/comment /private/comment)");
     SAME("a SETMETADATA \"\" (/private/comment \"x y\" /private/other NIL)");
+    SAME("a SEARCH UIDAFTER 7 UIDBEFORE 25000");
     SAME("a SEARCH FILTER on-the-road ANSWERED");
 }
 

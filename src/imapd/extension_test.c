@@ -188,7 +188,8 @@ TEST(imapd_uidbatches_cut_the_mailbox_from_the_newest_message_on)
     batches_ask(c, "1000 2:3", " 1048:501");
     batches_ask(c, "1000 3:4", "");
     batches_ask(c, "4000", " 2048:501");
-    TRANSCRIPT(c, "C: b UIDBATCHES 499\nS: b NO [TOOSMALL] *\nC: b UIDBATCHES 0\nS: b BAD *\n");
+    TRANSCRIPT(c, "C: b UIDBATCHES 499\nS: b NO [TOOFEW] *\nC: b UIDBATCHES 0\nS: b BAD *\n"
+                  "C: c UIDBATCHES 1000 2:1\nS: c BAD [CLIENTBUG] *\n");
     transcript_close(c);
     test_server_close(t);
 }
@@ -228,6 +229,11 @@ TEST(imapd_limits_of_messages_cut_commands_and_say_so)
                   "C: 07 UID STORE 1:* +FLAGS.SILENT (\\Flagged)\nS: 07 OK [MESSAGELIMIT 3 3] *\n"
                   "C: 08 UID SEARCH UID 1:3 FLAGGED\nS: * SEARCH 3\nS: 08 OK SEARCH completed\n"
                   "C: 09 COPY 1:3 INBOX\nS: 09 NO [MESSAGELIMIT 2] *\n"
+                  "C: 11 UID FETCH 1:5 (UID) (PARTIAL -1:-4)\nS: 11 NO [MESSAGELIMIT 3] *\n"
+                  "C: 12 UID FETCH 1:5 (UID) (PARTIAL -1:-3)\nS: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: * 5 FETCH (UID 5)\nS: 12 OK *\n"
+                  "C: 13 THREAD REFERENCES UTF-8 ALL\nS: 13 NO [MESSAGELIMIT 3] *\n"
+                  "C: 14 UID SEARCH UIDAFTER 3\nS: * SEARCH 4 5\nS: 14 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 15 UID SEARCH UIDBEFORE 5 UIDAFTER 3\nS: * SEARCH 4\nS: 15 OK [MESSAGELIMIT 3 3] *\n"
                   "C: 10 COPY 1:2 INBOX\nS~ 10 OK *\n");
     transcript_close(c);
     test_server_close(t);
@@ -250,6 +256,18 @@ TEST(imapd_compression_begins_once)
     struct test_server *t = test_server_open(12, NULL);
     struct transcript *c = test_server_login(t);
     TRANSCRIPT(c, "C: a COMPRESS LZW\nS: a BAD *\nC: b COMPRESS DEFLATE\nS: b OK DEFLATE active\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_uid_only_sessions_give_no_sequence_match_data)
+{
+    struct test_server *t = test_server_open(27, NULL);
+    add_numbered(t, 3);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a ENABLE QRESYNC UIDONLY\nS: * ENABLED QRESYNC UIDONLY\nS: a OK *\n"
+                  "C: b SELECT INBOX (QRESYNC (1 1 1:3 (1:2 1:2)))\nS: b BAD [UIDREQUIRED] *\n"
+                  "C: c SELECT INBOX (QRESYNC (1 1 1:3))\nS~ c OK *\n");
     transcript_close(c);
     test_server_close(t);
 }

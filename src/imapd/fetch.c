@@ -219,6 +219,8 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     *f = (struct fetch){.s = s, .items = c->fetch.items, .item_count = c->fetch.item_count, .by_uid = c->is_uid,
                         .has_changed_since = c->fetch.has_changed_since, .changed_since = c->fetch.changed_since};
     bool sets_seen = plan(f);
+    uint32_t from = c->fetch.partial.first, to = c->fetch.partial.last;
+    if (c->fetch.has_partial && !session_check_limit(s, (from > to ? from - to : to - from) + 1ull, r)) return;     /* RFC 9738 §3.1 */
     if (!check_modifiers(s, c, r) || session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
     if (c->fetch.wants_vanished) session_tell_vanished(s, &set, c->fetch.changed_since);
     if (c->fetch.has_partial && session_cut_partial(s, &set, &c->fetch.partial, &set) != OK) return;

@@ -22,12 +22,22 @@ bool session_cut_limit(struct session *s, struct imap_set *set, bool is_uids, ui
     return session_numbers_of(s, &uids, set) == OK;
 }
 
+bool session_check_limit(struct session *s, uint64_t count, struct reply *r)
+{
+    uint32_t limit = session_options(s)->message_limit;
+    if (limit == 0 || count <= limit) return true;
+    reply_set(r, REPLY_NO, "MESSAGELIMIT ", "Too many messages for one command");
+    buf_append_u64(&r->code, limit);
+    return false;
+}
+
+/* Beside another code it is an untagged NO (§3.1). */
 void session_tell_limit(struct session *s, uint32_t lowest_uid, struct reply *r)
 {
     uint32_t limit = session_options(s)->message_limit;
     if (lowest_uid == 0 || r->kind != REPLY_OK) return;
     if (r->code.len) {
-        session_tellf(s, "OK [MESSAGELIMIT %u %u] Only the newest messages were looked at", limit, lowest_uid);
+        session_tellf(s, "NO [MESSAGELIMIT %u %u] Only the newest messages were looked at", limit, lowest_uid);
         return;
     }
     buf_appendf(&r->code, "MESSAGELIMIT %u %u", limit, lowest_uid);

@@ -118,6 +118,8 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
         break;
     case IMAP_SEARCH_EMAILID:
     case IMAP_SEARCH_THREADID: k->needle = key->text; break;
+    case IMAP_SEARCH_UIDAFTER:
+    case IMAP_SEARCH_UIDBEFORE:
     case IMAP_SEARCH_LARGER:
     case IMAP_SEARCH_SMALLER:
     case IMAP_SEARCH_OLDER:

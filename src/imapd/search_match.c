@@ -171,6 +171,8 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
     case IMAP_SEARCH_KEYWORD: return judge_flag(c, k);
     case IMAP_SEARCH_SET: return verdict_of(imap_set_has(&k->set, c->number));
     case IMAP_SEARCH_UID: return verdict_of(imap_set_has(&k->set, row->uid));
+    case IMAP_SEARCH_UIDAFTER: return verdict_of(row->uid > k->number);
+    case IMAP_SEARCH_UIDBEFORE: return verdict_of(row->uid < k->number);
     case IMAP_SEARCH_LARGER: return verdict_of(row->size_bytes > k->number);
     case IMAP_SEARCH_SMALLER: return verdict_of(row->size_bytes < k->number);
     case IMAP_SEARCH_MODSEQ: return verdict_of(row->modseq >= k->number);

@@ -82,6 +82,10 @@ MAY_YIELD static result open_view(struct session *s, view name, struct mailbox_i
 /* The mailbox that was selected before is closed also when the new one cannot be opened (§6.3.2). */
 void imapd_select(struct session *s, const struct imap_command *c, struct reply *r)
 {
+    if (c->select.has_match && s->is_uid_only) {              /* RFC 9586 §3.7 */
+        reply_set(r, REPLY_BAD, "UIDREQUIRED", "Only UIDs are used in this session");
+        return;
+    }
     struct mailbox_info info;
     view name;
     if (c->select.wants_qresync && !s->has_qresync) {

@@ -191,6 +191,8 @@ MAY_YIELD uint64_t session_count(struct session *s, const struct imap_set *uids)
 /* ---- limits of messages (limit.c) ---- */
 /* Leaves the newest messages of a resolved set; 0 or the UID of the oldest that is left. False: the store failed. */
 MAY_YIELD bool session_cut_limit(struct session *s, struct imap_set *set, bool is_uids, uint32_t *ret_lowest_uid);
+/* False with a reply: too many for a command that does all or nothing. */
+bool session_check_limit(struct session *s, uint64_t count, struct reply *r);
 /* Says in the reply that it was cut. */
 void session_tell_limit(struct session *s, uint32_t lowest_uid, struct reply *r);
 /* False with a reply: too many to be saved by one command. */

@@ -39,6 +39,7 @@ MAY_YIELD static result tell(struct threading *g)
 
 void imapd_thread(struct session *s, const struct imap_command *c, struct reply *r)
 {
+    if (!session_check_limit(s, mailbox_view_count(s->view), r)) return;      /* RFC 9738 §3.3 */
     struct threading g = {.by_uid = c->is_uid, .links = c->thread.algorithm != IMAP_THREAD_ORDEREDSUBJECT,
                           .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
     thread_tree_init(&g.tree, s, g.links ? mailbox_view_count(s->view) : 0);

@@ -6,8 +6,8 @@
 #include "imapd/session.h"
 
 enum {
-    BATCH_MESSAGES_MIN = 500,            /* §3.1.4 */
-    BATCHED_MESSAGES_MAX = 100000000,    /* more than a mailbox can be expected to hold: §3.1.4 asks for 100,000 */
+    BATCH_MESSAGES_MIN = 500,            /* §3.1.3.2 */
+    BATCHED_MESSAGES_MAX = 100000000,    /* more than a mailbox can be expected to hold: §3.1.7 asks for 100,000 */
 };
 
 /* UID of the message that is `back`-th from the last (from 0), or 0 when there are not so many. */
@@ -48,13 +48,17 @@ MAY_YIELD static result tell_batches(struct session *s, uint32_t size, uint64_t 
 void imapd_uidbatches(struct session *s, const struct imap_command *c, struct reply *r)
 {
     const struct imap_uidbatches *u = &c->uidbatches;
-    uint64_t first = u->first < u->last ? u->first : u->last, last = u->first < u->last ? u->last : u->first;
+    uint64_t first = u->first, last = u->last;
+    if (first > last) {                                       /* §3.1.5 */
+        reply_set(r, REPLY_BAD, "CLIENTBUG", "The first batch comes first");
+        return;
+    }
     if (u->first == 0) {
         first = 1;
         last = BATCHED_MESSAGES_MAX;
     }
     if (u->size < BATCH_MESSAGES_MIN) {
-        reply_set(r, REPLY_NO, "TOOSMALL", "A batch has at least 500 messages");
+        reply_set(r, REPLY_NO, "TOOFEW", "A batch has at least 500 messages");
         return;
     }
     buf *out = session_out(s);
