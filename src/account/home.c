@@ -55,6 +55,7 @@ static void home_open(struct home *h, struct accounts *all)
     list_init(&h->indexes);
     list_init(&h->summaries);
     list_init(&h->search_pages);
+    list_init(&h->search_hits);
     list_init(&h->usages_used);
     budget_init(&h->whole, MESSAGE_WHOLE_BUDGET_BYTES);
     h->is_open = true;

@@ -41,6 +41,8 @@ struct home {
     struct index_kept *ahead;            /* whose summaries were read ahead */
     struct list search_pages;            /* of the index for searches, least recently used first (search_reader.c) */
     size_t search_bytes;
+    struct list search_hits;             /* what was asked lately, least recently used first (search.c) */
+    size_t search_hits_bytes;
     void *unzip;                         /* pack.c's decompressor, made when first needed */
     struct list wishes;                  /* accounts that are to be compacted (upkeep.c) */
     struct map wished;

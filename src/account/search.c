@@ -6,11 +6,13 @@
 #include "account/search_reader.h"
 #include "base/check.h"
 #include "base/cursor.h"
+#include "base/hash.h"
 
 /* What one segment says. */
 struct answer {
     uint32_t documents, alone_count;
     uint64_t *sure, *maybe;
+    size_t bytes;
     buf alone;                               /* as it stands in the segment, in order of id */
 };
 
@@ -18,16 +20,23 @@ struct answer {
 struct place { uint32_t pack, first, count, document; const struct answer *answer; };
 
 struct search_hits {
-    struct account *account;
+    struct list node;                        /* in home.search_hits */
+    unsigned users;
+    struct account *account;                 /* held as long as there are users */
+    uint64_t list_hash;                      /* of the segments that were asked */
+    unsigned zones;
+    buf needle;
+    size_t bytes;
     struct answer *answers;
     size_t answer_count;
     struct place *places;                    /* in order of pack and entry */
     size_t place_count;
 };
 
-void search_hits_free(struct search_hits *h)
+static void drop_hits(struct search_hits *h)
 {
-    if (!h) return;
+    list_remove(&h->node);
+    h->account->home->search_hits_bytes -= h->bytes;
     for (size_t i = 0; i < h->answer_count; i++) {
         free(h->answers[i].sure);
         free(h->answers[i].maybe);
@@ -35,8 +44,52 @@ void search_hits_free(struct search_hits *h)
     }
     free(h->answers);
     free(h->places);
-    account_close(h->account);
+    buf_done(&h->needle);
     free(h);
+}
+
+void search_hits_free(struct search_hits *h)
+{
+    if (!h) return;
+    struct account *a = h->account;
+    struct home *home = a->home;
+    h->users--;
+    list_each (node, &home->search_hits) {
+        struct search_hits *old = container_of(node, struct search_hits, node);
+        if (home->search_hits_bytes <= SEARCH_HITS_BYTES) break;
+        if (old->users == 0) drop_hits(old);
+    }
+    account_close(a);
+}
+
+void account_drop_hits(struct account *a)
+{
+    list_each (node, &a->home->search_hits) {
+        struct search_hits *h = container_of(node, struct search_hits, node);
+        if (h->account == a) drop_hits(h);
+    }
+}
+
+/* The same question to the same segments. What came since is in none of them, so the answer is still right. */
+static struct search_hits *find_hits(struct account *a, uint64_t list_hash, unsigned zones, view needle)
+{
+    struct home *home = a->home;
+    list_each (node, &home->search_hits) {
+        struct search_hits *h = container_of(node, struct search_hits, node);
+        if (h->account != a || h->list_hash != list_hash || h->zones != zones || !view_equal(buf_view(&h->needle), needle)) continue;
+        list_remove(node);
+        list_append(&home->search_hits, node);
+        return h;
+    }
+    return NULL;
+}
+
+/* Of segments that are believed. */
+static uint64_t hash_list(const struct account *a, const struct search_list *l)
+{
+    uint64_t hash = l->count;
+    for (size_t i = 0; i < l->count; i++) hash = hash * 31 + (search_is_distrusted(a, l->segments[i].object) ? 1 : hash_bytes(l->segments[i].object));
+    return hash;
 }
 
 /* ---- asking ---- */
@@ -53,6 +106,7 @@ MAY_YIELD static result ask(struct search_reader *r, const struct search_query *
     result code = segment_find(r->index, &source, q, zones, answer->sure, answer->maybe, fault);
     if (code == OK) code = search_reader_read(r, f->alone_offset, (size_t)f->alone * SEGMENT_ALONE_BYTES, &answer->alone, fault);
     if (code == OK) answer->alone_count = f->alone;
+    answer->bytes = 2 * words * sizeof *answer->sure + answer->alone.capacity;
     return code;
 }
 
@@ -80,6 +134,7 @@ MAY_YIELD static result ask_segment(struct search_hits *h, const struct search_s
         return code;
     }
     h->answer_count++;
+    h->bytes += answer->bytes;
     for (size_t i = 0, document = 0; i < g->range_count; document += g->ranges[i++].count) {
         if (g->ranges[i].pack == SEARCH_ALONE) continue;
         h->places[h->place_count++] = (struct place){g->ranges[i].pack, g->ranges[i].first, g->ranges[i].count, (uint32_t)document, answer};
@@ -97,15 +152,24 @@ static int by_pack(const void *left, const void *right)
 /* The account may change while we look: packs keep their places, and segments that went out of use are kept for the grace period. */
 result account_search(struct account *a, unsigned zones, view needle, millis deadline, struct search_hits **ret_hits, struct fault *fault)
 {
+    uint64_t list_hash = hash_list(a, state_search(a->state));
+    struct search_hits *h = find_hits(a, list_hash, zones, needle);
+    account_hold(a);
+    if (h) {
+        h->users++;
+        *ret_hits = h;
+        return OK;
+    }
     struct search_query *q = malloc(sizeof *q);
-    struct search_hits *h = calloc(1, sizeof *h);
     struct search_list list;
     size_t ranges = 0;
     result code = OK;
+    h = calloc(1, sizeof *h);
     check(q && h);
     search_query_make(needle, q);
-    h->account = a;
-    account_hold(a);
+    *h = (struct search_hits){.users = 1, .account = a, .list_hash = list_hash, .zones = zones};
+    list_init(&h->node);
+    buf_append(&h->needle, needle);
     search_list_copy(&list, state_search(a->state));
     for (size_t i = 0; i < list.count; i++) ranges += list.segments[i].range_count;
     h->answers = calloc(list.count + 1, sizeof *h->answers);
@@ -116,8 +180,15 @@ result account_search(struct account *a, unsigned zones, view needle, millis dea
     if (h->place_count) qsort(h->places, h->place_count, sizeof *h->places, by_pack);
     search_list_done(&list);
     free(q);
-    if (code != OK) search_hits_free(h);
-    else *ret_hits = h;
+    h->bytes += sizeof *h + ranges * sizeof *h->places + h->needle.capacity;
+    a->home->search_hits_bytes += h->bytes;
+    list_append(&a->home->search_hits, &h->node);
+    if (code == OK) {
+        *ret_hits = h;
+        return OK;
+    }
+    drop_hits(h);
+    account_close(a);
     return code;
 }
 

@@ -12,7 +12,10 @@
 struct search_hits;
 enum search_verdict { SEARCH_NO, SEARCH_YES, SEARCH_MAYBE };
 
-enum { SEARCH_CACHE_BYTES = 32 << 20 };      /* of a loop: pages of segments that were read lately */
+enum {
+    SEARCH_CACHE_BYTES = 32 << 20,           /* of a loop: pages of segments that were read lately */
+    SEARCH_HITS_BYTES = 16 << 20,            /* of a loop: answers that nobody holds now: who turns pages of a result asks again */
+};
 
 /*
  * Looks a needle (folded) up in some zones (bits of enum message_zone). OK also when there is no index, or a damaged one: then the verdict is

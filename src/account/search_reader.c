@@ -41,6 +41,7 @@ static void drop_reader(struct search_reader *r)
 
 void account_drop_search(struct account *a)
 {
+    account_drop_hits(a);
     list_each (node, &a->search_readers) drop_reader(container_of(node, struct search_reader, of_account));
 }
 

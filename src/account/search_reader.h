@@ -32,5 +32,6 @@ void search_reader_distrust(struct search_reader *r);
 bool search_is_distrusted(const struct account *a, view object);
 /* Forgets what is distrusted and not in the list any more. */
 void search_forget_distrusted(struct account *a);
-/* Before an account's memory goes. */
+/* Before an account's memory goes: readers; and answers (search.c). */
 void account_drop_search(struct account *a);
+void account_drop_hits(struct account *a);

@@ -110,6 +110,31 @@ TEST(imapd_search_returns_extended_results_and_saves_them)
     test_server_close(t);
 }
 
+/* All that was found before there was an index is found with it, and new messages with it. */
+TEST(imapd_search_after_compaction_finds_the_same)
+{
+    struct test_server *t = test_server_open(5, NULL);
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    for (unsigned i = 0; i < 60; i++) {
+        buf_clear(&text);
+        buf_appendf(&text, "Subject: s%u\r\nFrom: p%u@example.test\r\nX-Some: thing%u\r\n\r\nword%u word%u\r\n", i % 7, i % 3, i, i % 5, i % 9);
+        test_server_add(t, "INBOX", "", buf_view(&text));
+    }
+    struct transcript *c = select_inbox(t);
+    for (unsigned round = 0; round < 2; round++) {
+        expect_found(c, "TEXT word1 SUBJECT s3", " 11 32");
+        expect_found(c, "BODY \"word1 word2\"", " 12 57");
+        expect_found(c, "HEADER X-Some thing5", " 6 51 52 53 54 55 56 57 58 59 60");
+        expect_found(c, "NOT OR TEXT word1 NOT SUBJECT s3", " 4 18 25 39 46 53 60");
+        expect_found(c, "TEXT \"x-some: thing42\"", " 43");
+        expect_found(c, "TEXT ord1 BODY s3", "");
+        expect_found(c, "FROM p2@example SUBJECT s3 TEXT hing", " 18 39 60");
+        test_server_compact(t);
+    }
+    transcript_close(c);
+    test_server_close(t);
+}
+
 TEST(imapd_search_fuzzy_ranks_what_it_finds)
 {
     struct test_server *t = test_server_open(4, NULL);
