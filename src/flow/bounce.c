@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "flow/delivery.h"
+#include "flow/forward.h"
 #include "flow/outbound_private.h"
 #include "flow/signing.h"
 #include "formats/smtp_command.h"
@@ -87,11 +88,25 @@ MAY_YIELD static result enqueue(struct outbound *o, view sender, unsigned flags,
     struct queue_address to = {.address = sender, .notify = SMTP_NOTIFY_NEVER};
     struct queue_envelope envelope = {.message = message, .flags = QUEUE_IS_NOTICE | QUEUE_IS_8BIT | flags, .received = clock_wall(), .bytes = text.len, .recipients = &to,
                                       .recipient_count = 1, .class = queue_takes_wishes(o->queue) ? QUEUE_BOUNCE : QUEUE_SUBMITTED};
-    buf whole CLEANUP(buf_done) = BUF_INIT;
-    if (o->options.signing) signing_sign_own(o->options.signing, text, deadline, &whole);
-    buf_append(&whole, text);
-    envelope.bytes = whole.len;
-    return queue_enqueue_bytes(o->queue, &envelope, buf_view(&whole), deadline, fault);
+    buf signatures CLEANUP(buf_done) = BUF_INIT;
+    if (o->options.signing) signing_sign_own(o->options.signing, text, deadline, &signatures);
+    envelope.front = buf_view(&signatures);
+    /* A hundred recipients and what their server had to say of each are more than a record's body. */
+    struct draft *draft = draft_new(o->options.intake->accounts, message, text.len);
+    result code = draft_write(draft, text, deadline, fault);
+    if (code == OK) code = queue_enqueue(o->queue, &envelope, draft, deadline, fault);
+    draft_free(draft);
+    return code;
+}
+
+/* A sender whose address leads elsewhere, or a return path of ours: to those whom it stands for. */
+MAY_YIELD static result pass_on(struct outbound *o, const struct intake_recipient *to, unsigned flags, struct id message, view text, struct arena *arena,
+                                millis deadline, struct fault *fault)
+{
+    result code = to->account_count > 0 ? deliver_here(o, to, message, text, arena, deadline, fault) : OK;
+    for (size_t i = 0; i < to->forward_count && code == OK; i++)
+        code = enqueue(o, forward_mailbox(to->forwards[i], arena), flags, random_id(), text, deadline, fault);
+    return code;
 }
 
 static bool parse_sender(view sender, struct arena *arena, struct smtp_path *ret_path)
@@ -109,6 +124,7 @@ MAY_YIELD static result post(struct outbound *o, view sender, unsigned flags, st
     struct intake_recipient recipient;
     if (!parse_sender(sender, arena, &path)) return OK;
     enum smtp_status_name status = intake_decide(o->options.intake, &path, text.len, deadline, arena, scratch, &recipient, fault);
+    if (status == SMTP_RECIPIENT_OK && recipient.forward_count > 0) return pass_on(o, &recipient, flags, message, text, arena, deadline, fault);
     if (status == SMTP_RECIPIENT_OK) return deliver_here(o, &recipient, message, text, arena, deadline, fault);
     if (status == SMTP_RELAY_DENIED) return enqueue(o, sender, flags, message, text, deadline, fault);
     if (smtp_status(status)->code >= 500) return OK;

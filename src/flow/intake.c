@@ -1,6 +1,9 @@
 #include "flow/intake.h"
 
 #include "base/check.h"
+#include "flow/forward.h"
+#include "formats/srs.h"
+#include "identity/address_key.h"
 #include "runtime/event.h"
 
 /* One recipient while its aliases are followed. */
@@ -15,6 +18,9 @@ struct expansion {
     struct map found;                    /* accounts, by id */
     struct intake_account *accounts;
     size_t count, capacity;
+    view *forwards;
+    size_t forward_count, forward_capacity;
+    bool is_return;
     enum smtp_status_name refusal;       /* why a member could not be taken; RECIPIENT_OK: none so far */
 };
 
@@ -97,6 +103,20 @@ MAY_YIELD static result expand_alias(struct expansion *e, view address, const st
     return code;
 }
 
+static result add_forward(struct expansion *e, view address)
+{
+    if (e->forward_count == INTAKE_ACCOUNTS_MAX) return TOO_BIG;
+    if (e->forward_count == e->forward_capacity) {
+        size_t capacity = e->forward_capacity ? 2 * e->forward_capacity : 1;
+        view *grown = arena_array(e->arena, view, capacity);
+        for (size_t i = 0; i < e->forward_count; i++) grown[i] = e->forwards[i];
+        e->forwards = grown;
+        e->forward_capacity = capacity;
+    }
+    e->forwards[e->forward_count++] = arena_keep(e->arena, address);
+    return OK;
+}
+
 /* Status of an address that leads to nothing here: for an alias's member the outside is a route, not a relay. */
 static enum smtp_status_name status_of_lookup(result code, unsigned depth)
 {
@@ -120,6 +140,7 @@ MAY_YIELD static result expand(struct expansion *e, view address, unsigned depth
     }
     struct identity_address found;
     result code = identity_find_address(e->intake->identity, address, e->deadline, e->scratch, &found, e->fault);
+    if (code == DENIED && depth > 0 && e->intake->forwarding) return add_forward(e, address);
     if (code != OK) {
         refuse(e, status_of_lookup(code, depth));
         return OK;
@@ -137,19 +158,42 @@ static struct smtp_path keep_path(const struct smtp_path *path, struct arena *ar
     return kept;
 }
 
+/* A return path of ours stands for another address. NOT_FOUND: it is an address like any other. */
+MAY_YIELD static result expand_return(struct expansion *e, const struct smtp_path *path, view address)
+{
+    struct identity_address found;
+    view mailbox, key;
+    if (!e->intake->forwarding || path->domain_kind == SMTP_DOMAIN_NONE) return NOT_FOUND;
+    struct srs srs;
+    if (!srs_parse(path->local_part, &srs)) return NOT_FOUND;
+    /* Only where the domain is ours, and nobody has this very address. */
+    result code = identity_find_address(e->intake->identity, address, e->deadline, e->scratch, &found, e->fault);
+    if (code == DENIED || code == INVALID || (code == OK && !found.is_catch_all)) return NOT_FOUND;
+    if (code == OK || code == NOT_FOUND) code = forward_unwrap(e->intake->forwarding, path->local_part, e->deadline, e->scratch, &mailbox, e->fault);
+    if (code == OK && address_key(mailbox, e->scratch, &key) != OK) code = DENIED;
+    e->is_return = true;
+    if (code == OK) return expand(e, key, 1);
+    refuse(e, code == DENIED ? SMTP_RETURN_PATH_NOT_OURS : SMTP_NO_SUCH_USER_NOW);
+    return OK;
+}
+
 MAY_YIELD static enum smtp_status_name decide(struct expansion *e, const struct smtp_path *path, view address,
                                               struct intake_recipient *ret_recipient)
 {
-    result code = expand(e, address, 0);
+    result code = expand_return(e, path, address);
+    if (code == NOT_FOUND) code = expand(e, address, 0);
     map_done(&e->seen);
     map_done(&e->found);
     if (code == TOO_BIG) return SMTP_ALIAS_TOO_WIDE;
-    if (e->count == 0) return e->refusal == SMTP_RECIPIENT_OK ? SMTP_NO_SUCH_USER : e->refusal;
+    if (e->count + e->forward_count == 0) return e->refusal == SMTP_RECIPIENT_OK ? SMTP_NO_SUCH_USER : e->refusal;
     if (e->refusal != SMTP_RECIPIENT_OK && e->refusal != SMTP_ALIAS_LOOP)
         EVENT_EMIT(ALIAS_MEMBER_LEFT_OUT, EVENT_TEXT("alias", address), EVENT_NUMBER("status", smtp_status(e->refusal)->code),
                    EVENT_TEXT("fault", e->fault ? view_of(e->fault->detail) : VIEW_EMPTY));
     *ret_recipient = (struct intake_recipient){.path = keep_path(path, e->arena), .accounts = e->accounts, .account_count = e->count,
+                                               .forwards = e->forwards, .forward_count = e->forward_count, .is_return = e->is_return,
                                                .checked_bytes = e->size_bytes, .status = SMTP_RECIPIENT_OK};
+    view key;
+    if (e->forward_count > 0 && address_key(address, e->arena, &key) == OK) ret_recipient->alias = key;
     return SMTP_RECIPIENT_OK;
 }
 

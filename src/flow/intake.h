@@ -11,7 +11,8 @@
  *     over quota                                  MAILBOX_FULL(_NOW)   452 4.2.2 or 552 5.2.2
  *     an alias that only leads back to itself     ALIAS_LOOP           554 5.4.6
  *     more accounts than the limit                ALIAS_TOO_WIDE       552 5.2.4
- *     an alias to another server                  NO_ROUTE             451 4.4.4: until mail can go out
+ *     an alias to another server                  NO_ROUTE             451 4.4.4: only where mail is not forwarded
+ *     a return path (forward.h) not made here     RETURN_PATH_NOT_OURS 550 5.1.1
  *     the directory cannot be asked               NO_SUCH_USER_NOW     450 4.1.1
  *
  * An alias is accepted when at least one of its accounts can take the message; members that cannot are
@@ -34,9 +35,12 @@ enum {
     INTAKE_SCRATCH_BYTES_MAX = 96 << 20,
 };
 
+struct forwarding;
+
 struct intake {
     struct identity *identity;
     struct accounts *accounts;
+    const struct forwarding *forwarding; /* NULL: aliases to other servers are refused */
     view postmaster_domain;              /* of <postmaster> without a domain (RFC 5321 §4.5.1): this, or the nearest domain above it that is ours */
     bool suspended_is_permanent;         /* 550 5.2.1 and not 450 4.2.1 */
     bool over_quota_is_permanent;        /* 552 5.2.2 and not 452 4.2.2 */
@@ -51,6 +55,10 @@ struct intake_recipient {
     struct smtp_path path;
     struct intake_account *accounts;     /* each once */
     size_t account_count;
+    view *forwards;                      /* mailboxes on other servers, as the directory spells them */
+    size_t forward_count;
+    view alias;                          /* what led there, as the directory spells it; only with forwards */
+    bool is_return;                      /* it is a return path of ours, not an alias */
     uint64_t checked_bytes;              /* the size for which the quota was asked */
     enum smtp_status_name status;        /* set by delivery_run() */
 };

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "flow/delivery.h"
+#include "flow/forward.h"
 #include "flow/outbound_private.h"
 #include "formats/smtp_command.h"
 #include "formats/smtp_trace.h"
@@ -24,6 +25,7 @@ struct here {
     size_t count;
     struct queue_result *results;
     size_t result_count;
+    uint32_t return_path_bytes;          /* at the front of the draft */
     millis deadline;
 };
 
@@ -72,6 +74,7 @@ MAY_YIELD static result copy_message(struct here *h, struct draft *draft, struct
     buf piece CLEANUP(buf_done) = BUF_INIT;
     if (m->envelope.sender.len && !parse_path(m->envelope.sender, SMTP_REVERSE_PATH, h->arena, &sender)) sender = (struct smtp_path){.is_null = true};
     smtp_trace_append_return_path(&piece, &sender);
+    h->return_path_bytes = (uint32_t)piece.len;
     result code = draft_write(draft, buf_view(&piece), h->deadline, fault);
     for (uint64_t at = 0; at < m->envelope.bytes && code == OK; at += piece.len) {
         buf_clear(&piece);
@@ -80,6 +83,16 @@ MAY_YIELD static result copy_message(struct here *h, struct draft *draft, struct
         if (code == OK) code = draft_write(draft, buf_view(&piece), h->deadline, fault);
     }
     return code;
+}
+
+/* An alias may lead to other servers, too. It was signed when it was submitted. */
+MAY_YIELD static void forward(struct here *h, struct draft *draft, struct intake_recipient *r)
+{
+    const struct queued *m = h->parcel->message;
+    struct forward_order order = {.recipient = r, .sender = m->envelope.sender, .flags = m->envelope.flags & (QUEUE_IS_UTF8 | QUEUE_IS_8BIT), .draft = draft,
+                                  .skip_bytes = h->return_path_bytes};
+    if (r->forward_count == 0 || r->status != SMTP_SAVED) return;
+    r->status = forward_send(h->destination->home->all->options.intake->forwarding, &order, h->deadline, h->arena);
 }
 
 MAY_YIELD static void deliver(struct here *h)
@@ -92,6 +105,7 @@ MAY_YIELD static void deliver(struct here *h)
     if (code == OK) {
         struct delivery_order order = {.intake = intake, .draft = draft, .recipients = h->recipients, .recipient_count = h->count, .answers_each = true};
         delivery_run(&order, h->deadline, h->arena);
+        for (size_t i = 0; i < h->count; i++) forward(h, draft, &h->recipients[i]);
     } else {
         EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", m->envelope.message), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
     }

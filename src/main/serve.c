@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "flow/forward.h"
 #include "flow/intake.h"
 #include "httpd/httpd.h"
 #include "imapd/imapd.h"
@@ -36,6 +37,7 @@ struct server {
     struct service service;
     struct tls_context *tls;
     struct intake intake;
+    struct forwarding forwarding;
     struct sending sending;
     struct smtpd *smtpd;
     struct imapd *imapd;
@@ -84,7 +86,10 @@ static void make_smtpd(struct server *s)
 {
     const struct config *c = &s->config;
     struct smtpd_options o = smtpd_default_options();
+    s->forwarding = (struct forwarding){.identity = s->service.identity, .queue = s->service.queue, .signing = s->service.signing, .resolver = s->service.resolver,
+                                        .server_name = view_of(c->server_name)};
     s->intake = (struct intake){
+        .forwarding = &s->forwarding,
         .identity = s->service.identity,
         .accounts = s->service.accounts,
         .postmaster_domain = view_of(c->server_name),

@@ -92,6 +92,7 @@ void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
             return;
         }
     }
+    if (status == SMTP_RECIPIENT_OK && recipient.forward_count > 0 && s->transaction.body == SMTP_BODY_BINARYMIME) status = SMTP_BINARY_NOT_FORWARDED;
     if (status == SMTP_RECIPIENT_OK && !transaction_keep_recipient(s, &recipient)) status = SMTP_TOO_MANY_RECIPIENTS;
     if (status == SMTP_RECIPIENT_OK) {
         smtp_session_reply(s, status, VIEW_EMPTY);

@@ -5,6 +5,8 @@
 #include "runtime/event.h"
 #include "smtpd/session.h"
 
+enum { KEYS_TIMEOUT_MS = 20000 };      /* for keys of signatures, in all: what is not there then is not known */
+
 static unsigned protocol_of(const struct smtp_session *s)
 {
     return (s->is_extended ? SMTP_PROTOCOL_EXTENDED : 0u) | (smtp_session_is_lmtp(s) ? SMTP_PROTOCOL_LMTP : 0u) |
@@ -71,9 +73,16 @@ void message_begin(struct smtp_session *s)
                       options->hops_max);
     t->deadline = clock_in(options->message_timeout_ms);
     t->draft = draft_new(s->smtpd->intake.accounts, t->message, options->message_bytes_max + SMTP_TRACE_BYTES_MAX);
+    if (t->has_forwards && !smtp_session_is_submission(s)) t->forward = forward_message_new();
     buf_reserve(&trace, 512);
     append_trace(&trace, s, &t->return_path_bytes);
     message_keep(s, buf_view(&trace));
+}
+
+MAY_YIELD static void keep_piece(struct smtp_session *s, view piece)
+{
+    if (s->transaction.forward) forward_message_feed(s->transaction.forward, piece);
+    message_keep(s, piece);
 }
 
 void message_piece(struct smtp_session *s, view piece)
@@ -85,7 +94,7 @@ void message_piece(struct smtp_session *s, view piece)
     if (message_verdict(s) == SMTP_SAVED && smtp_session_is_submission(s))
         submission_piece(s, piece, false);
     else if (message_verdict(s) == SMTP_SAVED)
-        message_keep(s, piece);
+        keep_piece(s, piece);
     else
         drop_draft(s);
     if (coroutine_is_overdue()) coroutine_pause();
@@ -141,6 +150,25 @@ static void condemn_recipients(struct smtp_session *s, enum smtp_status_name ver
     for (size_t i = 0; i < s->transaction.recipient_count; i++) s->transaction.recipients[i].status = verdict;
 }
 
+/* Those whose accounts have it, or who have none here. */
+MAY_YIELD static void forward(struct smtp_session *s, view signatures)
+{
+    struct transaction *t = &s->transaction;
+    const struct forwarding *f = s->smtpd->intake.forwarding;
+    millis deadline = clock_in(smtp_session_options(s)->delivery_timeout_ms);
+    if (t->forward) forward_message_end(t->forward, f, millis_min(deadline, clock_in(KEYS_TIMEOUT_MS)));
+    for (size_t i = 0; i < t->recipient_count; i++) {
+        struct intake_recipient *r = &t->recipients[i];
+        struct forward_order order = {
+            .recipient = r, .message = t->forward, .front = signatures, .sender = t->sender.is_null ? VIEW_EMPTY : smtp_path_keep_text(s->scratch, &t->sender),
+            .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) |
+                     (t->requires_tls ? QUEUE_REQUIRES_TLS : t->tls_is_optional ? QUEUE_TLS_IS_OPTIONAL : 0u),
+            .draft = t->draft, .skip_bytes = t->return_path_bytes,
+        };
+        if (r->status == SMTP_SAVED && r->forward_count > 0) r->status = forward_send(f, &order, deadline, s->arena);
+    }
+}
+
 void message_finish(struct smtp_session *s)
 {
     struct transaction *t = &s->transaction;
@@ -154,11 +182,14 @@ void message_finish(struct smtp_session *s)
         if (s->has_unsent_success && smtp_session_flush(s) != OK) return;
         tell_received(s);
         int64_t begun_us = clock_now_us();
+        buf signatures CLEANUP(buf_done) = BUF_INIT;
+        submission_sign(s, &signatures);
         if (t->recipient_count > 0) {
             delivery_run(&order, clock_in(smtp_session_options(s)->delivery_timeout_ms), s->arena);
+            if (t->has_forwards) forward(s, buf_view(&signatures));
             summary = delivery_summary(&order);
         }
-        if (t->remote_count > 0 && summary == SMTP_SAVED) summary = submission_enqueue(s);
+        if (t->remote_count > 0 && summary == SMTP_SAVED) summary = submission_enqueue(s, buf_view(&signatures));
         metric_observe_us(METRIC_SMTP_DELIVERY, clock_now_us() - begun_us);
     } else {
         condemn_recipients(s, summary);

@@ -260,6 +260,7 @@ void transaction_reset(struct smtp_session *s)
     if (s->transaction.draft) draft_free(s->transaction.draft);
     buf_done(&s->transaction.header);
     message_signing_free(s->transaction.signing);
+    forward_message_free(s->transaction.forward);
     s->transaction = (struct transaction){0};
     arena_reset(s->arena);
 }
@@ -277,5 +278,6 @@ bool transaction_keep_recipient(struct smtp_session *s, const struct intake_reci
     }
     t->recipients[t->recipient_count++] = *recipient;
     t->account_count += recipient->account_count;
+    t->has_forwards |= recipient->forward_count > 0;
     return true;
 }

@@ -13,6 +13,7 @@
 #pragma once
 
 #include "flow/delivery.h"
+#include "flow/forward.h"
 #include "flow/signing.h"
 #include "formats/smtp_command.h"
 #include "runtime/coroutine.h"
@@ -38,6 +39,8 @@ struct transaction {
     struct intake_recipient *recipients;
     size_t recipient_count, recipient_capacity;
     size_t account_count;                /* of all recipients */
+    bool has_forwards;                   /* some of them are on other servers */
+    struct forward_message *forward;     /* what those are told of the message; not of submission */
     unsigned refused_count;              /* recipients that were refused */
     struct queue_address *remote;        /* submission: recipients elsewhere */
     size_t remote_count, remote_capacity;
@@ -145,7 +148,9 @@ enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const st
 /* A piece of the message: gathers the header and passes on what is to be kept. `is_last`: nothing follows. */
 MAY_YIELD void submission_piece(struct smtp_session *s, view piece, bool is_last);
 /* Puts what is for others into the queue: SAVED when it is durable. */
-MAY_YIELD enum smtp_status_name submission_enqueue(struct smtp_session *s);
+MAY_YIELD enum smtp_status_name submission_enqueue(struct smtp_session *s, view signatures);
+/* Appends the signatures of the author's domain, when the message is whole. */
+void submission_sign(const struct smtp_session *s, buf *signatures);
 
 /* ---- commands (dispatch.c) ---- */
 /*

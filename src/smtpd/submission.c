@@ -101,7 +101,7 @@ enum smtp_status_name submission_keep_recipient(struct smtp_session *s, const st
 }
 
 /* A message that cannot be signed goes as it is: its sender has done nothing wrong. */
-static void sign(const struct smtp_session *s, buf *front)
+void submission_sign(const struct smtp_session *s, buf *front)
 {
     struct fault fault = {0};
     if (!s->transaction.signing || message_signing_finish(s->transaction.signing, front, &fault) == OK) return;
@@ -121,19 +121,17 @@ MAY_YIELD static uint8_t find_standing(struct smtp_session *s)
     return clock_wall().ms - account.created.ms < NEW_ACCOUNT_MS ? QUEUE_NEW : QUEUE_GOOD;
 }
 
-enum smtp_status_name submission_enqueue(struct smtp_session *s)
+enum smtp_status_name submission_enqueue(struct smtp_session *s, view signatures)
 {
     const struct transaction *t = &s->transaction;
     struct fault fault = {0};
-    buf front CLEANUP(buf_done) = BUF_INIT;
-    sign(s, &front);
     struct queue_envelope envelope = {
         .message = t->message, .account = s->account, .tenant = buf_view(&s->tenant), .sender = smtp_path_keep_text(s->scratch, &t->sender),
         .flags = (t->is_utf8 ? QUEUE_IS_UTF8 : 0u) | (t->body == SMTP_BODY_8BITMIME ? QUEUE_IS_8BIT : 0u) | (t->has_local ? QUEUE_HAS_LOCAL : 0u) |
                  (t->requires_tls ? QUEUE_REQUIRES_TLS : t->tls_is_optional ? QUEUE_TLS_IS_OPTIONAL : 0u),
         .return_what = t->return_what,
         .envelope_id = t->envelope_id, .received = clock_wall(), .bytes = draft_bytes(t->draft) - t->return_path_bytes, .skip_bytes = t->return_path_bytes,
-        .front = buf_view(&front), .recipients = t->remote, .recipient_count = t->remote_count,
+        .front = signatures, .recipients = t->remote, .recipient_count = t->remote_count,
         .not_before = t->not_before, .deliver_by = t->deliver_by, .deliver_by_mode = t->deliver_by_mode, .priority = t->priority,
     };
     if (smtp_session_takes_wishes(s)) envelope.standing = find_standing(s);
@@ -144,7 +142,7 @@ enum smtp_status_name submission_enqueue(struct smtp_session *s)
     }
     EVENT_EMIT(MESSAGE_QUEUED, EVENT_ID("message", t->message), EVENT_ID("account", s->account), EVENT_TEXT("from", envelope.sender),
                EVENT_NUMBER("recipients", envelope.recipient_count), EVENT_NUMBER("bytes", envelope.bytes),
-               EVENT_TEXT("signed_by", front.len ? message_signing_domain(t->signing) : VIEW_EMPTY));
+               EVENT_TEXT("signed_by", signatures.len ? message_signing_domain(t->signing) : VIEW_EMPTY));
     return SMTP_SAVED;
 }
 
@@ -155,7 +153,7 @@ MAY_YIELD static void begin_signing(struct smtp_session *s, view header, view bo
 {
     struct transaction *t = &s->transaction;
     struct fault fault = {0};
-    if (!smtp_session_options(s)->signing || t->remote_count == 0) return;
+    if (!smtp_session_options(s)->signing || (t->remote_count == 0 && !t->has_forwards)) return;
     result code = message_signing_new(smtp_session_options(s)->signing, header, clock_in(DIRECTORY_TIMEOUT_MS), &t->signing, &fault);
     if (code == OK) message_signing_feed(t->signing, body);
     else if (code != NOT_FOUND) message_condemn(s, SMTP_LOCAL_ERROR);

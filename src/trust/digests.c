@@ -71,6 +71,7 @@ void body_digests_end(struct body_digests *all)
 {
     for (size_t i = 0; i < all->count; i++) {
         struct body_digest *b = &all->list[i];
+        if (!b->digest) continue;
         dkim_body_end(&b->form);
         digest_end(b->digest, b->value);
         b->digest = NULL;

@@ -32,7 +32,7 @@ struct body_digests { struct body_digest list[BODY_DIGESTS_MAX]; size_t count; }
 /* Before the first piece. The index of the form; BODY_DIGESTS_MAX: no more. */
 size_t body_digests_want(struct body_digests *all, bool is_relaxed, bool cr_ends_lines, bool has_length, uint64_t length);
 void body_digests_feed(struct body_digests *all, view piece);
-void body_digests_end(struct body_digests *all);
+void body_digests_end(struct body_digests *all);      /* more than once is fine */
 void body_digests_done(struct body_digests *all);
 
 /* ---- header fields ---- */

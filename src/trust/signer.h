@@ -25,7 +25,7 @@ struct signer_order {
     int64_t now_s;
     unsigned instance;                   /* of ARC */
 };
-/* Appends a field for each key. Once, after the last piece. */
+/* Appends a field for each key. After the last piece; again for another domain. */
 NODISCARD result signer_finish(struct signer *s, const struct signer_order *order, buf *into, struct fault *fault);
 /* A whole message in memory: appends its DKIM-Signature fields to `into`. */
 NODISCARD result signer_sign_message(view message, const struct signer_order *order, buf *into, struct fault *fault);
