@@ -39,6 +39,8 @@ struct outbound *outbound_new(const struct outbound_options *options, struct que
     return o;
 }
 
+const struct outbound_options *outbound_options_of(const struct outbound *o) { return &o->options; }
+
 /* ---- destinations ---- */
 
 static void rest_is_over(struct timer *t)

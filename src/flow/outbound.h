@@ -29,6 +29,7 @@ struct outbound_options {
     struct signing *signing;             /* signs notices; NULL: they go unsigned */
     struct tls_context *tls;             /* of a client; NULL: never STARTTLS */
     struct mta_sts *sts;                 /* NULL: policies of MTA-STS are not asked for */
+    struct tls_reports *reports;         /* NULL: none are made */
     const struct route_table *routes;    /* NULL: DNS alone */
     const struct answer_rules *rules;    /* NULL: none */
     const struct address *source4, *source6;   /* NULL: what the system picks */
@@ -60,5 +61,6 @@ void outbound_watch_egress(struct outbound *o);
 MAY_YIELD void outbound_leave(struct outbound *o, struct shard *s);
 
 /* ---- for operators ---- */
+const struct outbound_options *outbound_options_of(const struct outbound *o);
 struct outbound_line { view domain; uint64_t waiting; unsigned connections, connections_max; int64_t rests_ms; view reason; const char *wish; };
 MAY_YIELD void outbound_list(struct outbound *o, void (*show)(void *argument, const struct outbound_line *line), void *argument);

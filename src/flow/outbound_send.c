@@ -257,6 +257,8 @@ MAY_YIELD static void send_parcels(struct attempt *a)
 
 /* ---- connecting ---- */
 
+static const struct fault no_fault;
+
 MAY_YIELD static result open_client(struct attempt *a, const struct address *to, bool without_tls)
 {
     const struct outbound_options *o = &a->destination->home->all->options;
@@ -275,12 +277,15 @@ MAY_YIELD static result open_client(struct attempt *a, const struct address *to,
         a->is_undecided = a->are_away = true;
         return code;
     }
+    struct address from = *stream_local(stream);
     transport_apply(&a->plan, o, &options);
     if (without_tls) options.tls = NULL;
     code = smtp_client_open(&a->client, stream, &options, &a->fault);
-    if (code == OK) code = transport_check(&a->plan, &a->client, &a->fault);
-    else if (!transport_is_policy_failure(&a->client)) a->is_undecided = a->are_away = true;
     if (code == DENIED || code == BUSY) outbound_judge_greeting(d, a->host, a->source, &a->client.answer);
+    if (code != OK && !transport_is_policy_failure(&a->client)) a->is_undecided = a->are_away = true;
+    if (code == OK) code = transport_check(&a->plan, &a->client, &a->fault);
+    transport_tell(o, &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .host = a->host, .from = &from, .to = to, .client = &a->client,
+                                                  .fault = code == OK ? &no_fault : &a->fault});
     if (code != OK) smtp_client_close(&a->client);
     return code;
 }
@@ -299,6 +304,7 @@ MAY_YIELD static result try_host(struct attempt *a, const struct route_host *hos
     result code = transport_plan(&d->home->all->options, &a->domain, host, clock_in(ROUTE_MS), a->arena, &a->plan, &a->fault);
     a->host = host->name;
     a->is_undecided |= code != OK && code != DENIED;
+    if (code != OK) transport_tell(&d->home->all->options, &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .planned = code, .host = a->host, .fault = &a->fault});
     if (code != OK) return code;
     code = UNAVAILABLE;
     for (size_t i = 0; i < host->address_count && a->tries++ < TRIES_MAX; i++) {

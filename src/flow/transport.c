@@ -131,12 +131,22 @@ static result demand_operators(struct planning *p, struct fault *fault)
     return OK;
 }
 
+/* CANCELLED alone is an error: nobody waits for a report. */
+MAY_YIELD static result ask_reports(const struct outbound_options *o, view name, millis deadline, struct arena *arena, bool *ret_wants)
+{
+    struct tls_report_record record;
+    result code = transport_ask_reports(o->resolver, name, deadline, arena, &record);
+    *ret_wants = code == OK;
+    return code == CANCELLED ? CANCELLED : OK;
+}
+
 result transport_begin(const struct outbound_options *o, const struct route *route, view name, enum transport_wish wish, millis deadline, struct arena *arena,
                        struct transport_domain *ret_domain, struct fault *fault)
 {
     struct transport_domain domain = {.route = route, .name = name, .wish = wish};
     result code = OK;
     if (o->sts && !route->is_fixed && is_asked(o, route, wish)) code = mta_sts_find(o->sts, name, deadline, arena, &domain.sts, fault);
+    if (code == OK && o->reports && !route->is_fixed && is_asked(o, route, wish)) code = ask_reports(o, name, deadline, arena, &domain.wants_reports);
     if (code == OK) *ret_domain = domain;
     return code;
 }

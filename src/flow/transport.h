@@ -12,6 +12,7 @@
 #include "runtime/tls.h"
 #include "trust/dane.h"
 #include "trust/mta_sts.h"
+#include "trust/tls_reports.h"
 
 /* Of a message. Messages of one connection have the same. */
 enum transport_wish {
@@ -39,6 +40,7 @@ struct transport_domain {
     view name;                           /* as in route_find() */
     enum transport_wish wish;
     struct mta_sts_found sts;
+    bool wants_reports;                  /* there is a record at _smtp._tls (RFC 8460 §3), and reports are made here */
 };
 
 /* For one host. */
@@ -63,6 +65,20 @@ MAY_YIELD NODISCARD result transport_plan(const struct outbound_options *o, cons
 void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options);
 /* After smtp_client_open(). DENIED: the server does not offer what is needed. */
 NODISCARD result transport_check(const struct transport_plan *plan, const struct smtp_client *c, struct fault *fault);
+/* Where a domain wants reports (RFC 8460 §3): OK, or NOT_FOUND and others when it does not say so. Views in the arena. */
+MAY_YIELD NODISCARD result transport_ask_reports(struct resolver *r, view domain, millis deadline, struct arena *arena, struct tls_report_record *ret_record);
+/* What is told of one connection, or of a host that was not connected to. */
+struct transport_outcome {
+    const struct transport_domain *domain;
+    const struct transport_plan *plan;
+    result planned;                      /* of transport_plan() */
+    view host;
+    const struct address *from, *to;     /* NULL: not connected */
+    const struct smtp_client *client;    /* NULL: not connected */
+    const struct fault *fault;           /* of what failed */
+};
+/* Adds it to what reports will say, where the domain wants some. */
+void transport_tell(const struct outbound_options *o, const struct transport_outcome *outcome);
 /* The client failed to open, and the plan has it that the same server may be asked again without TLS. */
 bool transport_may_retry_clear(const struct transport_plan *plan, const struct smtp_client *c);
 /* The client failed to open because of what the server's TLS is, not because the connection broke. */

@@ -58,6 +58,8 @@ typedef result command_fn(struct command_call *call, struct fault *fault);
     X("queue.expire", command_queue_expire) X("queue.remove", command_queue_remove) X("queue.redirect", command_queue_redirect) \
     X("queue.show", command_queue_show) X("queue.trace", command_queue_trace) X("queue.top", command_queue_top) \
     X("queue.explain", command_queue_explain) X("queue.rules", command_queue_rules)                                     \
+    X("transport.show", command_transport_show) X("transport.reports", command_transport_reports)                       \
+    X("transport.send_reports", command_transport_send_reports)                                                         \
     X("import", command_import) X("export", command_export)                                                             \
     X("store.verify", command_store_verify) X("store.backup", command_store_backup) X("store.scrub", command_store_scrub) \
     X("store.copy", command_store_copy) X("store.release", command_store_release)                                       \

@@ -256,7 +256,7 @@ static int on_egress(cfg_t *cfg, cfg_opt_t *opt)
     return 0;
 }
 
-enum { SECTIONS_MAX = 16, SECTION_KEYS_MAX = 16 };
+enum { SECTIONS_MAX = 16, SECTION_KEYS_MAX = 32 };
 
 struct grammar {
     cfg_opt_t sections[SECTIONS_MAX];

@@ -46,7 +46,8 @@ struct config {
     uint64_t suspended_is_permanent, over_quota_is_permanent;
     const char *outbound_rules;
     const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_authorities, *outbound_source4, *outbound_source6;
-    bool outbound_mta_sts;
+    const char *outbound_tls_report_from;
+    uint64_t outbound_mta_sts, outbound_tls_reports;
     uint64_t outbound_connections, outbound_messages, outbound_expire_ms, outbound_delay_notice_ms, outbound_retry_min_ms, outbound_retry_max_ms;
     uint64_t plaintext_login, idle_timeout_ms;
     uint64_t imap_connections_per_address, imap_connections_per_account, pop_connections_per_address;

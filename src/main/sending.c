@@ -1,6 +1,7 @@
 #include "main/sending.h"
 
 #include "runtime/clock.h"
+#include "flow/tls_reporting.h"
 #include "runtime/http.h"
 #include "runtime/tls.h"
 #include "runtime/workers.h"
@@ -23,6 +24,16 @@ BLOCKS static void make(void *argument)
     m->code = http_new(&https, &m->sending->http, m->fault);
     if (m->code == OK) m->code = tls_context_new_client(&m->sending->tls, m->fault);
     if (m->code == OK) m->code = tls_context_trust(m->sending->tls, *c->outbound_authorities ? c->outbound_authorities : NULL, m->fault);
+}
+
+static void start_reporting(struct sending *s, struct service *service)
+{
+    const struct config *c = service->config;
+    view from = *c->outbound_tls_report_from ? view_of(c->outbound_tls_report_from) : arena_printf(s->arena, "postmaster@%s", c->server_name);
+    struct tls_reporting_options o = {.queue = service->queue, .resolver = service->resolver, .http = s->http, .reports = s->reports,
+                                      .server_name = view_of(c->server_name), .from = from};
+    if (s->reports) s->reporting = tls_reporting_start(&o, service->engine);
+    service->reporting = s->reporting;
 }
 
 BLOCKS static void unmake(void *argument)
@@ -62,6 +73,8 @@ result sending_start(struct sending *s, struct service *service, const struct in
     o.tls = s->tls;
     if (c->outbound_mta_sts) s->sts = mta_sts_new(service->engine, service->resolver, s->http, service->loops);
     o.sts = s->sts;
+    if (c->outbound_tls_reports) s->reports = tls_reports_new(service->engine, service->loops, view_of(c->node_name));
+    o.reports = s->reports;
     o.routes = s->routes;
     o.connections_max = (unsigned)c->outbound_connections;
     o.messages_per_connection = (unsigned)c->outbound_messages;
@@ -72,6 +85,7 @@ result sending_start(struct sending *s, struct service *service, const struct in
     s->outbound = outbound_new(&o, service->queue, service->loops);
     service->outbound = s->outbound;
     outbound_watch_egress(s->outbound);
+    start_reporting(s, service);
     queue_pause(service->queue, true);
     queue_start(service->queue, s->outbound);
     return OK;
@@ -79,9 +93,12 @@ result sending_start(struct sending *s, struct service *service, const struct in
 
 void sending_stop(struct sending *s, struct service *service)
 {
+    service->reporting = NULL;
+    tls_reporting_stop(s->reporting);
     if (s->outbound) queue_stop(service->queue, clock_in(STOP_TIMEOUT_MS));
     service->outbound = NULL;
     outbound_free(s->outbound);
+    tls_reports_free(s->reports);
     mta_sts_free(s->sts);
     (void)!worker_run(WORKER_SLOW, unmake, s);
     if (s->tls) tls_context_free(s->tls);

@@ -10,6 +10,8 @@ struct sending {
     struct tls_context *tls;
     struct http *http;
     struct mta_sts *sts;
+    struct tls_reports *reports;
+    struct tls_reporting *reporting;
     struct outbound *outbound;
     struct route_table *routes;
     struct answer_rules rules;

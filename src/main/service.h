@@ -23,6 +23,7 @@ struct service {
     struct signing *signing;
     struct resolver *resolver;           /* of a server */
     struct outbound *outbound;           /* NULL: this process sends nothing */
+    struct tls_reporting *reporting;     /* NULL: no reports are made */
     bool is_server;                      /* tayori serve, and not one command */
     struct loops *loops;
     struct node *node;            /* of a server that has joined; else NULL */

@@ -13,6 +13,7 @@
 #include "runtime/stream.h"
 
 struct http;
+struct resolver;
 
 enum {
     HTTP_FLIGHT_MAX = 32,                /* requests under way in a process; more are UNAVAILABLE at once */
@@ -28,13 +29,20 @@ NODISCARD result http_new(const struct http_options *options, struct http **ret_
 BLOCKS void http_free(struct http *h);
 
 struct http_request {
-    view url;                            /* https://... */
+    view url;                            /* https://host/... */
     /* Where its host is, as the resolver says: the library does not ask. None: it asks the system. */
     const struct address *addresses;
     size_t address_count;
     size_t bytes_max;                    /* of the answer */
     view body, content_type;             /* not empty: POST */
 };
+
+/*
+ * Addresses of a URL's host, as the resolver says: how many, 0 when there are none or they cannot be had. Loopback and the like are
+ * not told apart: certificates are.
+ */
+MAY_YIELD size_t http_find_addresses(struct resolver *r, view url, millis deadline, struct arena *arena, struct address addresses[static HTTP_ADDRESSES_MAX]);
+view http_host(view url);                /* empty: it is no URL of https, or names another port or a user */
 
 struct http_answer {
     unsigned status;

@@ -176,18 +176,6 @@ MAY_YIELD static result ask_id(struct mta_sts *m, const struct entry *e, millis 
     return code == CANCELLED ? CANCELLED : OK;
 }
 
-MAY_YIELD static size_t find_addresses(struct mta_sts *m, view host, millis deadline, struct arena *arena, struct address addresses[static HTTP_ADDRESSES_MAX])
-{
-    static const enum dns_type types[] = {DNS_AAAA, DNS_A};
-    size_t count = 0;
-    for (size_t t = 0; t < array_size(types); t++) {
-        struct dns_answer answer = {0};
-        if (resolver_ask(m->resolver, host, types[t], deadline, arena, &answer, NULL) != OK) continue;
-        for (size_t i = 0; i < answer.count && count < HTTP_ADDRESSES_MAX; i++) count += dns_address_parse(answer.records[i], types[t], &addresses[count]);
-    }
-    return count;
-}
-
 /* §3.3: text/plain, with or without parameters. */
 static bool is_plain(view type)
 {
@@ -202,10 +190,9 @@ MAY_YIELD static result fetch(struct mta_sts *m, struct entry *e, view id, struc
     struct http_answer answer;
     bool is_certificate = false;
     millis deadline = clock_in(FETCH_MS);
-    view host = arena_printf(arena, "mta-sts.%s", e->name);
-    struct http_request request = {.url = arena_printf(arena, "https://" VIEW_FMT "/.well-known/mta-sts.txt", VIEW_ARG(host)), .addresses = addresses,
+    struct http_request request = {.url = arena_printf(arena, "https://mta-sts.%s/.well-known/mta-sts.txt", e->name), .addresses = addresses,
                                    .bytes_max = MTA_STS_POLICY_BYTES_MAX};
-    request.address_count = find_addresses(m, host, deadline, arena, addresses);
+    request.address_count = http_find_addresses(m->resolver, request.url, deadline, arena, addresses);
     result code = request.address_count ? http_ask(m->http, &request, deadline, arena, &answer, &is_certificate, NULL) : UNAVAILABLE;
     if (code == CANCELLED) return CANCELLED;
     e->trouble = MTA_STS_NO_TROUBLE;

@@ -1,5 +1,7 @@
 """Mail goes out over TLS that is verified: DANE and MTA-STS, with real zones, policies over HTTPS, and a real Postfix on the other side."""
 import email
+import gzip
+import json
 
 import pytest
 
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.local
 SIGNED, PLAIN, FORGED = "signed.example", "plain.example", "forged.example"
 
 
+REPORTS = f"v=TLSRPTv1; rua=mailto:tls@reports.{PLAIN},https://reports.{PLAIN}/v1"
 # Domains with a policy: MX, its number, the mode, and the mx that the policy allows.
 STS = {"good": ("mx2", 2, "enforce", "mx2.sts.example"), "wild": ("mx2", 2, "enforce", "*.sts.example"), "outside": ("mx2", 2, "enforce", "mx9.sts.example"),
        "untrusted": ("mx1", 1, "enforce", "mx1.sts.example"), "expired": ("mx4", 4, "enforce", "mx4.sts.example"), "stripped": ("mx3", 3, "enforce", "mx3.sts.example"),
@@ -65,12 +68,14 @@ def build(lab):
     own_server = Certificate("own", ["mx5.invalid"])
     own_server.write(lab.folder / "5.pem")
     lines += mx("next", "mx5", 5, own_server.tlsa(3))
+    lines += [f'_smtp._tls.{name} TXT "{REPORTS}"' for name in ("ee", "wrong")]
     lab.names.add(SIGNED, lines)
     lab.names.add(PLAIN, [*mx("wrong", "mxwrong", 1, wrong), *mx("clear", "mx3", 3), f"half MX 10 mxwrong.{SIGNED}.",
-                          *mx("verified", "mx2", 2), *mx("unverified", "mx1", 1), *mx("expired", "mx4", 4)], signed=False)
+                          *mx("verified", "mx2", 2), *mx("reports", "mx2", 2), f"reports A {NET}.80", *mx("unverified", "mx1", 1), *mx("expired", "mx4", 4)], signed=False)
     sts = []
     for name, (host, number, *_) in STS.items():
         sts += [f"{name} MX 10 {host}", f'_mta-sts.{name} TXT "v=STSv1; id=1;"', f"mta-sts.{name} A {NET}.80"]
+    sts += [f'_smtp._tls.{name} TXT "{REPORTS}"' for name in ("good", "untrusted", "none")]
     lab.names.add("sts.example", [*sts, f"mx1 A {NET}.1", f"mx2 A {NET}.2", f"mx3 A {NET}.3", f"mx4 A {NET}.4"], signed=False)
     lab.names.add(FORGED, [*mx("any", "mx1", 1)], signed="forged")
 
@@ -165,7 +170,7 @@ def test_routes_demand_or_forbid_tls(new_server, tmp_path, lab):
 
 @pytest.fixture
 def policies(lab):
-    web = Policies(lab.folder, f"{NET}.80", Certificate("web", [f"mta-sts.{name}.sts.example" for name in STS if name != "badweb"], issuer=lab.authority))
+    web = Policies(lab.folder, f"{NET}.80", Certificate("web", [f"mta-sts.{name}.sts.example" for name in STS if name != "badweb"] + [f"reports.{PLAIN}"], issuer=lab.authority))
     for name, (_, _, mode, allowed) in STS.items():
         web.documents[f"mta-sts.{name}.sts.example"] = f"version: STSv1\r\nmode: {mode}\r\nmx: {allowed}\r\nmax_age: 86400\r\n"
     yield web
@@ -238,3 +243,43 @@ def test_a_sender_can_do_without_tls(lab, server):
     # Who asks for both wants it protected (RFC 8689 section 3).
     send(server, f"stripped.{SIGNED}", "TLS-Required: No\r\n", ["REQUIRETLS"])
     assert bounce(server)["Status"] == "5.7.10"
+
+
+def test_reports_tell_how_it_went(lab, server, policies):
+    subjects = {domain: send(server, domain) for domain in (f"ee.{SIGNED}", f"wrong.{SIGNED}", "good.sts.example", "untrusted.sts.example", "none.sts.example")}
+    for domain in (f"ee.{SIGNED}", "good.sts.example", "none.sts.example"):
+        how_it_came(lab, server, subjects[domain])
+    for domain in (f"wrong.{SIGNED}", "untrusted.sts.example"):
+        why_it_waits(lab, server, domain, subjects[domain])
+    rows = {row["domain"]: row for row in server.command("transport", "reports", json_rows=True)}
+    assert {domain: (row["policy"], row["successes"], row["failures"]) for domain, row in rows.items()} == {
+        f"ee.{SIGNED}": ("tlsa", 1, 0), f"wrong.{SIGNED}": ("tlsa", 0, 1), "good.sts.example": ("sts", 1, 0), "untrusted.sts.example": ("sts", 0, 1),
+        "none.sts.example": ("sts", 0, 1)}
+    assert server.command("transport", "send-reports", json_rows=True) == [{"domains": 0}]
+    assert server.command("transport", "send-reports", "--today", json_rows=True) == [{"domains": 5}]
+    assert not server.command("transport", "reports", json_rows=True)
+    mails = wait_for(lambda: [data for data in lab.postfix.messages() if b"TLS-Report-Domain: untrusted.sts.example" in data], 20)
+    mail = email.message_from_bytes(mails[0])
+    assert mail.get_content_type() == "multipart/report" and mail.get_param("report-type") == "tlsrpt" and mail["TLS-Report-Submitter"] == "out.example.test"
+    part = mail.get_payload()[1]
+    assert part.get_content_type() == "application/tlsrpt+gzip"
+    report = json.loads(gzip.decompress(part.get_payload(decode=True)))
+    assert report["organization-name"] == "out.example.test" and report["contact-info"] == "postmaster@out.example.test"
+    policy = report["policies"][0]
+    assert policy["policy"]["policy-type"] == "sts" and policy["policy"]["mx-host"] == ["mx1.sts.example"] and "mode: enforce" in policy["policy"]["policy-string"]
+    assert policy["summary"] == {"total-successful-session-count": 0, "total-failure-session-count": 1}
+    detail = policy["failure-details"][0]
+    assert detail["result-type"] == "certificate-not-trusted" and detail["receiving-ip"] == f"{NET}.1" and detail["receiving-mx-hostname"] == "mx1.sts.example"
+    posted = [json.loads(gzip.decompress(body)) for _, body in policies.posted]
+    assert len(posted) == 5 and all(headers["Content-Type"] == "application/tlsrpt+gzip" for headers, _ in policies.posted)
+    assert any("_25._tcp.mx1.signed.example. IN TLSA 3 1 1 " in string for one in posted for string in one["policies"][0]["policy"].get("policy-string", []))
+
+
+def test_what_is_demanded_can_be_asked_for(lab, server, policies):
+    def show(domain):
+        return server.command("transport", "show", domain, json_rows=True)[0]
+
+    ee = show(f"ee.{SIGNED}")
+    assert (ee["tls"], ee["by"], ee["dnssec"], ee["addresses"]) == ("verified", "DANE", True, f"{NET}.1") and "TLSA 3 1 1" in ee["detail"]
+    assert (show(f"clear.{PLAIN}")["tls"], show(f"unusable.{SIGNED}")["tls"]) == ("opportunistic", "encrypted")
+    assert show("good.sts.example")["by"] == "MTA-STS (enforce)" and "not in the policy" in show("outside.sts.example")["detail"]

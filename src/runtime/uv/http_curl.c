@@ -215,13 +215,6 @@ static void transfer_ended(struct task *task)
     else waitlist_wake_all(&t->waiter);
 }
 
-static view host_of(view url)
-{
-    view rest = view_from(url, sizeof "https://" - 1), host = VIEW_EMPTY;
-    (void)!view_cut(&rest, '/', &host);
-    return host;
-}
-
 static bool has_control(view url)
 {
     for (size_t i = 0; i < url.len; i++)
@@ -233,7 +226,7 @@ static bool has_control(view url)
 static void set_place(struct transfer *t, const struct http_request *r)
 {
     buf text CLEANUP(buf_done) = BUF_INIT;
-    view host = host_of(r->url);
+    view host = http_host(r->url);
     if (r->address_count == 0) return;
     buf_appendf(&text, VIEW_FMT ":443:", VIEW_ARG(host));
     for (size_t i = 0; i < r->address_count && i < HTTP_ADDRESSES_MAX; i++) {
@@ -283,7 +276,7 @@ result http_ask(struct http *h, const struct http_request *request, millis deadl
                 bool *reterr_is_certificate, struct fault *fault)
 {
     *reterr_is_certificate = false;
-    if (request->url.len > HTTP_URL_BYTES_MAX || !view_starts(request->url, VIEW("https://")) || has_control(request->url)) return fail(fault, INVALID, "not a URL of https");
+    if (request->url.len > HTTP_URL_BYTES_MAX || http_host(request->url).len == 0 || has_control(request->url)) return fail(fault, INVALID, "not a URL of https");
     if (atomic_fetch_add(&h->flight, 1) >= HTTP_FLIGHT_MAX) {
         atomic_fetch_sub(&h->flight, 1);
         return fail(fault, UNAVAILABLE, "too many requests by HTTPS under way");
