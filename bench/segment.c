@@ -1,0 +1,94 @@
+/*
+ * What the index for searches costs, without any store: making segments of the messages of a mailbox file, and merging them.
+ * bench-segment FILE.mbox; bench/search.py --mbox N FILE makes one.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "account/segment.h"
+#include "base/check.h"
+
+enum { SEGMENTS_MAX = 16 };
+
+static double now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+static void read_file(const char *path, buf *into)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) {
+        perror(path);
+        exit(1);
+    }
+    for (size_t got = 1; got;) {
+        char *at = buf_extend(into, 1 << 20);
+        got = fread(at, 1, 1 << 20, f);
+        into->len -= (1 << 20) - got;
+    }
+    fclose(f);
+}
+
+static struct segment_index *open_segment(view bytes)
+{
+    struct segment_footer f;
+    struct segment_index *i;
+    check(segment_footer_decode(view_from(bytes, bytes.len - SEGMENT_FOOTER_BYTES), bytes.len, &f, NULL) == OK);
+    check(segment_index_decode(&f, view_slice(bytes, (size_t)f.body_bytes, (size_t)segment_tail_bytes(&f)), &i, NULL) == OK);
+    return i;
+}
+
+static size_t merge(const buf *segments, size_t count)
+{
+    struct segment_merge_input inputs[SEGMENTS_MAX];
+    size_t bytes = 0, input, wanted;
+    uint64_t offset;
+    result code;
+    for (size_t i = 0; i < count; i++) inputs[i] = (struct segment_merge_input){.index = open_segment(buf_view(&segments[i]))};
+    struct segment_merge *m = segment_merge_new(inputs, count);
+    while ((code = segment_merge_step(m, NULL)) != END) {
+        if (code == BUSY) {
+            buf *into = segment_merge_wants(m, &input, &offset, &wanted);
+            buf_append(into, view_slice(buf_view(&segments[input]), (size_t)offset, wanted));
+            continue;
+        }
+        check(code == OK);
+        bytes += segment_merge_out(m)->out.len;
+        segment_writer_took(segment_merge_out(m));
+    }
+    bytes += segment_merge_out(m)->out.len;
+    segment_merge_free(m);
+    return bytes;
+}
+
+int main(int argc, char **argv)
+{
+    buf file = BUF_INIT, segments[SEGMENTS_MAX] = {0};
+    size_t count = 0, bytes = 0, messages = 0, made = 0, message_bytes = 0;
+    struct segment_builder *b = segment_builder_new();
+    if (argc != 2) return 2;
+    read_file(argv[1], &file);
+    double began = now_us();
+    for (view rest = buf_view(&file); rest.len && count < SEGMENTS_MAX;) {
+        size_t line = view_find(rest, '\n'), end = view_find_view(view_from(rest, 1), VIEW("\nFrom a "));
+        view message = view_slice(rest, line + 1, end == VIEW_NONE ? rest.len : end - line);
+        rest = end == VIEW_NONE ? VIEW_EMPTY : view_from(rest, end + 2);
+        segment_builder_add(b, message);
+        message_bytes += message.len;
+        messages++;
+        if (++made < 5000 && rest.len) continue;
+        segment_builder_write(b, &segments[count]);
+        bytes += segments[count++].len;
+        made = 0;
+    }
+    double built = now_us();
+    size_t merged = count > 1 ? merge(segments, count) : bytes;
+    printf("%zu messages of %zu bytes: %.1f us of CPU and %zu bytes of index each; merged %zu into one: %.1f us, %zu bytes\n", messages,
+           message_bytes / (messages + !messages), (built - began) / (double)messages, bytes / (messages + !messages), count, (now_us() - built) / (double)messages,
+           merged / (messages + !messages));
+    return 0;
+}
