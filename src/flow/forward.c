@@ -13,6 +13,9 @@
 #include "trust/arc_seal.h"
 #include "trust/return_path.h"
 
+/* The addresses of the widest alias, twice, and rows of the directory. */
+enum { ARENA_BYTES = 16 << 20 };
+
 /* ---- return paths ---- */
 
 MAY_YIELD static result read_secrets(const struct forwarding *f, millis deadline, struct arena *arena, struct return_path_secrets *ret_secrets, struct fault *fault)
@@ -190,8 +193,9 @@ static void tell(const struct forward_order *order, const struct queue_envelope 
                EVENT_TEXT("arc", order->message ? view_of(validations[mail_check_arc(order->message->check)->validation]) : VIEW_EMPTY));
 }
 
-enum smtp_status_name forward_send(const struct forwarding *f, const struct forward_order *order, millis deadline, struct arena *arena)
+enum smtp_status_name forward_send(const struct forwarding *f, const struct forward_order *order, millis deadline)
 {
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ARENA_BYTES);
     const struct intake_recipient *r = order->recipient;
     struct fault fault = {0};
     buf front CLEANUP(buf_done) = BUF_INIT;

@@ -49,4 +49,4 @@ struct forward_order {
     uint32_t skip_bytes;                 /* at the front of the draft: not for others */
 };
 /* Puts it into the queue for all of recipient->forwards: SAVED when it is durable. */
-MAY_YIELD enum smtp_status_name forward_send(const struct forwarding *f, const struct forward_order *order, millis deadline, struct arena *arena);
+MAY_YIELD enum smtp_status_name forward_send(const struct forwarding *f, const struct forward_order *order, millis deadline);

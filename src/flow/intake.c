@@ -108,12 +108,12 @@ static result add_forward(struct expansion *e, view address)
     if (e->forward_count == INTAKE_ACCOUNTS_MAX) return TOO_BIG;
     if (e->forward_count == e->forward_capacity) {
         size_t capacity = e->forward_capacity ? 2 * e->forward_capacity : 1;
-        view *grown = arena_array(e->arena, view, capacity);
+        view *grown = arena_array(e->scratch, view, capacity);
         for (size_t i = 0; i < e->forward_count; i++) grown[i] = e->forwards[i];
         e->forwards = grown;
         e->forward_capacity = capacity;
     }
-    e->forwards[e->forward_count++] = arena_keep(e->arena, address);
+    e->forwards[e->forward_count++] = address;
     return OK;
 }
 
@@ -177,6 +177,14 @@ MAY_YIELD static result expand_return(struct expansion *e, const struct smtp_pat
     return OK;
 }
 
+static void keep_forwards(struct expansion *e, view address, struct intake_recipient *r)
+{
+    view key;
+    r->forwards = arena_array(e->arena, view, e->forward_count);
+    for (size_t i = 0; i < e->forward_count; i++) r->forwards[i] = arena_keep(e->arena, e->forwards[i]);
+    if (address_key(address, e->scratch, &key) == OK) r->alias = arena_keep(e->arena, key);
+}
+
 MAY_YIELD static enum smtp_status_name decide(struct expansion *e, const struct smtp_path *path, view address,
                                               struct intake_recipient *ret_recipient)
 {
@@ -190,10 +198,9 @@ MAY_YIELD static enum smtp_status_name decide(struct expansion *e, const struct 
         EVENT_EMIT(ALIAS_MEMBER_LEFT_OUT, EVENT_TEXT("alias", address), EVENT_NUMBER("status", smtp_status(e->refusal)->code),
                    EVENT_TEXT("fault", e->fault ? view_of(e->fault->detail) : VIEW_EMPTY));
     *ret_recipient = (struct intake_recipient){.path = keep_path(path, e->arena), .accounts = e->accounts, .account_count = e->count,
-                                               .forwards = e->forwards, .forward_count = e->forward_count, .is_return = e->is_return,
+                                               .forward_count = e->forward_count, .is_return = e->is_return,
                                                .checked_bytes = e->size_bytes, .status = SMTP_RECIPIENT_OK};
-    view key;
-    if (e->forward_count > 0 && address_key(address, e->arena, &key) == OK) ret_recipient->alias = key;
+    if (e->forward_count > 0) keep_forwards(e, address, ret_recipient);
     return SMTP_RECIPIENT_OK;
 }
 

@@ -92,7 +92,7 @@ MAY_YIELD static void forward(struct here *h, struct draft *draft, struct intake
     struct forward_order order = {.recipient = r, .sender = m->envelope.sender, .flags = m->envelope.flags & (QUEUE_IS_UTF8 | QUEUE_IS_8BIT), .draft = draft,
                                   .skip_bytes = h->return_path_bytes};
     if (r->forward_count == 0 || r->status != SMTP_SAVED) return;
-    r->status = forward_send(h->destination->home->all->options.intake->forwarding, &order, h->deadline, h->arena);
+    r->status = forward_send(h->destination->home->all->options.intake->forwarding, &order, h->deadline);
 }
 
 MAY_YIELD static void deliver(struct here *h)

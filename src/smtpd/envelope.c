@@ -82,7 +82,7 @@ void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
     struct fault fault = {0};
     struct intake_recipient recipient;
     enum smtp_status_name status = intake_decide(&s->smtpd->intake, &command->path, s->transaction.declared_bytes,
-                                                 clock_in(DIRECTORY_TIMEOUT_MS), s->arena, s->scratch, &recipient, &fault);
+                                                 clock_in(DIRECTORY_TIMEOUT_MS), s->scratch, s->scratch, &recipient, &fault);
     bool is_for_queue = status == SMTP_RECIPIENT_OK && submission_is_for_queue(s, command);
     if ((status == SMTP_RELAY_DENIED && smtp_session_is_submission(s)) || is_for_queue) {
         s->transaction.has_local |= is_for_queue;

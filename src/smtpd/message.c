@@ -73,7 +73,7 @@ void message_begin(struct smtp_session *s)
                       options->hops_max);
     t->deadline = clock_in(options->message_timeout_ms);
     t->draft = draft_new(s->smtpd->intake.accounts, t->message, options->message_bytes_max + SMTP_TRACE_BYTES_MAX);
-    if (t->has_forwards && !smtp_session_is_submission(s)) t->forward = forward_message_new();
+    if (t->forward_count > 0 && !smtp_session_is_submission(s)) t->forward = forward_message_new();
     buf_reserve(&trace, 512);
     append_trace(&trace, s, &t->return_path_bytes);
     message_keep(s, buf_view(&trace));
@@ -165,7 +165,7 @@ MAY_YIELD static void forward(struct smtp_session *s, view signatures)
                      (t->requires_tls ? QUEUE_REQUIRES_TLS : t->tls_is_optional ? QUEUE_TLS_IS_OPTIONAL : 0u),
             .draft = t->draft, .skip_bytes = t->return_path_bytes,
         };
-        if (r->status == SMTP_SAVED && r->forward_count > 0) r->status = forward_send(f, &order, deadline, s->arena);
+        if (r->status == SMTP_SAVED && r->forward_count > 0) r->status = forward_send(f, &order, deadline);
     }
 }
 
@@ -186,7 +186,7 @@ void message_finish(struct smtp_session *s)
         submission_sign(s, &signatures);
         if (t->recipient_count > 0) {
             delivery_run(&order, clock_in(smtp_session_options(s)->delivery_timeout_ms), s->arena);
-            if (t->has_forwards) forward(s, buf_view(&signatures));
+            if (t->forward_count > 0) forward(s, buf_view(&signatures));
             summary = delivery_summary(&order);
         }
         if (t->remote_count > 0 && summary == SMTP_SAVED) summary = submission_enqueue(s, buf_view(&signatures));

@@ -265,10 +265,22 @@ void transaction_reset(struct smtp_session *s)
     arena_reset(s->arena);
 }
 
+static void copy_recipient(struct intake_recipient *into, const struct intake_recipient *from, struct arena *arena)
+{
+    *into = *from;
+    into->path.local_part = arena_keep(arena, from->path.local_part);
+    into->path.domain = arena_keep(arena, from->path.domain);
+    into->alias = arena_keep(arena, from->alias);
+    into->accounts = arena_array(arena, struct intake_account, from->account_count);
+    into->forwards = arena_array(arena, view, from->forward_count);
+    for (size_t i = 0; i < from->account_count; i++) into->accounts[i] = from->accounts[i];
+    for (size_t i = 0; i < from->forward_count; i++) into->forwards[i] = arena_keep(arena, from->forwards[i]);
+}
+
 bool transaction_keep_recipient(struct smtp_session *s, const struct intake_recipient *recipient)
 {
     struct transaction *t = &s->transaction;
-    if (t->account_count + recipient->account_count > DELIVERY_ACCOUNTS_MAX) return false;
+    if (t->account_count + recipient->account_count > DELIVERY_ACCOUNTS_MAX || t->forward_count + recipient->forward_count > DELIVERY_ACCOUNTS_MAX) return false;
     if (t->recipient_count == t->recipient_capacity) {
         size_t capacity = t->recipient_capacity ? 2 * t->recipient_capacity : 1;
         struct intake_recipient *grown = arena_array(s->arena, struct intake_recipient, capacity);
@@ -276,8 +288,8 @@ bool transaction_keep_recipient(struct smtp_session *s, const struct intake_reci
         t->recipients = grown;
         t->recipient_capacity = capacity;
     }
-    t->recipients[t->recipient_count++] = *recipient;
+    copy_recipient(&t->recipients[t->recipient_count++], recipient, s->arena);
     t->account_count += recipient->account_count;
-    t->has_forwards |= recipient->forward_count > 0;
+    t->forward_count += recipient->forward_count;
     return true;
 }

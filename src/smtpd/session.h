@@ -39,7 +39,7 @@ struct transaction {
     struct intake_recipient *recipients;
     size_t recipient_count, recipient_capacity;
     size_t account_count;                /* of all recipients */
-    bool has_forwards;                   /* some of them are on other servers */
+    size_t forward_count;                /* addresses on other servers, of all recipients */
     struct forward_message *forward;     /* what those are told of the message; not of submission */
     unsigned refused_count;              /* recipients that were refused */
     struct queue_address *remote;        /* submission: recipients elsewhere */
@@ -120,6 +120,7 @@ static inline size_t transaction_recipients(const struct transaction *t) { retur
 
 /* ---- the transaction ---- */
 MAY_YIELD void transaction_reset(struct smtp_session *s);
+/* A copy. False: too many accounts or addresses in all. */
 bool transaction_keep_recipient(struct smtp_session *s, const struct intake_recipient *recipient);
 
 /* ---- the message (message.c) ---- */

@@ -153,7 +153,7 @@ MAY_YIELD static void begin_signing(struct smtp_session *s, view header, view bo
 {
     struct transaction *t = &s->transaction;
     struct fault fault = {0};
-    if (!smtp_session_options(s)->signing || (t->remote_count == 0 && !t->has_forwards)) return;
+    if (!smtp_session_options(s)->signing || (t->remote_count == 0 && t->forward_count == 0)) return;
     result code = message_signing_new(smtp_session_options(s)->signing, header, clock_in(DIRECTORY_TIMEOUT_MS), &t->signing, &fault);
     if (code == OK) message_signing_feed(t->signing, body);
     else if (code != NOT_FOUND) message_condemn(s, SMTP_LOCAL_ERROR);

@@ -2,21 +2,26 @@
 #include "base/check.h"
 #include "trust/mail_check_private.h"
 
+enum { ANSWER_ARENA_BYTES = 4 * RESOLVER_RECORDS_MAX * RESOLVER_RECORD_BYTES_MAX };
+
 MAY_YIELD static void read_key(struct mail_check *c, struct resolver *resolver, struct check_key *k, millis deadline)
 {
+    /* Answers may be large, and there are many: of each only the key stays. */
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ANSWER_ARENA_BYTES);
     struct dns_answer answer;
     struct fault fault = {0};
     view text;
-    result code = resolver_ask(resolver, k->name, DNS_TXT, deadline, c->arena, &answer, &fault);
+    result code = resolver_ask(resolver, k->name, DNS_TXT, deadline, arena, &answer, &fault);
     k->result = code == NOT_FOUND || code == INVALID ? CHECK_PERMERROR : CHECK_TEMPERROR;
     k->reason = code == NOT_FOUND || code == INVALID ? VIEW("no key") : VIEW("key cannot be looked up now");
     if (code != OK) return;
     k->result = CHECK_PERMERROR;
     /* Several records are nobody's intention: the first that is a key. */
     for (size_t i = 0; i < answer.count && k->result != CHECK_PASS; i++) {
-        if (!dns_txt_parse(answer.records[i], c->arena, &text)) continue;
-        if (dkim_key_parse(text, c->arena, &k->key, &fault) == OK) k->result = CHECK_PASS;
+        if (!dns_txt_parse(answer.records[i], arena, &text)) continue;
+        if (dkim_key_parse(text, arena, &k->key, &fault) == OK) k->result = CHECK_PASS;
     }
+    k->key.key = k->result == CHECK_PASS ? arena_keep(c->arena, k->key.key) : VIEW_EMPTY;
     k->reason = k->result == CHECK_PASS ? VIEW_EMPTY : arena_keep(c->arena, view_of(fault.detail[0] ? fault.detail : "key record is broken"));
 }
 

@@ -5,7 +5,7 @@ import smtplib
 import pytest
 
 from mail import message, wait_for
-from test_signing import ask, dkim, judge_mailauth, names, sign_from_now_on, signing  # noqa: F401
+from test_signing import ask, dkim, judge_dkimpy, judge_mailauth, names, sign_from_now_on, signing  # noqa: F401
 from test_submission import inbox, login, queued, sink  # noqa: F401
 
 ALIAS, TARGET, STRANGER = "away@example.test", "taro@elsewhere.test", "stranger@other.test"
@@ -113,12 +113,16 @@ def test_a_message_that_comes_round_again_stops(forwarding):
     assert len(there.messages) == 1
 
 
-def test_what_fails_beyond_is_told_to_the_stranger(forwarding):
+def test_what_fails_beyond_is_told_to_the_stranger(forwarding, names, node_modules):  # noqa: F811
     server, there = forwarding
     there.answers["RCPT"] = lambda sink: "550 5.1.1 nobody" if TARGET in sink.recipient else "250 ok"
+    # The server's name is below a domain that has keys: they sign what it says.
+    sign_from_now_on(server, names)
     deliver(server, ALIAS, from_stranger())
     sender, recipients, got = arrived(there)
     assert sender == "" and recipients == [STRANGER] and b"multipart/report" in got and b"5.1.1" in got
+    assert judge_dkimpy(names, got) == [True, True]
+    assert [one["result"] for one in judge_mailauth(names, got, node_modules)["dkim"]] == ["pass", "pass"]
     wait_for(lambda: not queued(server))
 
 
