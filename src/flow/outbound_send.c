@@ -304,8 +304,11 @@ MAY_YIELD static result try_host(struct attempt *a, const struct route_host *hos
     result code = transport_plan(&d->home->all->options, &a->domain, host, clock_in(ROUTE_MS), a->arena, &a->plan, &a->fault);
     a->host = host->name;
     a->is_undecided |= code != OK && code != DENIED;
-    if (code != OK) transport_tell(&d->home->all->options, &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .planned = code, .host = a->host, .fault = &a->fault});
-    if (code != OK) return code;
+    if (code != OK) {
+        transport_tell(&d->home->all->options,
+                       &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .planned = code, .host = a->host, .fault = &a->fault});
+        return code;
+    }
     code = UNAVAILABLE;
     for (size_t i = 0; i < host->address_count && a->tries++ < TRIES_MAX; i++) {
         code = try_address(a, &host->addresses[i]);

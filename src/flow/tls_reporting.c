@@ -130,7 +130,8 @@ MAY_YIELD static result post(struct sending *s, view url, struct fault *fault)
     struct http_answer answer;
     struct address addresses[HTTP_ADDRESSES_MAX];
     bool is_certificate;
-    struct http_request request = {.url = url, .bytes_max = ANSWER_BYTES_MAX, .body = buf_view(&s->document), .content_type = VIEW("application/tlsrpt+gzip"), .addresses = addresses};
+    struct http_request request = {.url = url, .bytes_max = ANSWER_BYTES_MAX, .body = buf_view(&s->document), .content_type = VIEW("application/tlsrpt+gzip"),
+                                   .addresses = addresses};
     if (!s->all->options.http) return fail(fault, UNAVAILABLE, "no HTTPS");
     request.address_count = http_find_addresses(s->all->options.resolver, url, clock_in(STEP_MS), s->arena, addresses);
     if (request.address_count == 0) return fail(fault, UNAVAILABLE, "no address of " VIEW_FMT, VIEW_ARG(url));

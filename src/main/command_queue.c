@@ -42,7 +42,8 @@ result command_queue_summary(struct command_call *call, struct fault *fault)
 static void show_destination(void *argument, const struct outbound_line *line)
 {
     json_t *rows = argument;
-    json_array_append_new(rows, json_pack("{s:o, s:s, s:I, s:i, s:i, s:I, s:o}", "domain", queue_words_text(line->domain), "wish", line->wish, "waiting", (json_int_t)line->waiting, "connections",
+    json_array_append_new(rows, json_pack("{s:o, s:s, s:I, s:i, s:i, s:I, s:o}", "domain", queue_words_text(line->domain), "wish", line->wish, "waiting",
+                                          (json_int_t)line->waiting, "connections",
                                           (int)line->connections, "limit", (int)line->connections_max, "rests", (json_int_t)(line->rests_ms / 1000), "reason",
                                           queue_words_text(line->reason)));
 }

@@ -24,7 +24,8 @@ static json_t *buf_json(buf *text)
 
 static const char *level_name(enum transport_level level)
 {
-    static const char *const names[] = {[TRANSPORT_CLEAR] = "never", [TRANSPORT_OPPORTUNISTIC] = "opportunistic", [TRANSPORT_ENCRYPTED] = "encrypted", [TRANSPORT_VERIFIED] = "verified"};
+    static const char *const names[] = {[TRANSPORT_CLEAR] = "never", [TRANSPORT_OPPORTUNISTIC] = "opportunistic", [TRANSPORT_ENCRYPTED] = "encrypted",
+                                        [TRANSPORT_VERIFIED] = "verified"};
     return names[level];
 }
 

@@ -125,7 +125,8 @@ const struct verb verbs[] = {
     {"queue", "rules", "queue.rules", NULL, "rule", "print the built-in rules about answers and limits of destinations",
      "A file of the same grammar is named by outbound.rules.", {{0}}},
     {"transport", "show", "transport.show", NULL, "host port addresses dnssec tls by detail", "show what TLS must be like with the servers of a domain, and why",
-     "One row for each server, in the order in which they are tried. The column\n.Dq tls\nsays never, opportunistic (encrypted if it can be had), encrypted, or verified; the column\n"
+     "One row for each server, in the order in which they are tried. The column\n.Dq tls\nsays never, opportunistic (encrypted if it can be had),\nencrypted, or "
+     "verified;\nthe column\n"
      ".Dq by\nwhat demands it: DANE, MTA-STS, a route. It asks DNS and, for a policy of MTA-STS that is new, its web server; it connects to no server.",
      {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "of recipients"}}},
     {"transport", "reports", "transport.reports", NULL, "day domain policy successes failures details", "show what was counted of TLS with other servers",

@@ -1,3 +1,4 @@
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <string.h>
@@ -255,3 +256,82 @@ static void binds(void *argument)
 }
 
 TEST(tls_binds_channels_and_refuses_what_is_no_handshake) { net_run(1, binds); }
+
+/* --- what a client demands --- */
+
+static void serve_plainly(struct stream *s)
+{
+    colour_pretend_coroutine();
+    (void)!stream_start_tls(s, server, clock_in(2000), NULL);
+    stream_close(s);
+}
+
+/* SHA-256 of the certificate's key. */
+static void digest_key(const char *file, unsigned char digest[static 32])
+{
+    FILE *in = fopen(file, "r");
+    REQUIRE(in != NULL);
+    X509 *certificate = PEM_read_X509(in, NULL, NULL, NULL);
+    unsigned char *der = NULL;
+    fclose(in);
+    REQUIRE(certificate != NULL);
+    int len = i2d_PUBKEY(X509_get0_pubkey(certificate), &der);
+    REQUIRE(len > 0 && EVP_Digest(der, (size_t)len, digest, NULL, EVP_sha256(), NULL) == 1);
+    OPENSSL_free(der);
+    X509_free(certificate);
+}
+
+MAY_YIELD static result demand_of(struct net *n, struct tls_context *client, const struct tls_demand *d, enum tls_flaw expected)
+{
+    struct fault fault = {0};
+    enum tls_flaw flaw = TLS_FLAW_OTHER;
+    struct stream *s = net_connect(n);
+    result code = stream_start_tls_to(s, client, d, clock_in(2000), &flaw, &fault);
+    if (flaw != expected) test_fail(__FILE__, __LINE__, "flaw %d, not %d: %s", (int)flaw, (int)expected, fault.detail);
+    stream_close(s);
+    return code;
+}
+
+static void demands(void *argument)
+{
+    colour_pretend_coroutine();
+    colour_pretend_worker();
+    struct net n;
+    struct tls_context *client, *stranger;
+    unsigned char digest[32];
+    struct tls_certificate certificate = net_certificate("one.test");
+    REQUIRE(tls_context_new_server(&certificate, 1, &server, NULL) == OK);
+    REQUIRE(tls_context_new_client(&client, NULL) == OK && tls_context_new_client(&stranger, NULL) == OK);
+    REQUIRE(tls_context_trust(client, certificate.certificate_file, NULL) == OK);
+    digest_key(certificate.certificate_file, digest);
+    net_open(&n, serve_plainly);
+    struct tls_association right = {.usage = 3, .selector = 1, .matching = 1, .data = view_make(digest, 32)}, wrong = right, broken = right;
+    wrong.data = VIEW("0123456789abcdef0123456789abcdef");
+    broken.data = VIEW("short");
+    struct tls_demand name = {.check = TLS_CHECK_NAME, .server_name = VIEW("one.test"), .names = {VIEW("other.test"), VIEW("one.test")}, .name_count = 2};
+    EXPECT(demand_of(&n, client, &name, TLS_FLAW_NONE) == OK);
+    EXPECT(demand_of(&n, stranger, &name, TLS_FLAW_UNTRUSTED) == DENIED);
+    name.name_count = 1;
+    EXPECT(demand_of(&n, client, &name, TLS_FLAW_NAME) == DENIED);
+    name.is_reported_only = true;
+    EXPECT(demand_of(&n, client, &name, TLS_FLAW_NAME) == OK);
+    struct tls_demand dane = {.check = TLS_CHECK_DANE, .server_name = VIEW("no.such.name"), .names = {VIEW("no.such.name")}, .name_count = 1, .associations = &right,
+                              .association_count = 1};
+    EXPECT(demand_of(&n, stranger, &dane, TLS_FLAW_NONE) == OK);
+    dane.associations = (struct tls_association[]){broken, wrong, right}, dane.association_count = 3;
+    EXPECT(demand_of(&n, stranger, &dane, TLS_FLAW_NONE) == OK);
+    dane.association_count = 2;
+    EXPECT(demand_of(&n, stranger, &dane, TLS_FLAW_UNMATCHED) == DENIED);
+    dane.association_count = 1;
+    EXPECT(demand_of(&n, stranger, &dane, TLS_FLAW_NONE) == INVALID);      /* none can be used: nothing is sent to the server */
+    EXPECT(demand_of(&n, stranger, &(struct tls_demand){.server_name = VIEW("one.test")}, TLS_FLAW_NONE) == OK);
+    net_close(&n);
+    EXPECT(coroutine_sleep(20) == OK);
+    tls_context_free(server);
+    tls_context_free(client);
+    tls_context_free(stranger);
+    unlink(certificate.certificate_file);
+    unlink(certificate.key_file);
+}
+
+TEST(tls_looks_at_the_servers_certificate_as_demanded) { net_run(1, demands); }
