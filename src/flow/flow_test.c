@@ -5,6 +5,10 @@
 #include "base/test.h"
 #include "engine/memory.h"
 #include "flow/delivery.h"
+#include "flow/forward.h"
+#include "identity/secrets.h"
+#include "trust/return_path.h"
+#include "runtime/clock.h"
 #include "identity/directory.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
@@ -173,6 +177,64 @@ MAY_YIELD static void postmaster(struct flow *f)
 TEST(intake_finds_the_postmaster_of_the_domain_that_the_host_is_in)
 {
     run(postmaster);
+}
+
+/* ---- other servers ---- */
+
+MAY_YIELD static void forwards(struct flow *f)
+{
+    struct forwarding forwarding = {.identity = f->intake.identity, .server_name = VIEW("mx.x.test")};
+    struct smtp_path path = {.local_part = VIEW("Team"), .domain = VIEW("X.test"), .domain_kind = SMTP_DOMAIN_NAME};
+    struct intake_recipient r = {0};
+    view target = VIEW("far@away.test"), team[] = {VIEW("a@x.test"), VIEW("far@away.test"), VIEW("away@x.test")};
+    size_t accounts;
+    add_alias(f, "away@x.test", &target, 1);
+    add_alias(f, "team@x.test", team, 3);
+    EXPECT_NUMBER(decide(f, "away", &accounts), SMTP_NO_ROUTE);
+    f->intake.forwarding = &forwarding;
+    REQUIRE(intake_decide(&f->intake, &path, 0, MILLIS_NEVER, f->arena, f->scratch, &r, NULL) == SMTP_RECIPIENT_OK);
+    /* Each address once, however many ways lead there. */
+    EXPECT(r.account_count == 1 && r.forward_count == 1 && !r.is_return);
+    arena_reset(f->scratch);
+    EXPECT_VIEW(r.forwards[0], target);
+    EXPECT_VIEW(r.alias, VIEW("team@x.test"));
+    EXPECT_VIEW(forward_mailbox(VIEW("a..b@away.test"), f->arena), VIEW("\"a..b\"@away.test"));
+}
+
+TEST(intake_leads_to_other_servers_where_mail_is_forwarded)
+{
+    run(forwards);
+}
+
+MAY_YIELD static void returns(struct flow *f)
+{
+    struct forwarding forwarding = {.identity = f->intake.identity, .server_name = VIEW("mx.x.test")};
+    struct identity_secrets found;
+    struct return_path_secrets secrets = {.count = 1};
+    struct intake_recipient r = {0};
+    buf address CLEANUP(buf_done) = BUF_INIT;
+    size_t accounts;
+    f->intake.forwarding = &forwarding;
+    REQUIRE(identity_find_secrets(f->intake.identity, VIEW("return-path"), MILLIS_NEVER, f->arena, &found, NULL) == OK);
+    secrets.list[0] = found.list[0];
+    REQUIRE(return_path_wrap(&secrets, clock_wall(), VIEW("far@away.test"), VIEW("x.test"), &address, NULL) == OK);
+    view local = view_slice(buf_view(&address), 0, view_find_last(buf_view(&address), '@'));
+    struct smtp_path path = {.local_part = local, .domain = VIEW("x.test"), .domain_kind = SMTP_DOMAIN_NAME};
+    REQUIRE(intake_decide(&f->intake, &path, 0, MILLIS_NEVER, f->arena, f->scratch, &r, NULL) == SMTP_RECIPIENT_OK);
+    EXPECT(r.is_return && r.forward_count == 1 && r.account_count == 0);
+    EXPECT_VIEW(r.forwards[0], VIEW("far@away.test"));
+    EXPECT_NUMBER(decide(f, "SRS0=aaaaaa=aa=away.test=far", &accounts), SMTP_RETURN_PATH_NOT_OURS);
+    /* Who has such an address has it. */
+    add_account(f, "srs0=aaaaaa=aa=away.test=far@x.test", STANDING_ACTIVE);
+    EXPECT_NUMBER(decide(f, "SRS0=aaaaaa=aa=away.test=far", &accounts), SMTP_RECIPIENT_OK);
+    EXPECT_NUMBER(accounts, 1);
+    path.domain = VIEW("elsewhere.test");
+    EXPECT_NUMBER(intake_decide(&f->intake, &path, 0, MILLIS_NEVER, f->arena, f->scratch, &r, NULL), SMTP_RELAY_DENIED);
+}
+
+TEST(intake_takes_return_paths_that_were_made_here)
+{
+    run(returns);
 }
 
 /* ---- one answer for all ---- */

@@ -5,7 +5,9 @@
 #include "base/test.h"
 #include "engine/memory.h"
 #include "identity/directory.h"
+#include "identity/secrets.h"
 #include "runtime/clock.h"
+#include "runtime/coroutine.h"
 #include "runtime/loop.h"
 #include "runtime/sim/sim.h"
 
@@ -83,5 +85,52 @@ TEST(dkim_keys_live_and_go)
 {
     struct sim *s = sim_open(sim_seed_from_environment(1));
     sim_call(sim_node_new(s, "a", 1), 0, run, NULL);
+    sim_close(s);
+}
+
+/* ---- secrets that nodes share ---- */
+
+static MAY_YIELD void expect_secrets(struct identity *i, size_t count, view newest, bool is_first)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 16 << 20);
+    struct identity_secrets found;
+    REQUIRE(identity_find_secrets(i, VIEW("test"), soon(), arena, &found, NULL) == OK);
+    EXPECT_NUMBER(found.count, count);
+    EXPECT(view_equal(found.list[0], newest) == is_first);
+}
+
+static void run_secrets(void *unused)
+{
+    colour_pretend_coroutine();
+    struct memory_store *disks = memory_store_new();
+    struct engine *engine = engine_open_memory(disks);
+    struct identity *i = identity_new(engine, loop_family(loop_self())), *other = identity_new(engine, loop_family(loop_self()));
+    struct arena *arena = arena_new(NULL, 16 << 20);
+    struct identity_secrets first;
+    REQUIRE(identity_find_secrets(i, VIEW("test"), soon(), arena, &first, NULL) == OK);
+    EXPECT(first.count == 1 && first.list[0].len == SECRET_BYTES);
+    expect_secrets(other, 1, first.list[0], true);
+    /* A new one comes when the first is old, and makes things only when all know it. */
+    REQUIRE(coroutine_sleep(SECRET_FRESH_MS + 1000) == OK);
+    expect_secrets(i, 2, first.list[0], true);
+    REQUIRE(coroutine_sleep(SECRET_KNOWN_MS + 1000) == OK);
+    expect_secrets(other, 2, first.list[0], false);
+    /* Those that are of no use any more go. */
+    for (int n = 0; n < 4; n++) {
+        REQUIRE(coroutine_sleep(SECRET_FRESH_MS + 1000) == OK);
+        expect_secrets(i, 3, first.list[0], false);
+    }
+    arena_free(arena);
+    identity_free(i);
+    identity_free(other);
+    engine_close(engine);
+    memory_store_free(disks);
+}
+
+TEST(secrets_come_and_go)
+{
+    struct sim *s = sim_open(sim_seed_from_environment(1));
+    sim_set_call_limit(s, 365ll * 86400000);
+    sim_call(sim_node_new(s, "a", 1), 0, run_secrets, NULL);
     sim_close(s);
 }

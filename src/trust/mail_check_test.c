@@ -211,3 +211,30 @@ static void run_many(struct vectors *v, void *unused)
 }
 
 TEST(mail_check_is_bounded) { vectors_run(run_many, NULL); }
+
+/* As many keys as there can be, each with as much in DNS as an answer may have. */
+static void run_large_answers(struct vectors *v, void *unused)
+{
+    colour_pretend_coroutine();
+    buf message CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
+    size_t count;
+    for (int i = 0; i < 3800; i++) buf_append_byte(&text, 'x');
+    for (int i = 1; i <= ARC_INSTANCES_MAX; i++) {
+        buf name CLEANUP(buf_done) = BUF_INIT;
+        buf_appendf(&message, "ARC-Authentication-Results: i=%d; mx.test\r\nARC-Message-Signature: i=%d; a=rsa-sha256; d=e.test; s=k0; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=YWJj\r\n"
+                    "ARC-Seal: i=%d; a=rsa-sha256; cv=%s; d=e.test; s=k%d; b=YWJj\r\n", i, i, i, i == 1 ? "none" : "pass", i);
+        if (i <= MAIL_CHECK_SIGNATURES_MAX)
+            buf_appendf(&message, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=e.test; s=k%d; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=YWJj\r\n", i - 1);
+        buf_appendf(&name, "k%d._domainkey.e.test", i - 1);
+        for (int n = 0; n < RESOLVER_RECORDS_MAX; n++) vectors_put_txt(v, buf_view(&name), buf_view(&text));
+    }
+    buf_append(&message, VIEW("From: a@e.test\r\n\r\n"));
+    struct mail_check *c = check_message(v, buf_view(&message));
+    const struct dkim_verdict *verdicts = mail_check_dkim(c, &count);
+    EXPECT_NUMBER(count, MAIL_CHECK_SIGNATURES_MAX);
+    for (size_t i = 0; i < count; i++) EXPECT(verdicts[i].result == CHECK_PERMERROR && verdicts[i].reason.len > 0);
+    EXPECT(mail_check_arc(c)->validation == ARC_FAIL);
+    mail_check_free(c);
+}
+
+TEST(mail_check_takes_little_of_large_answers) { vectors_run(run_large_answers, NULL); }
