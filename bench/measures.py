@@ -75,33 +75,44 @@ def bare_sync_ms(folder, seconds):
     return samples[len(samples) // 2], samples[len(samples) * 99 // 100]
 
 
+def idle_at(server, scale, title, port, tls, count, rate):
+    rows = {}
+    server.stop()
+    server.start()
+    load("login", *to(server, port, tls=tls, cycles=200, connections=10))
+    before = server.memory_kb()
+    words = to(server, port, smtp_port=server.ports["smtp"], tls=tls, connections=count, accounts=ACCOUNTS, rate=rate, seconds=max(5, int(10 * scale)))
+    process = subprocess.Popen([str(LOAD), "idle", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        if process.stdout.readline().strip() != "ready":
+            raise RuntimeError("idle connections were not made")
+        time.sleep(2)
+        rows[f"KB per connection in IDLE, {title}"] = (server.memory_kb() - before) / count
+        told = json.loads(process.communicate("\n", timeout=120)[0].splitlines()[-1])
+    finally:
+        process.kill()
+        process.wait()
+    rows[f"final dot to 250, {title}, p99 ms"] = told["answer_p99_ms"]
+    rows[f"final dot to EXISTS, {title}, p50 ms"] = told["p50_ms"]
+    rows[f"final dot to EXISTS, {title}, p99 ms"] = told["p99_ms"]
+    if told["heard"] < told["sent"]:
+        rows[f"notices not heard of {told['sent']}, {title}"] = told["sent"] - told["heard"]
+    return rows
+
+
 def idle(server, scale):
     rows = {}
     if is_tayori(server):
         rows["a bare synced write of 8 KB, p50 ms"], rows["a bare synced write of 8 KB, p99 ms"] = bare_sync_ms(server.dir, max(2, 10 * scale))
     for title, port, tls in (("plain", "imap", 0), ("TLS", "imaps", 1)):
-        count = int((5000 if is_tayori(server) else 1000) * scale)
-        server.stop()
-        server.start()
-        load("login", *to(server, port, tls=tls, cycles=200, connections=10))
-        before = server.memory_kb()
-        words = to(server, port, smtp_port=server.ports["smtp"], tls=tls, connections=count, accounts=ACCOUNTS, rate=100, seconds=max(5, int(10 * scale)))
-        process = subprocess.Popen([str(LOAD), "idle", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        try:
-            if process.stdout.readline().strip() != "ready":
-                raise RuntimeError("idle connections were not made")
-            time.sleep(2)
-            rows[f"KB per connection in IDLE, {title}"] = (server.memory_kb() - before) / count
-            told = json.loads(process.communicate("\n", timeout=120)[0].splitlines()[-1])
-        finally:
-            process.kill()
-            process.wait()
-        rows[f"final dot to 250, {title}, p99 ms"] = told["answer_p99_ms"]
-        rows[f"final dot to EXISTS, {title}, p50 ms"] = told["p50_ms"]
-        rows[f"final dot to EXISTS, {title}, p99 ms"] = told["p99_ms"]
-        if told["heard"] < told["sent"]:
-            rows[f"notices not heard of {told['sent']}, {title}"] = told["sent"] - told["heard"]
+        rows.update(idle_at(server, scale, title, port, tls, int((5000 if is_tayori(server) else 1000) * scale), 100))
     return rows
+
+
+def idle_many(server, scale):
+    """10,000 connections with TLS while 200 messages a second arrive; fewer for the peers, which have a process to a connection."""
+    count = int((10000 if is_tayori(server) else 1000) * scale)
+    return idle_at(server, scale, "10,000 with TLS, 200 messages/s", "imaps", 1, count, 200)
 
 
 def append(server, user, messages, size_bytes):
@@ -153,7 +164,7 @@ def pop3(server, scale):
             "POP3 RETR of 10,000 pipelined, s": retr["seconds"]}
 
 
-MEASURES = {"delivery": delivery, "logins": logins, "idle": idle, "mailbox": mailbox, "million": million, "pop3": pop3}
+MEASURES = {"delivery": delivery, "logins": logins, "idle": idle, "idle-many": idle_many, "mailbox": mailbox, "million": million, "pop3": pop3}
 
 # The best that Postfix and Dovecot were seen to do on a machine of this size (2 cores, Debian 12); Cyrus where it is the better one.
 KNOWN = {
