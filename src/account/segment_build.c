@@ -30,7 +30,8 @@ struct term {
 struct segment_builder {
     struct term *terms;
     uint32_t term_count, term_capacity;
-    uint32_t *slots;                         /* term + 1 */
+    uint64_t *slots;                         /* hash, and term + 1 in the lower half; 0: free */
+    uint64_t seed;
     uint32_t slot_count;
     buf bytes;
     uint32_t *postings, *ends;               /* numbers of terms; where each document's end */
@@ -60,6 +61,7 @@ struct segment_builder *segment_builder_new(void)
     check(b);
     b->tree = arena_new(NULL, TREE_BYTES_MAX);
     b->slot_count = SLOTS_FIRST;
+    b->seed = hash_bytes(VIEW("terms"));
     b->slots = calloc(b->slot_count, sizeof *b->slots);
     check(b->slots);
     return b;
@@ -88,19 +90,20 @@ bool segment_builder_is_full(const struct segment_builder *b)
 
 /* ---- terms ---- */
 
-/* FNV-1a, four bytes at a time, mixed at the end: chosen texts may make a segment slow to build, for their own account. */
-static uint32_t hash_of(unsigned zone, unsigned kind, view term)
+/* Four bytes at a time, from a seed that only this process knows: whoever sends mail may choose words, but not which collide. */
+static uint32_t hash_of(const struct segment_builder *b, unsigned zone, unsigned kind, view term)
 {
-    uint64_t hash = 0xcbf29ce484222325 ^ (zone << 1 | kind);
+    uint64_t hash = b->seed ^ (zone << 1 | kind);
     const char *at = term.at;
     size_t left = term.len;
     for (; left >= 4; left -= 4, at += 4) {
         uint32_t word;
         memcpy(&word, at, 4);
         hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+        hash ^= hash >> 29;
     }
     for (; left; left--) hash = (hash ^ (unsigned char)*at++) * 0x9e3779b97f4a7c15;
-    return (uint32_t)(hash >> 32) ^ (uint32_t)(hash >> 17);
+    return (uint32_t)((hash ^ hash >> 29) * 0xbf58476d1ce4e5b9 >> 32);
 }
 
 static void rehash(struct segment_builder *b)
@@ -112,7 +115,7 @@ static void rehash(struct segment_builder *b)
     for (uint32_t i = 0; i < b->term_count; i++) {
         uint32_t at = b->terms[i].hash & (b->slot_count - 1);
         while (b->slots[at]) at = (at + 1) & (b->slot_count - 1);
-        b->slots[at] = i + 1;
+        b->slots[at] = (uint64_t)b->terms[i].hash << 32 | (i + 1);
     }
 }
 
@@ -130,16 +133,17 @@ static uint32_t add_term(struct segment_builder *b, unsigned zone, unsigned kind
 
 static void note(struct segment_builder *b, unsigned zone, unsigned kind, view term)
 {
-    uint32_t hash = hash_of(zone, kind, term), at = hash & (b->slot_count - 1), i;
+    uint32_t hash = hash_of(b, zone, kind, term), at = hash & (b->slot_count - 1), i;
     for (; b->slots[at]; at = (at + 1) & (b->slot_count - 1)) {
-        const struct term *t = &b->terms[b->slots[at] - 1];
-        if (t->hash == hash && t->zone == zone && t->kind == kind && t->bytes == term.len && memcmp(b->bytes.at + t->at, term.at, term.len) == 0) break;
+        if (b->slots[at] >> 32 != hash) continue;
+        const struct term *t = &b->terms[(uint32_t)b->slots[at] - 1];
+        if (t->zone == zone && t->kind == kind && t->bytes == term.len && memcmp(b->bytes.at + t->at, term.at, term.len) == 0) break;
     }
     if (b->slots[at]) {
-        i = b->slots[at] - 1;
+        i = (uint32_t)b->slots[at] - 1;
     } else {
         i = add_term(b, zone, kind, term, hash);
-        b->slots[at] = i + 1;
+        b->slots[at] = (uint64_t)hash << 32 | (i + 1);
         if (b->term_count > b->slot_count / 2) rehash(b);
     }
     struct term *t = &b->terms[i];

@@ -7,11 +7,12 @@
 
 enum script { SCRIPT_NONE, SCRIPT_JOINER, SCRIPT_WORD, SCRIPT_HAN, SCRIPT_HIRAGANA, SCRIPT_KATAKANA, SCRIPT_HANGUL };
 
-static enum script script_of_ascii(unsigned char c)
-{
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || c == '_') return SCRIPT_WORD;
-    return c == '@' || c == '.' || c == '-' || c == '\'' || c == '+' || c == '&' ? SCRIPT_JOINER : SCRIPT_NONE;
-}
+static const uint8_t ascii_scripts[128] = {
+    ['0' ... '9'] = SCRIPT_WORD, ['A' ... 'Z'] = SCRIPT_WORD, ['a' ... 'z'] = SCRIPT_WORD, ['_'] = SCRIPT_WORD,
+    ['@'] = SCRIPT_JOINER, ['.'] = SCRIPT_JOINER, ['-'] = SCRIPT_JOINER, ['\''] = SCRIPT_JOINER, ['+'] = SCRIPT_JOINER, ['&'] = SCRIPT_JOINER,
+};
+
+static enum script script_of_ascii(unsigned char c) { return c < 128 ? ascii_scripts[c] : SCRIPT_NONE; }
 
 /* Rising; what stands in none is a letter of a script with spaces, or a sign that may as well be one. */
 static const struct { uint32_t first, last; enum script script; } scripts[] = {
@@ -65,6 +66,8 @@ static size_t word_end(view text, size_t at)
     uint32_t c;
     size_t bytes, end = at;
     while (end < text.len) {
+        while (end < text.len && script_of_ascii((unsigned char)text.at[end]) == SCRIPT_WORD) end++;
+        if (end == text.len) break;
         enum script script = look(text, end, &c, &bytes);
         if (script == SCRIPT_WORD) {
             end += bytes;
