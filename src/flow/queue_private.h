@@ -70,7 +70,8 @@ struct shard {
     struct mutex reading;
     uint64_t arrivals;
     buf garbage;                         /* ids of objects to be removed, by one coroutine */
-    bool is_removing;
+    bool is_removing, is_sweeping;
+    millis next_sweep;
     /* Told of each record about a message that is there, before it is applied. NULL: nobody. */
     void (*observe)(void *argument, const struct queue_record *r, const struct queued *m);
     void *observer;
@@ -119,6 +120,12 @@ bool queued_recipient_matches(const struct queue_filter *f, const struct queued_
 /* ---- queue_order.c ---- */
 /* An operator's order about one message. True: it is to go. */
 bool queued_obey(struct queued *m, enum queue_order order, const struct queue_filter *filter, view target);
+
+/* ---- queue_sweep.c ---- */
+/* Removes objects that belong to no message any more: of submissions and snapshots that a crash cut off. By the owner. */
+MAY_YIELD NODISCARD result shard_sweep(struct shard *s, millis deadline, struct fault *fault);
+/* Does so in the background when it is time. */
+void shard_consider_sweep(struct shard *s);
 
 /* ---- queue_compact.c ---- */
 MAY_YIELD NODISCARD result shard_compact(struct shard *s, millis deadline, struct fault *fault);

@@ -473,6 +473,7 @@ MAY_YIELD static void keep_shard(struct shard *s)
     for (;;) {
         struct fault fault = {0};
         if (queue_lets_go(s->queue) || !rest(s, RENEW_MS) || !hold_lease(s)) return;
+        shard_consider_sweep(s);
         if (wants_compaction(s) && shard_compact(s, clock_in(STORE_MS * 6), &fault) != OK)
             EVENT_EMIT(QUEUE_NOT_COMPACTED, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
     }

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "flow/forward.h"
 #include "flow/intake.h"
+#include "flow/legacy.h"
 #include "httpd/httpd.h"
 #include "imapd/imapd.h"
 #include "main/control.h"
@@ -82,7 +83,7 @@ static MAY_YIELD result on_worker(struct server *s, void (*job)(void *argument))
 
 /* ---- protocols ---- */
 
-static void make_smtpd(struct server *s)
+static result make_smtpd(struct server *s)
 {
     const struct config *c = &s->config;
     struct smtpd_options o = smtpd_default_options();
@@ -96,6 +97,12 @@ static void make_smtpd(struct server *s)
         .suspended_is_permanent = c->suspended_is_permanent,
         .over_quota_is_permanent = c->over_quota_is_permanent,
     };
+    struct legacy_network *networks;
+    result r = legacy_networks_parse(view_of(c->own_networks), s->arena, &networks, &o.own_network_count, &s->fault);
+    if (r != OK) return r;
+    o.own_networks = networks;
+    o.legacy_help = view_of(c->submission_help);
+    o.hides_client = view_of(c->hide_client);
     o.server_name = view_of(c->server_name);
     o.tls = s->tls;
     o.queue = s->service.queue;
@@ -106,9 +113,10 @@ static void make_smtpd(struct server *s)
     o.hops_max = (unsigned)c->hops_max;
     o.connections_per_address_max = (unsigned)c->smtp_connections_per_address;
     s->smtpd = smtpd_new(&o, &s->intake, s->service.loops);
+    return OK;
 }
 
-static void make_protocols(struct server *s)
+static result make_protocols(struct server *s)
 {
     const struct config *c = &s->config;
     struct imapd_options imap = imapd_default_options();
@@ -122,10 +130,12 @@ static void make_protocols(struct server *s)
     imap.connections_per_account_max = (unsigned)c->imap_connections_per_account;
     pop.connections_per_address_max = (unsigned)c->pop_connections_per_address;
     imap.idle_timeout_ms = (int64_t)c->idle_timeout_ms;
-    make_smtpd(s);
+    result r = make_smtpd(s);
+    if (r != OK) return r;
     s->imapd = imapd_new(&imap, s->service.identity, s->service.accounts, s->service.loops);
     s->popd = popd_new(&pop, s->service.identity, s->service.accounts, s->service.loops);
     s->httpd = httpd_new(s->service.loops);
+    return OK;
 }
 
 static unsigned open_sessions(const struct server *s)
@@ -282,7 +292,8 @@ static MAY_YIELD result start(struct server *s)
     r = service_make_resolver(&s->service, &s->service.resolver, &s->fault);
     if (r != OK) return r;
     s->service.is_server = true;
-    make_protocols(s);
+    r = make_protocols(s);
+    if (r != OK) return r;
     httpd_set_ready(s->httpd, false);
     if (s->config.roles & ROLE_QUEUE) r = sending_start(&s->sending, &s->service, &s->intake, &s->fault);
     if (r == OK) r = on_worker(s, open_doors_of_operator);

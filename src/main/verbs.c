@@ -145,6 +145,10 @@ const struct verb verbs[] = {
     {"queue", "redirect", "queue.redirect", NULL, "messages", "send these messages another way",
      "To a server\n.Pq Ar HOST:PORT , lmtp:HOST:PORT ,\nor to an address that takes the place of the recipients; notices go on naming the first one.",
      {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL, {"--to", "to", ARGUMENT_TEXT, "TARGET", true, false, "HOST:PORT, lmtp:HOST:PORT or an address"}}},
+    {"legacy", "list", "legacy.list", NULL, "key account peer hours first:date last:date", "list users who still try to send by port 25 without a password",
+     "They are refused with a text that tells them what to do. Those of an account have its address; others tried from\n.Ic smtp . own_networks .\n"
+     "Hours: in how many it was tried.", {{0}}},
+    {"legacy", "forget", "legacy.forget", NULL, NULL, "remove one from the list", NULL, {{"KEY", "key", ARGUMENT_TEXT, NULL, true, false, "as the list has it"}}},
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
      "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"

@@ -99,7 +99,9 @@ void rcpt_proceed(struct smtp_session *s, const struct smtp_command *command)
         return;
     }
     s->transaction.refused_count++;
-    smtp_session_refuse(s, command, status, &fault);
+    view advice = status == SMTP_RELAY_DENIED ? legacy_refusal(s) : VIEW_EMPTY;
+    if (advice.len) smtp_session_reply(s, SMTP_SUBMIT_ELSEWHERE, advice);
+    else smtp_session_refuse(s, command, status, &fault);
 }
 
 void rset_proceed(struct smtp_session *s, const struct smtp_command *command)

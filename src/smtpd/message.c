@@ -13,6 +13,16 @@ static unsigned protocol_of(const struct smtp_session *s)
            (smtp_session_has_tls(s) ? SMTP_PROTOCOL_TLS : 0u) | (s->is_authenticated ? SMTP_PROTOCOL_AUTHENTICATED : 0u) | (s->transaction.is_utf8 ? SMTP_PROTOCOL_UTF8 : 0u);
 }
 
+/* RFC 6409 §7: where users are is nobody's business, if their tenant wants it so. */
+static bool hides_client(const struct smtp_session *s)
+{
+    view rest = smtp_session_options(s)->hides_client, word;
+    if (!smtp_session_is_submission(s)) return false;
+    while (view_cut(&rest, ' ', &word))
+        if (view_equal(word, VIEW("*")) || (word.len && view_equal_nocase(word, buf_view(&s->tenant)))) return true;
+    return false;
+}
+
 static void append_trace(buf *out, const struct smtp_session *s, uint32_t *ret_return_path_bytes)
 {
     const struct transaction *t = &s->transaction;
@@ -20,8 +30,8 @@ static void append_trace(buf *out, const struct smtp_session *s, uint32_t *ret_r
     char peer[ADDRESS_TEXT_MAX];
     struct smtp_trace trace = {
         .protocol = protocol_of(s),
-        .hello = buf_view(&s->hello),
-        .peer_address = s->peer.family ? address_text(&s->peer, peer) : VIEW_EMPTY,
+        .hello = hides_client(s) ? VIEW("hidden") : buf_view(&s->hello),
+        .peer_address = s->peer.family && !hides_client(s) ? address_text(&s->peer, peer) : VIEW_EMPTY,
         .server_name = smtp_session_options(s)->server_name,
         .tls_version = tls.version,
         .tls_cipher = tls.cipher,

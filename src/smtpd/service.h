@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "flow/legacy.h"
 #include "runtime/connection_limit.h"
 #include "runtime/loop.h"
 #include "smtpd/smtpd.h"
@@ -16,6 +17,7 @@ struct smtpd_loop {
     struct smtpd *smtpd;
     struct list sessions;
     bool is_stopping;
+    struct legacy_lately legacy;
 };
 
 struct smtpd_service {

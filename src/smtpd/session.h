@@ -153,6 +153,10 @@ MAY_YIELD enum smtp_status_name submission_enqueue(struct smtp_session *s, view 
 /* Appends the signatures of the author's domain, when the message is whole. */
 void submission_sign(const struct smtp_session *s, buf *signatures);
 
+/* ---- who sends the old way (legacy.c) ---- */
+/* Relaying was denied. The text for a user of ours, who is noted; the empty view for anybody else. */
+MAY_YIELD view legacy_refusal(struct smtp_session *s);
+
 /* ---- commands (dispatch.c) ---- */
 /*
  * One row per verb: who may say it, whether it can be said now (a status that is not DONE refuses it), and

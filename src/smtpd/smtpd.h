@@ -14,6 +14,7 @@
 struct smtpd;
 struct signing;
 struct tls_context;
+struct legacy_network;
 
 enum {
     SMTPD_RECIPIENTS_MAX = INTAKE_ACCOUNTS_MAX,
@@ -31,6 +32,10 @@ struct smtpd_options {
     struct queue *queue;                 /* NULL: no submission */
     struct signing *signing;             /* NULL: nothing is signed */
     bool allows_plain_login;             /* AUTH without TLS from anywhere; from this machine it always may be */
+    view hides_client;                   /* tenants with spaces between, or "*": what they submit does not tell the client's address and name */
+    const struct legacy_network *own_networks;   /* MX: whose clients are told how to submit (flow/legacy.h) */
+    size_t own_network_count;
+    view legacy_help;                    /* where they read more; may be empty */
     unsigned failed_logins_max;          /* of one connection; then 421 */
     int64_t failed_login_delay_ms;       /* before a wrong password is answered, times their number */
     uint64_t message_bytes_max;          /* SIZE (RFC 1870) */
