@@ -1,0 +1,291 @@
+/*
+ * The queue on several nodes: messages are put into it on any node, owners of shards die at points and at any step, leases end under them, the store
+ * hangs and answers late or not at all. The server on the other side takes mail, refuses it, puts it off, and breaks connections in every state.
+ *
+ * In the end every message that was acknowledged has been taken by that server, or its failure told; and one was taken twice only where its owner had
+ * not been told, or had not recorded, that it was taken: where a connection broke after the end of data, or an owner died or lost its lease or the store.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "flow/outbound.h"
+#include "identity/directory.h"
+#include "runtime/clock.h"
+#include "runtime/coroutine.h"
+#include "runtime/listener.h"
+#include "runtime/random.h"
+#include "runtime/resolver.h"
+#include "runtime/wire.h"
+#include "scenario.h"
+#include "world.h"
+
+enum {
+    NODES = 3, MESSAGES_MAX = 400, SINK_PORT = 25, STORE_MS = 10000, PLAY_MS = 120000, PATIENCE_MS = 6 * 3600 * 1000, LOOK_MS = 2000, ENQUEUE_MAX = 8,
+    LARGE_BYTES = 70000,                 /* more than a record holds: an object of its own */
+};
+
+struct message { bool is_acknowledged; unsigned taken; };
+
+static struct play {
+    struct world world;
+    struct sim_node *other;
+    struct queue_node { struct identity *identity; struct intake intake; struct resolver *resolver; struct queue *queue; struct outbound *outbound; } nodes[NODES];
+    struct message messages[MESSAGES_MAX];
+    unsigned count, unsure;              /* unsure: 250s that the client may not have seen */
+    bool is_over;
+} play;
+
+/* ---- the other side ------------------------------------------------------------------------------------ */
+
+struct sink { struct wire wire; unsigned recipients; };
+
+MAY_YIELD static bool say(struct sink *s, const char *text)
+{
+    wire_putf(&s->wire, "%s\r\n", text);
+    return wire_flush(&s->wire, clock_in(STORE_MS), NULL) == OK;
+}
+
+static bool has_mood(unsigned ppm) { return !play.is_over && sim_chance_ppm(play.world.sim, ppm); }
+
+MAY_YIELD static bool take_data(struct sink *s)
+{
+    buf data CLEANUP(buf_done) = BUF_INIT;
+    view piece;
+    uint64_t number;
+    result code;
+    if (!say(s, "354 go on")) return false;
+    wire_data_begin(&s->wire);
+    while ((code = wire_data(&s->wire, clock_in(STORE_MS), &piece, NULL)) == OK) buf_append(&data, piece);
+    if (code != END) return false;
+    if (has_mood(50000)) return say(s, "451 4.3.2 later");
+    size_t at = view_find_view(buf_view(&data), VIEW("Subject: "));
+    view subject = view_from(buf_view(&data), at == VIEW_NONE ? data.len : at + 9);
+    if (!view_to_u64(view_slice(subject, 0, view_find(subject, '\r')), &number) || number >= play.count) FAIL("a message that nobody sent");
+    if (view_find_view(buf_view(&data), VIEW("the end\r\n")) == VIEW_NONE) FAIL("message %" PRIu64 " was cut off and taken", number);
+    play.messages[number].taken++;
+    /* Taken, and nobody hears of it. */
+    if (has_mood(50000)) return play.unsure++, false;
+    if (say(s, "250 taken")) return true;
+    play.unsure++;
+    return false;
+}
+
+MAY_YIELD static bool answer(struct sink *s, view line)
+{
+    if (has_mood(10000)) return false;
+    if (has_mood(10000)) return say(s, "421 4.3.2 going down"), false;
+    if (view_starts_nocase(line, VIEW("EHLO"))) return say(s, "250-other.test\r\n250 PIPELINING");
+    if (view_starts_nocase(line, VIEW("MAIL"))) s->recipients = 0;
+    if (view_starts_nocase(line, VIEW("RCPT"))) {
+        if (has_mood(100000)) return say(s, "450 4.2.1 not yet");
+        s->recipients++;
+    }
+    if (view_starts_nocase(line, VIEW("DATA"))) return s->recipients ? take_data(s) : say(s, "554 no recipients");
+    if (view_starts_nocase(line, VIEW("QUIT"))) return false;
+    return say(s, "250 ok");
+}
+
+static void run_sink(void *argument)
+{
+    colour_pretend_coroutine();
+    struct sink *s = argument;
+    view line;
+    bool goes_on = !has_mood(20000) && say(s, "220 other.test");
+    while (goes_on && wire_line(&s->wire, 2000, clock_in(60 * STORE_MS), &line, NULL) == OK) goes_on = answer(s, line);
+    wire_done(&s->wire);
+    free(s);
+}
+
+static void accept_sink(void *argument, struct stream *stream)
+{
+    struct sink *s = calloc(1, sizeof *s);
+    check(s);
+    wire_init(&s->wire, stream, WIRE_CRLF_ENDS_COMMAND);
+    coroutine_spawn(loop_scope(loop_self()), "sink", run_sink, s);
+}
+
+static void open_sink(void *argument)
+{
+    struct listener *l;
+    struct listener_options o = {.name = "sink", .accepted = accept_sink};
+    colour_pretend_worker();
+    MUST(address_parse(VIEW("192.0.2.1"), &o.address));
+    o.address.port = SINK_PORT;
+    MUST(listener_open(loop_family(loop_self()), &o, &l, NULL) == OK);
+}
+
+/* ---- nodes --------------------------------------------------------------------------------------------- */
+
+static void node_up(void *argument, unsigned node)
+{
+    colour_pretend_coroutine();
+    struct queue_node *n = &play.nodes[node];
+    struct world_node *w = &play.world.nodes[node];
+    struct loops *all = loop_family(loop_self());
+    struct outbound_options o = outbound_default_options();
+    *n = (struct queue_node){.identity = identity_new(w->engine, all)};
+    n->intake = (struct intake){.identity = n->identity, .accounts = w->accounts, .postmaster_domain = VIEW("example.test")};
+    MUST(resolver_new(&(struct resolver_options){0}, all, &n->resolver, NULL) == OK);
+    n->queue = queue_new(w->accounts, all);
+    o.server_name = VIEW("out.example.test");
+    o.resolver = n->resolver;
+    o.intake = &n->intake;
+    o.retry_min_ms = 1000;
+    o.retry_max_ms = 20000;
+    n->outbound = outbound_new(&o, n->queue, all);
+    queue_start(n->queue, n->outbound);
+}
+
+static void node_down(void *argument, unsigned node)
+{
+    colour_pretend_coroutine();
+    struct queue_node *n = &play.nodes[node];
+    queue_stop(n->queue, clock_in(PATIENCE_MS));
+    outbound_free(n->outbound);
+    colour_pretend_worker();
+    resolver_free(n->resolver);
+    queue_free(n->queue);
+    identity_free(n->identity);
+    *n = (struct queue_node){0};
+}
+
+static void node_died(void *argument, unsigned node) { play.nodes[node] = (struct queue_node){0}; }
+
+/* ---- what happens -------------------------------------------------------------------------------------- */
+
+struct sending { unsigned node, number; bool is_large; };
+
+static void send_one(void *argument)
+{
+    colour_pretend_coroutine();
+    struct sending s = *(struct sending *)argument;
+    struct queue *q = play.nodes[s.node].queue;
+    struct draft *draft;
+    struct id id = random_id();
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    free(argument);
+    if (!q) return;
+    buf_appendf(&text, "Subject: %u\r\n\r\n", s.number);
+    while (text.len < (s.is_large ? LARGE_BYTES : 100u)) buf_append(&text, VIEW("some text of some length\r\n"));
+    buf_append(&text, VIEW("the end\r\n"));
+    struct queue_address to = {.address = VIEW("a@elsewhere.test")};
+    struct queue_envelope e = {.message = id, .account = {{(unsigned char)(1 + s.number % 5)}}, .sender = VIEW(""), .received = clock_wall(), .bytes = text.len, .recipients = &to,
+                               .recipient_count = 1};
+    draft = draft_new(play.world.nodes[s.node].accounts, id, text.len + 100);
+    result code = draft_write(draft, buf_view(&text), clock_in(STORE_MS), NULL);
+    if (code == OK) code = queue_enqueue(q, &e, draft, clock_in(STORE_MS), NULL);
+    if (code == OK) play.messages[s.number].is_acknowledged = true;
+    draft_free(draft);
+}
+
+static void enqueue_some(void)
+{
+    struct world *w = &play.world;
+    int node = world_pick(w);
+    for (unsigned i = (unsigned)sim_choose(w->sim, ENQUEUE_MAX); node >= 0 && play.nodes[node].queue && i > 0 && play.count < MESSAGES_MAX; i--) {
+        struct sending *s = calloc(1, sizeof *s);
+        check(s);
+        *s = (struct sending){(unsigned)node, play.count++, sim_choose(w->sim, 5) == 0};
+        sim_spawn(w->nodes[node].sim, 0, "sender", send_one, s);
+    }
+}
+
+MAY_YIELD static void happen(void)
+{
+    struct world *w = &play.world;
+    unsigned node = (unsigned)sim_choose(w->sim, NODES);
+    switch (sim_choose(w->sim, 20)) {
+    case 0: world_kill(w, node); break;
+    case 1: if (sim_node_is_up(w->nodes[node].sim)) sim_node_crash_after(w->nodes[node].sim, 1 + sim_choose(w->sim, 500)); break;
+    case 2: memory_store_expire_leases(w->store); break;
+    case 3: memory_store_hang(w->store, (unsigned)sim_choose(w->sim, MEMORY_PLACES), clock_in((int64_t)sim_choose(w->sim, 8000))); break;
+    case 4: case 5: case 6: world_raise(w); break;
+    default: enqueue_some();
+    }
+    MUST(coroutine_sleep((int64_t)sim_choose(w->sim, 2000)) == OK);
+}
+
+struct looking { unsigned node; struct queue_summary found; result code; };
+
+static void look(void *argument)
+{
+    colour_pretend_coroutine();
+    struct looking *l = argument;
+    l->code = queue_summarise(play.nodes[l->node].queue, clock_in(STORE_MS), &l->found, NULL);
+}
+
+/* With all faults over, the queue empties. */
+MAY_YIELD static void come_to_an_end(void)
+{
+    struct world *w = &play.world;
+    millis until = clock_in(PATIENCE_MS);
+    struct looking l = {0};
+    world_calm(w);
+    world_raise(w);
+    world_wait_ready(w);
+    play.is_over = true;
+    do {
+        if (!millis_before(clock_now(), until)) FAIL("%" PRIu64 " messages stay in the queue", l.found.messages);
+        MUST(coroutine_sleep(LOOK_MS) == OK);
+        world_run(w, 0, ID_NONE, look, &l);
+    } while (l.code != OK || l.found.messages > 0);
+}
+
+static void judge(void)
+{
+    unsigned twice = 0;
+    for (unsigned i = 0; i < play.count; i++) {
+        if (play.messages[i].is_acknowledged && play.messages[i].taken == 0) FAIL("message %u was acknowledged and lost", i);
+        twice += play.messages[i].taken > 1 ? play.messages[i].taken - 1 : 0;
+    }
+    bool was_calm = sim_crashes(play.world.sim) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_NOT_WRITTEN) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_SHARD_LEFT) == 0;
+    if (was_calm && twice > play.unsure) FAIL("%u messages were sent twice, and only %u answers were cut off", twice, play.unsure);
+    scenario_say("%u messages, %u sent twice, %u answers cut off, %u nodes died, %" PRIu64 " steps", play.count, twice, play.unsure, sim_crashes(play.world.sim), sim_steps(play.world.sim));
+}
+
+static void run_play(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = &play.world;
+    world_wait_ready(w);
+    w->is_calm = sim_seed(w->sim) % 4 == 0;
+    if (!w->is_calm) memory_store_set_faults(w->store, &w->faults);
+    for (millis until = clock_in(PLAY_MS); millis_before(clock_now(), until);) {
+        if (w->is_calm) {
+            enqueue_some();
+            MUST(coroutine_sleep((int64_t)sim_choose(w->sim, 2000)) == OK);
+        } else {
+            happen();
+        }
+    }
+    come_to_an_end();
+    judge();
+    for (unsigned i = 0; i < NODES; i++) world_stop(w, i);
+}
+
+static uint64_t run_queue(uint64_t seed)
+{
+    struct world *w = &play.world;
+    memset(&play, 0, sizeof play);
+    world_open(w, seed, NODES);
+    w->up = node_up;
+    w->down = node_down;
+    w->died = node_died;
+    w->point_ppm = 2000;
+    w->faults = (struct memory_faults){.delay_max_us = 20000, .unknown_ppm = 10000, .unavailable_ppm = 5000, .reorders_objects = true, .blind_appends_tell_nothing = seed % 2 == 0,
+                                       .loses_notifications = true, .page_records_max = 50};
+    sim_set_call_limit(w->sim, 2 * PATIENCE_MS);
+    play.other = sim_node_new(w->sim, "other", 1);
+    if (!sim_call(play.other, 0, open_sink, NULL)) FAIL("the other side died");
+    sim_dns_put(w->sim, VIEW("elsewhere.test"), DNS_A, VIEW("\300\0\2\1"));
+    for (unsigned i = 0; i < NODES; i++) world_boot(w, i);
+    if (!sim_call(w->keeper, 0, run_play, w)) FAIL("the keeper died");
+    uint64_t trace = sim_trace(w->sim);
+    world_close(w);
+    return trace;
+}
+
+const struct scenario scenario_queue = {"queue", "mail goes out while owners of the queue's shards die and lose their leases", 1, run_queue};
