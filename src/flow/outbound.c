@@ -246,13 +246,21 @@ void outbound_recall(struct outbound *o, struct queued *m)
     if (--m->offered == 0 && m->is_removed) queued_let_go(m);
 }
 
+/* A record of an owner before us came late and says so. */
+static bool is_settled(const struct parcel *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        if (p->message->recipients[p->recipients[i]].state != RECIPIENT_DONE) return false;
+    return true;
+}
+
 struct parcel *destination_take(struct destination *d)
 {
     while (!list_is_empty(&d->lanes)) {
         struct lane *lane = container_of(list_pop(&d->lanes), struct lane, node);
         struct parcel *p = container_of(lane->parcels.next, struct parcel, node);
         list_append(&d->lanes, &lane->node);
-        if (!shard_may_act(p->message->shard)) {
+        if (!shard_may_act(p->message->shard) || is_settled(p)) {
             /* Its owner offers it again, or another node does. */
             struct queued *m = p->message;
             bool stays = !m->is_removed;

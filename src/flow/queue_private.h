@@ -24,6 +24,7 @@ struct queued_recipient {
     enum { RECIPIENT_WAITING, RECIPIENT_OFFERED, RECIPIENT_DONE } state;
     unsigned tries;
     unix_ms next_try, tried;             /* tried: when the last record about it was written */
+    bool is_out;                         /* with outbound: counted in queued.offered, whatever becomes of it meanwhile */
     bool is_elsewhere;                   /* of QUEUE_HAS_LOCAL: no account of ours, as was found out */
     struct parcel *parcel;               /* outbound's, while it waits there; else NULL */
     buf answer;                          /* the last one, as text */

@@ -131,9 +131,13 @@ static void apply_result(struct queued *m, const struct queue_result *one, unix_
     if (one->code) buf_appendf(&r->answer, "%u ", one->code);
     if (one->class) buf_appendf(&r->answer, "%u.%u.%u ", one->class, one->subject, one->detail);
     buf_append(&r->answer, one->answer);
-    if (r->state == RECIPIENT_OFFERED) m->offered--;
-    r->state = one->outcome == QUEUE_DEFERRED ? RECIPIENT_WAITING : RECIPIENT_DONE;
-    if (r->state == RECIPIENT_DONE) m->waiting--;
+    /* A record of an owner before us may come while outbound has it: it keeps it until it gives it back. */
+    if (one->outcome != QUEUE_DEFERRED) {
+        r->state = RECIPIENT_DONE;
+        m->waiting--;
+    } else if (!r->is_out) {
+        r->state = RECIPIENT_WAITING;
+    }
 }
 
 static void drop(struct queued *m)
@@ -304,6 +308,7 @@ static void offer_due(struct queued *m, unix_ms now, bool is_over, unix_ms *next
         if (r->state != RECIPIENT_WAITING) continue;
         if (r->next_try.ms <= now.ms || is_over) {
             r->state = RECIPIENT_OFFERED;
+            r->is_out = true;
             m->offered++;
             outbound_offer(sends, m, i);
         } else if (r->next_try.ms < next->ms) {
@@ -333,39 +338,39 @@ void queued_consider(struct queued *m)
     if (next.ms != INT64_MAX) timer_arm(&m->due, clock_in(next.ms - now.ms));
 }
 
-void queued_withdraw(struct queued *m, size_t recipient)
+static void take_back(struct queued *m, size_t recipient)
 {
     struct queued_recipient *r = &m->recipients[recipient];
-    check(r->state == RECIPIENT_OFFERED);
-    r->state = RECIPIENT_WAITING;
+    check(r->is_out);
+    r->is_out = false;
     m->offered--;
+}
+
+void queued_withdraw(struct queued *m, size_t recipient)
+{
+    take_back(m, recipient);
+    if (m->recipients[recipient].state == RECIPIENT_OFFERED) m->recipients[recipient].state = RECIPIENT_WAITING;
     if (m->is_removed && m->offered == 0) queued_let_go(m);
+}
+
+MAY_YIELD static void record_results(struct queued *m, struct queue_result *results, size_t count)
+{
+    struct fault fault = {0};
+    struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->envelope.message, .results = results, .result_count = count};
+    if (shard_append(m->shard, &r, clock_in(STORE_MS), &fault) == OK) return;
+    /* What was delivered is so for this owner at least; the next one will send it again. */
+    EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+    for (size_t i = 0; i < count && !m->is_removed; i++) apply_result(m, &results[i], r.written);
+    if (m->waiting == 0) take_out(m);
+    else queued_consider(m);
 }
 
 void queued_settle(struct queued *m, struct queue_result *results, size_t count)
 {
-    struct shard *s = m->shard;
-    struct fault fault = {0};
-    struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->envelope.message, .results = results, .result_count = count};
-    if (m->is_removed) {
-        for (size_t i = 0; i < count; i++) m->recipients[results[i].recipient].state = RECIPIENT_DONE;
-        m->offered -= count;
-        if (m->offered == 0) queued_let_go(m);
-        return;
-    }
     m->offered++;                        /* holds it while we yield */
-    result code = shard_append(s, &r, clock_in(STORE_MS), &fault);
-    m->offered--;
-    if (code != OK) {
-        /* What was delivered is so for this owner at least; the next one will send it again. */
-        EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
-        for (size_t i = 0; i < count; i++)
-            if (!m->is_removed) apply_result(m, &results[i], r.written);
-        if (m->waiting == 0) take_out(m);
-        else queued_consider(m);
-    } else if (m->is_removed && m->offered == 0) {
-        queued_let_go(m);
-    }
+    for (size_t i = 0; i < count; i++) take_back(m, results[i].recipient);
+    if (!m->is_removed) record_results(m, results, count);
+    if (--m->offered == 0 && m->is_removed) queued_let_go(m);
 }
 
 /* `at` counts from the record's body. */

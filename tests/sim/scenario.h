@@ -16,7 +16,7 @@ struct scenario {
     uint64_t (*run)(uint64_t seed);  /* the trace of the world */
 };
 
-extern const struct scenario scenario_accounts, scenario_calm, scenario_crashes, scenario_uncertain, scenario_deliveries, scenario_names, scenario_large, scenario_cluster, scenario_protocols, scenario_levels;
+extern const struct scenario scenario_accounts, scenario_calm, scenario_crashes, scenario_uncertain, scenario_deliveries, scenario_names, scenario_large, scenario_cluster, scenario_protocols, scenario_levels, scenario_queue;
 
 extern bool scenario_is_verbose;
 

@@ -27,7 +27,7 @@ enum { JOBS_MAX = 16, SEED_SECONDS_MAX = 120, FAILURES_MAX = 10, POINTS_MAX = 12
 
 static const struct scenario *const scenarios[] = {
     &scenario_accounts, &scenario_calm, &scenario_crashes, &scenario_uncertain, &scenario_deliveries, &scenario_names, &scenario_large,
-    &scenario_cluster, &scenario_protocols, &scenario_levels,
+    &scenario_cluster, &scenario_protocols, &scenario_levels, &scenario_queue,
 };
 enum { SCENARIOS = sizeof scenarios / sizeof scenarios[0] };
 
