@@ -216,15 +216,16 @@ TEST(mail_check_is_bounded) { vectors_run(run_many, NULL); }
 static void run_large_answers(struct vectors *v, void *unused)
 {
     colour_pretend_coroutine();
+    static const char empty_body[] = "h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=YWJj\r\n";
     buf message CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
     size_t count;
     for (int i = 0; i < 3800; i++) buf_append_byte(&text, 'x');
     for (int i = 1; i <= ARC_INSTANCES_MAX; i++) {
         buf name CLEANUP(buf_done) = BUF_INIT;
-        buf_appendf(&message, "ARC-Authentication-Results: i=%d; mx.test\r\nARC-Message-Signature: i=%d; a=rsa-sha256; d=e.test; s=k0; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=YWJj\r\n"
-                    "ARC-Seal: i=%d; a=rsa-sha256; cv=%s; d=e.test; s=k%d; b=YWJj\r\n", i, i, i, i == 1 ? "none" : "pass", i);
+        buf_appendf(&message, "ARC-Authentication-Results: i=%d; mx.test\r\nARC-Message-Signature: i=%d; a=rsa-sha256; d=e.test; s=k0; %s", i, i, empty_body);
+        buf_appendf(&message, "ARC-Seal: i=%d; a=rsa-sha256; cv=%s; d=e.test; s=k%d; b=YWJj\r\n", i, i == 1 ? "none" : "pass", i);
         if (i <= MAIL_CHECK_SIGNATURES_MAX)
-            buf_appendf(&message, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=e.test; s=k%d; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=YWJj\r\n", i - 1);
+            buf_appendf(&message, "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=e.test; s=k%d; %s", i - 1, empty_body);
         buf_appendf(&name, "k%d._domainkey.e.test", i - 1);
         for (int n = 0; n < RESOLVER_RECORDS_MAX; n++) vectors_put_txt(v, buf_view(&name), buf_view(&text));
     }
