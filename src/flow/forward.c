@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "flow/transport.h"
 #include "formats/header.h"
 #include "formats/mail_address.h"
 #include "identity/address_key.h"
@@ -205,6 +206,7 @@ enum smtp_status_name forward_send(const struct forwarding *f, const struct forw
         .recipient_count = r->forward_count, .class = queue_takes_wishes(f->queue) ? QUEUE_FORWARDED : QUEUE_SUBMITTED,
     };
     e.recipients = make_recipients(r, arena, &e.flags);
+    if (order->message && !(e.flags & QUEUE_REQUIRES_TLS) && transport_header_makes_tls_optional(buf_view(&order->message->header))) e.flags |= QUEUE_TLS_IS_OPTIONAL;
     result code = choose_sender(f, order, deadline, arena, &e.sender, &fault);
     if (code == OK) {
         append_seal(f, order, deadline, &front);

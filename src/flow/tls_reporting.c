@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "flow/signing.h"
 #include "flow/transport.h"
 #include "formats/date.h"
 #include "formats/transfer.h"
@@ -113,14 +114,17 @@ static bool is_mailbox(view text)
 /* §5.3: what is said of broken TLS must get through where TLS is broken. From the null sender: nobody reads bounces of reports. */
 MAY_YIELD static result send_mail(struct sending *s, view to, struct fault *fault)
 {
-    buf text CLEANUP(buf_done) = BUF_INIT;
+    buf text CLEANUP(buf_done) = BUF_INIT, whole CLEANUP(buf_done) = BUF_INIT;
     struct queue_address recipient = {.address = to, .notify = 1};
     if (!is_mailbox(to)) return fail(fault, INVALID, "not an address for reports: " VIEW_FMT, VIEW_ARG(view_slice(to, 0, 100)));
     write_mail(&text, s, to);
-    struct queue_envelope envelope = {.message = random_id(), .flags = QUEUE_IS_NOTICE | QUEUE_TLS_IS_OPTIONAL, .received = clock_wall(), .bytes = text.len,
+    if (s->all->options.signing) signing_sign_own(s->all->options.signing, buf_view(&text), clock_in(STEP_MS), &whole);
+    buf_append(&whole, buf_view(&text));
+    struct queue_envelope envelope = {.message = random_id(), .flags = QUEUE_IS_NOTICE | QUEUE_TLS_IS_OPTIONAL, .received = clock_wall(), .bytes = whole.len,
                                       .recipients = &recipient, .recipient_count = 1};
-    if (text.len > ENGINE_BODY_MAX_BYTES) return fail(fault, TOO_BIG, "a report of %zu bytes", text.len);
-    return queue_enqueue_bytes(s->all->options.queue, &envelope, buf_view(&text), clock_in(STEP_MS), fault);
+    if (queue_takes_wishes(s->all->options.queue)) envelope.class = QUEUE_NOTIFICATION;
+    if (whole.len > ENGINE_BODY_MAX_BYTES) return fail(fault, TOO_BIG, "a report of %zu bytes", whole.len);
+    return queue_enqueue_bytes(s->all->options.queue, &envelope, buf_view(&whole), clock_in(STEP_MS), fault);
 }
 
 /* ---- by HTTPS: §5.4 ---- */

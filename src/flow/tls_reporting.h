@@ -9,11 +9,14 @@
 #include "runtime/resolver.h"
 #include "trust/tls_reports.h"
 
+struct signing;
+
 struct tls_reporting_options {
     struct queue *queue;
     struct resolver *resolver;
     struct http *http;                   /* NULL: only by mail */
     struct tls_reports *reports;
+    struct signing *signing;             /* NULL: reports leave unsigned, and many do not take them (§3 wants DKIM) */
     view server_name;
     view from;                           /* mailbox in From, and who answers for the reports */
 };

@@ -30,7 +30,7 @@ static void start_reporting(struct sending *s, struct service *service)
 {
     const struct config *c = service->config;
     view from = *c->outbound_tls_report_from ? view_of(c->outbound_tls_report_from) : arena_printf(s->arena, "postmaster@%s", c->server_name);
-    struct tls_reporting_options o = {.queue = service->queue, .resolver = service->resolver, .http = s->http, .reports = s->reports,
+    struct tls_reporting_options o = {.queue = service->queue, .resolver = service->resolver, .http = s->http, .reports = s->reports, .signing = service->signing,
                                       .server_name = view_of(c->server_name), .from = from};
     if (s->reports) s->reporting = tls_reporting_start(&o, service->engine);
     service->reporting = s->reporting;

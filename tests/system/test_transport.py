@@ -246,6 +246,9 @@ def test_a_sender_can_do_without_tls(lab, server):
 
 
 def test_reports_tell_how_it_went(lab, server, policies):
+    # Of the domain above the server's name.
+    server.command("domain", "dkim", "create", "example.test")
+    server.command("domain", "dkim", "rotate", "example.test", "--unchecked")
     subjects = {domain: send(server, domain) for domain in (f"ee.{SIGNED}", f"wrong.{SIGNED}", "good.sts.example", "untrusted.sts.example", "none.sts.example")}
     for domain in (f"ee.{SIGNED}", "good.sts.example", "none.sts.example"):
         how_it_came(lab, server, subjects[domain])
@@ -261,6 +264,7 @@ def test_reports_tell_how_it_went(lab, server, policies):
     mails = wait_for(lambda: [data for data in lab.postfix.messages() if b"TLS-Report-Domain: untrusted.sts.example" in data], 20)
     mail = email.message_from_bytes(mails[0])
     assert mail.get_content_type() == "multipart/report" and mail.get_param("report-type") == "tlsrpt" and mail["TLS-Report-Submitter"] == "out.example.test"
+    assert "d=example.test" in mail["DKIM-Signature"]
     part = mail.get_payload()[1]
     assert part.get_content_type() == "application/tlsrpt+gzip"
     report = json.loads(gzip.decompress(part.get_payload(decode=True)))
