@@ -136,6 +136,24 @@ static bool is_living(const struct living *l, uint32_t slot, uint32_t entry)
 
 /* ---- rewriting packs ------------------------------------------------------------------------------------ */
 
+struct moved_entry {
+    struct pack_writer *writer;
+    struct id message;
+    const struct pack_entry *entry;
+    view stored;
+    void *unzip;
+    buf text;
+};
+
+/* The bytes go over as they are; for its summary the message is read. One that cannot be is left for verify to find. */
+BLOCKS static void move_entry(void *argument)
+{
+    struct moved_entry *m = argument;
+    (void)pack_add_stored(m->writer, m->message, m->entry, m->stored);
+    buf_clear(&m->text);
+    if (pack_unpack(m->entry, m->stored, m->unzip, &m->text, NULL) == OK) pack_add_summary(m->writer, buf_view(&m->text));
+}
+
 MAY_YIELD static result copy_entries(struct compaction *c, const struct living *l, uint32_t slot, const struct pack_slot *from, const struct pack_index *index,
                                      struct fault *fault)
 {
@@ -144,6 +162,7 @@ MAY_YIELD static result copy_entries(struct compaction *c, const struct living *
     char full[OBJECT_NAME_MAX];
     uint64_t piece_at = 0;
     result code = OK;
+    struct moved_entry moved = {.writer = &c->writer, .unzip = pack_unzip_new()};
     for (uint32_t i = 0; code == OK && i < index->entries; i++) {
         const struct pack_entry *e = &index->of[i];
         if (e->method == PACK_ABSENT || !is_living(l, slot, i)) {
@@ -159,13 +178,16 @@ MAY_YIELD static result copy_entries(struct compaction *c, const struct living *
             if (code == OK && piece.len < bytes) code = fail(fault, CORRUPT, "pack %s ends too early", full);
             if (code != OK) break;
         }
-        struct id message;
         view here = view_slice(buf_view(&piece), (size_t)(at - piece_at), bytes);
-        if (!id_from_bytes(view_slice(here, 0, 16), &message)) break;
-        (void)pack_add_stored(&c->writer, message, e, view_from(here, PACK_ENTRY_HEADER_BYTES));
-        if (c->writer.out.len >= PIECE_BYTES) code = compaction_write_pack(c, fault);
+        if (!id_from_bytes(view_slice(here, 0, 16), &moved.message)) break;
+        moved.entry = e;
+        moved.stored = view_from(here, PACK_ENTRY_HEADER_BYTES);
+        code = compaction_on_worker(c, move_entry, &moved, fault);
+        if (code == OK && c->writer.out.len >= PIECE_BYTES) code = compaction_write_pack(c, fault);
         if (coroutine_is_overdue()) coroutine_pause();
     }
+    pack_unzip_free(moved.unzip);
+    buf_done(&moved.text);
     return code;
 }
 

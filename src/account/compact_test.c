@@ -195,6 +195,13 @@ static void rewrites_and_packs(void *argument)
     EXPECT(state_usage(account_state(a)).expunged_messages == 0);
     REQUIRE(count_of(a, INBOX) == 20);
     for (uint32_t i = 0; i < 20; i++) EXPECT(message_is(a, INBOX, i + 1, 30 + i, BYTES));
+    for (uint32_t i = 0; i < 20; i++) {
+        struct row row;
+        view text;
+        bool is_plain;
+        REQUIRE(read_row(a, INBOX, i + 1, &row) == OK);
+        EXPECT(message_summary(a, &row, SUMMARY_BODY, clock_in(SOON_MS), &text, &is_plain) == OK);
+    }
     EXPECT_NUMBER(verify(a).problems, 0);
     account_close(a);
 }
