@@ -3,6 +3,7 @@
  * RFC 8474 §6, RFC 8514 §4.3).
  */
 #include "base/check.h"
+#include "base/utf8.h"
 #include "formats/charset.h"
 #include "formats/text_fold.h"
 #include "imapd/search_match.h"
@@ -25,7 +26,10 @@ static view fold_needle(struct compiler *c, view text)
     buf utf8 CLEANUP(buf_done) = BUF_INIT, folded CLEANUP(buf_done) = BUF_INIT;
     (void)charset_append_utf8(c->charset.len ? c->charset : VIEW("UTF-8"), text, &utf8);
     text_fold(buf_view(&utf8), &folded);
-    if (folded.len > NEEDLE_BYTES_MAX) folded.len = NEEDLE_BYTES_MAX;
+    if (folded.len > NEEDLE_BYTES_MAX) {
+        folded.len = NEEDLE_BYTES_MAX;
+        while (!utf8_is_valid(buf_view(&folded))) folded.len--;      /* at most three times */
+    }
     return arena_keep(c->search->s->arena, buf_view(&folded));
 }
 
