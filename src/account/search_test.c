@@ -237,3 +237,53 @@ TEST(account_search_catches_up_after_an_upgrade)
     REQUIRE(world_run(w, 0, is_behind, w));
     world_close(w);
 }
+
+/* Two nodes in turns: who compacts, who delivers, who dies; whatever the index says of a message is right. */
+struct turn { struct world *w; unsigned round; };
+
+MAY_YIELD static void expect_right(struct account *a, const char *needle, bool (*has)(unsigned number))
+{
+    struct search_hits *h;
+    struct fault fault;
+    REQUIRE(account_refresh(a, clock_in(60000), &fault) == OK);
+    REQUIRE(account_search(a, ALL_ZONES, view_of(needle), clock_in(60000), &h, &fault) == OK);
+    for (uint32_t i = 1; i <= count_of(a, INBOX); i++) {
+        struct row row;
+        REQUIRE(read_row(a, INBOX, i, &row) == OK);
+        enum search_verdict v = search_hits_verdict(h, &row);
+        EXPECT(v == SEARCH_MAYBE || (v == SEARCH_YES) == has(i - 1));
+    }
+    search_hits_free(h);
+}
+
+static bool is_rare(unsigned number) { return number % 3 == 0; }
+static bool is_meeting(unsigned number) { return number % 2 == 1; }
+
+MAY_YIELD static void takes_turn(void *argument)
+{
+    struct turn *t = argument;
+    struct account *a = open_account(t->w);
+    struct fault fault;
+    for (unsigned i = 0; i < 5; i++) deliver_text(t->w, t->round * 5 + i, i == 2 ? 70 << 10 : 0);
+    expect_right(a, "rare", is_rare);
+    if (t->round % 3) compact_now(a);
+    if (t->round % 7 == 6) lose_segments(t->w, a);
+    expect_right(a, "会議", is_meeting);
+    expect_right(a, "rare", is_rare);
+    struct account_verify v = {0};
+    if (t->round % 7 == 0) REQUIRE(account_verify(a, &v, clock_in(600000), &fault) == OK);
+    account_close(a);
+}
+
+TEST(account_search_is_right_among_nodes)
+{
+    for (uint64_t seed = 20; seed < 23; seed++) {
+        struct world *w = world_open(seed, 2, 1);
+        for (unsigned round = 0; round < 24; round++) {
+            struct turn t = {w, round};
+            REQUIRE(world_run(w, (unsigned)(round * seed) % 5 % 2, takes_turn, &t));
+            if (round % 5 == 4) world_kill(w, round % 2);
+        }
+        world_close(w);
+    }
+}
