@@ -56,6 +56,7 @@ static bool parse_target(view text, struct static_route *route)
     view host = VIEW_EMPTY, option;
     bool has_options = view_has_byte(text, ',');
     (void)!view_cut(&text, ',', &host);
+    if (has_options && text.len == 0) return false;
     while (view_cut(&text, ',', &option))
         if (!parse_option(option, route)) return false;
     return host.len == 0 ? has_options : parse_host(host, route);
