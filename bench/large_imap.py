@@ -206,4 +206,5 @@ def main():
     show(results)
 
 
-main()
+if __name__ == "__main__":
+    main()
