@@ -353,16 +353,56 @@ void queued_withdraw(struct queued *m, size_t recipient)
     if (m->is_removed && m->offered == 0) queued_let_go(m);
 }
 
+struct late_record { struct shard *shard; buf meta; };
+
+static void append_late(void *argument)
+{
+    colour_pretend_coroutine();
+    struct late_record *late = argument;
+    struct shard *s = late->shard;
+    result code = UNAVAILABLE;
+    while (code != OK && shard_may_act(s) && coroutine_sleep(RETRY_READ_MS) == OK) {
+        struct journal_append a = {.journal = s->journal, .meta = buf_view(&late->meta)};
+        code = engine_append(s->queue->engine, &a, clock_in(STORE_MS));
+    }
+    buf_done(&late->meta);
+    free(late);
+}
+
+/* Again and again while the shard is ours: a record that is there twice says nothing new. */
+static void record_later(struct shard *s, const struct queue_record *r)
+{
+    struct late_record *late = calloc(1, sizeof *late);
+    check(late);
+    late->shard = s;
+    queue_record_encode(&late->meta, r);
+    coroutine_spawn(&s->work, "queue record", append_late, late);
+}
+
 MAY_YIELD static void record_results(struct queued *m, struct queue_result *results, size_t count)
 {
     struct fault fault = {0};
     struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->envelope.message, .results = results, .result_count = count};
     if (shard_append(m->shard, &r, clock_in(STORE_MS), &fault) == OK) return;
-    /* What was delivered is so for this owner at least; the next one will send it again. */
+    /* What was delivered is so for this owner at least; if it cannot be recorded any more, the next one will send it again. */
     EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+    record_later(m->shard, &r);
     for (size_t i = 0; i < count && !m->is_removed; i++) apply_result(m, &results[i], r.written);
     if (m->waiting == 0) take_out(m);
     else queued_consider(m);
+}
+
+/* Ours was older than a record of the owner before us, which came late: it changed nothing, and it is tried when that one says. */
+static void wait_again(struct queued *m, const struct queue_result *results, size_t count)
+{
+    bool was_passed_over = false;
+    for (size_t i = 0; i < count; i++) {
+        struct queued_recipient *r = &m->recipients[results[i].recipient];
+        if (r->state != RECIPIENT_OFFERED || r->is_out) continue;
+        r->state = RECIPIENT_WAITING;
+        was_passed_over = true;
+    }
+    if (was_passed_over) queued_consider(m);
 }
 
 void queued_settle(struct queued *m, struct queue_result *results, size_t count)
@@ -370,6 +410,7 @@ void queued_settle(struct queued *m, struct queue_result *results, size_t count)
     m->offered++;                        /* holds it while we yield */
     for (size_t i = 0; i < count; i++) take_back(m, results[i].recipient);
     if (!m->is_removed) record_results(m, results, count);
+    if (!m->is_removed) wait_again(m, results, count);
     if (--m->offered == 0 && m->is_removed) queued_let_go(m);
 }
 
