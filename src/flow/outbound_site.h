@@ -6,7 +6,7 @@
  *
  * Limits are of the whole cluster: each of the queue's shards has its part of them, and a loop has the parts of the shards that it owns. So no node
  * asks another, and the sum is right as long as each shard has one owner. A limit below the number of shards would leave some owners nothing: its
- * connections are leases, taken for each connection (doc/decisions/0007-limits-of-destinations.md).
+ * connections are leases, taken for each connection (doc/decisions/0010-limits-of-destinations.md).
  */
 #pragma once
 

@@ -180,7 +180,7 @@ result command_server_status(struct command_call *call, struct fault *fault)
 /* A row now and each so many seconds, as long as somebody listens. What goes on is told as what came since the row before. */
 struct top { int64_t purged, reclaimed; };
 
-static json_t *top_row(struct command_call *call, struct top *before)
+static MAY_YIELD json_t *top_row(struct command_call *call, struct top *before)
 {
     struct queue_summary queue = {0};
     struct fault unused = {0};
