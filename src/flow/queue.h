@@ -80,6 +80,9 @@ MAY_YIELD NODISCARD result queue_order(struct queue *q, const struct queue_filte
 struct queue_summary { uint64_t messages, recipients, bytes, held; unsigned shards; unix_ms oldest; };   /* shards: that this node owns */
 MAY_YIELD NODISCARD result queue_summarise(struct queue *q, millis deadline, struct queue_summary *ret_summary, struct fault *fault);
 
+/* Messages of the shards that this node owns: cheap. */
+MAY_YIELD uint64_t queue_messages_here(struct queue *q);
+
 /* One message as it stands, and the first bytes of what is sent of it, appended. NOT_FOUND. */
 struct queue_message { struct queue_envelope envelope; struct queue_recipient_state *recipients; bool is_held; };
 struct queue_recipient_state { enum { QUEUED_WAITING, QUEUED_SENDING, QUEUED_DONE } state; unsigned tries; unix_ms next_try, tried; view answer; };

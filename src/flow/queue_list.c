@@ -106,6 +106,24 @@ result queue_summarise(struct queue *q, millis deadline, struct queue_summary *r
     return code;
 }
 
+struct counting { struct shard *shard; uint64_t messages; };
+
+static void count_owned(void *argument)
+{
+    struct counting *c = argument;
+    if (c->shard->is_owned) c->messages += c->shard->count;
+}
+
+uint64_t queue_messages_here(struct queue *q)
+{
+    struct counting c = {0};
+    for (unsigned i = 0; i < QUEUE_SHARDS && atomic_load(&q->running) > 0; i++) {
+        c.shard = &q->shards[i];
+        loop_run_on(c.shard->loop, "queue count", count_owned, &c);
+    }
+    return c.messages;
+}
+
 /* ---- one message ---- */
 
 struct showing { struct id message; struct arena *arena; struct queue_message *into; size_t head_bytes; buf *head; result code; struct fault *fault; };

@@ -182,16 +182,13 @@ struct top { int64_t purged, reclaimed; };
 
 static MAY_YIELD json_t *top_row(struct command_call *call, struct top *before)
 {
-    struct queue_summary queue = {0};
-    struct fault unused = {0};
     struct loop_turn longest = loops_longest_turn(call->service->loops);
     struct top now = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES)};
-    bool has_queue = call->service->queue && queue_summarise(call->service->queue, command_deadline(), &queue, &unused) == OK;
     json_t *row = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "time", (json_int_t)clock_wall().ms, "sessions", (json_int_t)metric_value(METRIC_CONNECTIONS), "accounts",
                             (json_int_t)accounts_in_memory(call->service->accounts), "longest_turn_us", (json_int_t)longest.wall_us, "store",
                             (json_int_t)metric_value(METRIC_STORE_UNDER_WAY), "slow", (json_int_t)metric_value(METRIC_STORE_SLOW), "purged",
                             (json_int_t)(now.purged - before->purged), "reclaimed", (json_int_t)(now.reclaimed - before->reclaimed));
-    if (has_queue) json_object_set_new(row, "queue", json_integer((json_int_t)queue.messages));
+    if (call->service->queue) json_object_set_new(row, "queue", json_integer((json_int_t)queue_messages_here(call->service->queue)));
     *before = now;
     return row;
 }
