@@ -246,11 +246,11 @@ def test_a_refused_recipient_makes_a_bounce_that_parses(new_server, tmp_path, si
 def test_what_is_deferred_is_tried_again(new_server, tmp_path, sink):
     tries = []
 
-    def greylist(session):
+    def put_off(session):
         tries.append(time.monotonic())
-        return "451 4.7.1 greylisted" if len(tries) < 3 else "250 ok"
+        return "451 4.7.1 not yet" if len(tries) < 3 else "250 ok"
 
-    there = sink(RCPT=greylist)
+    there = sink(RCPT=put_off)
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}", 'retry_min = "1s"')
     submit(server, "a@elsewhere.test")
     waiting = wait_for(lambda: [row for row in queued(server) if row["tries"]])
