@@ -122,6 +122,14 @@ bool search_is_distrusted(const struct account *a, view object)
     return r && r->is_bad;
 }
 
+void search_reader_forgive(struct account *a, view object)
+{
+    struct search_reader *r = find_reader(a, object);
+    if (!r || !r->is_bad) return;
+    if (r->users > 0) r->is_bad = false;     /* whoever has it open could read its directory */
+    else drop_reader(r);
+}
+
 static bool is_listed(const struct account *a, view object)
 {
     const struct search_list *l = state_search(a->state);

@@ -29,6 +29,8 @@ struct segment_source search_reader_source(struct search_reader *r);
 MAY_YIELD NODISCARD result search_reader_read(struct search_reader *r, uint64_t offset, size_t bytes, buf *into, struct fault *fault);
 /* Who met damage says so: the segment is built anew. */
 void search_reader_distrust(struct search_reader *r);
+/* It is looked at anew: for whoever reads all of it. */
+void search_reader_forgive(struct account *a, view object);
 bool search_is_distrusted(const struct account *a, view object);
 /* Forgets what is distrusted and not in the list any more. */
 void search_forget_distrusted(struct account *a);

@@ -259,6 +259,7 @@ MAY_YIELD static result check_index(struct checking *k, struct fault *fault)
     search_list_copy(&list, state_search(a->state));
     for (size_t i = 0; i < list.count && (code == OK || code == CORRUPT); i++) {
         struct search_reader *r;
+        search_reader_forgive(a, list.segments[i].object);       /* what was wrong once may have been the reading */
         code = search_reader_open(a, list.segments[i].object, k->deadline, &r, fault);
         if (code == OK) {
             code = check_segment(k, r, fault);

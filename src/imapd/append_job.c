@@ -180,8 +180,11 @@ MAY_YIELD static const struct append_job *append_all(struct session *s, struct a
     }
     wait_for(s, jobs, count);
     for (size_t i = 0; i < count; i++) {
-        bool is_good = code_of(jobs[i]) == OK && jobs[i]->pending.outcome.result_uids.count;
-        if (is_good) imap_set_builder_add(uids, jobs[i]->pending.outcome.result_uids.ranges[0].first);
+        struct append_pending *p = &jobs[i]->pending;
+        bool is_good = code_of(jobs[i]) == OK && p->outcome.result_uids.count;
+        /* Folded by another node before its place was told. Hidden, it could not be brought into sight. */
+        if (code_of(jobs[i]) == OK && !is_good && is_hidden) p->code = fail(&p->fault, UNAVAILABLE, "the place of a message is not known");
+        if (is_good) imap_set_builder_add(uids, p->outcome.result_uids.ranges[0].first);
         if (code_of(jobs[i]) != OK && !failed) failed = jobs[i];
     }
     return failed;
@@ -223,7 +226,7 @@ void append_job_replace(struct session *s, struct append_job *job, struct reply 
     reply_result(s, r, code, &p->fault);
     if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
     if (p->code == OK && code == INVALID) reply_set(r, REPLY_NO, "EXPUNGEISSUED", "The message to be replaced is gone");
-    if (code != OK) return;
+    if (code != OK || p->outcome.result_uids.count == 0) return;
     buf_appendf(out, "* OK [APPENDUID %u ", p->outcome.uid_validity);
     imap_set_write(out, &p->outcome.result_uids);
     buf_append(out, VIEW("] Replacement message ready\r\n"));

@@ -428,7 +428,7 @@ MAY_YIELD static void act_append_hidden(struct session *s)
                                      some_deadline(s), &fault);
         note_result(s, o, code, &outcome, &fault);
         draft_free(d);
-        if (code != OK || outcome.code != OK) break;
+        if (code != OK || outcome.code != OK || outcome.result_uids.count == 0) break;
         imap_set_builder_add_range(&uids, outcome.result_uids.ranges[0].first, outcome.result_uids.ranges[0].last);
     }
     struct imap_set set = imap_set_builder_set(&uids);
