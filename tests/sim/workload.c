@@ -29,6 +29,7 @@ struct session {
     unsigned node, number;
     struct id account_id;
     bool is_idler, delivers;
+    bool began_calm;                     /* the world was when the operation under way began */
 
     struct account *account;
     struct arena *arena;
@@ -51,8 +52,10 @@ static bool percent(const struct session *s, unsigned percent) { return choose(s
 
 static bool is_stopped(const struct session *s) { return scope_is_cancelled(&s->scope); }
 
-static millis some_deadline(const struct session *s)
+/* Of an operation that begins now. */
+static millis some_deadline(struct session *s)
 {
+    s->began_calm = s->workload->world.is_calm;
     if (!s->workload->world.is_calm && percent(s, s->workload->options.short_deadlines_percent)) return clock_in((int64_t)choose(s, 15));
     return clock_in(500 + (int64_t)choose(s, 30000));
 }
@@ -142,14 +145,14 @@ static void note_result(struct session *s, struct op *o, result code, const stru
     else if (code == UNKNOWN_OUTCOME) w->told_unknown++;
     else w->told_failed++;
     if (code != OK && !is_failure(code)) FAIL("line %u: %s: %s", o->line, result_name(code), fault->detail);
-    if (code != OK && code != CANCELLED && w->world.is_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
+    if (code != OK && code != CANCELLED && s->began_calm) FAIL("line %u: %s in a calm world: %s", o->line, result_name(code), fault->detail);
 }
 
 /* Reads may fail for a while, never for a reason that nobody made. */
 static bool may_fail(const struct session *s, result code, const struct fault *fault)
 {
     if (code == OK) return false;
-    if (code != CANCELLED && (s->workload->world.is_calm || !is_failure(code))) FAIL("%s: %s", result_name(code), fault->detail);
+    if (code != CANCELLED && (s->began_calm || !is_failure(code))) FAIL("%s: %s", result_name(code), fault->detail);
     return true;
 }
 
@@ -198,7 +201,7 @@ MAY_YIELD static struct draft *write_draft(struct session *s, const struct made 
         at += piece.len;
         if (code == OK) continue;
         draft_free(d);
-        (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->workload->world.is_calm ? UNAVAILABLE : code, &fault);
+        (void)may_fail(s, code == UNKNOWN_OUTCOME && !s->began_calm ? UNAVAILABLE : code, &fault);
         return NULL;
     }
     return d;
