@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "engine/local/files.h"
 #include "runtime/point.h"
+#include "runtime/random.h"
 
 enum { FILL_BYTES = 1 << 20 };
 
@@ -104,8 +105,8 @@ static view look(struct reader *r, const struct log_segment *s, uint64_t at, siz
     return view_make(r->window + (at - r->start), len);
 }
 
-/* The block at `at`: CORRUPT if there is no valid one. */
-static result read_block(struct reader *r, const struct log_segment *s, uint64_t at, struct log_header *ret_header, view *ret_payload)
+/* The block at `at`, whatever its salt: CORRUPT if there is no valid one. */
+static result read_any_block(struct reader *r, const struct log_segment *s, uint64_t at, struct log_header *ret_header, view *ret_payload)
 {
     struct log_header h;
     if (log_header_read(look(r, s, at, LOG_ALIGN), &h) != OK) return CORRUPT;
@@ -114,6 +115,50 @@ static result read_block(struct reader *r, const struct log_segment *s, uint64_t
     result code = log_payload_check(look(r, s, at, (size_t)whole), &h, ret_payload);
     if (code == OK) *ret_header = h;
     return code;
+}
+
+static result read_block(struct reader *r, const struct log_segment *s, uint64_t at, struct log_header *ret_header, view *ret_payload)
+{
+    struct log_header h;
+    result code = read_any_block(r, s, at, &h, ret_payload);
+    if (code != OK || h.salt != s->salt) return CORRUPT;
+    *ret_header = h;
+    return OK;
+}
+
+/* Where no segment has a first block to tell: of the first one that is there. */
+static uint64_t find_any_salt(struct reader *r, const struct log_segment *s)
+{
+    struct log_header h;
+    view payload;
+    for (uint64_t at = LOG_ALIGN; at < s->bytes; at += LOG_ALIGN)
+        if (read_any_block(r, s, at, &h, &payload) == OK) return h.salt;
+    return 0;
+}
+
+/*
+ * At its beginning there is a block in every segment that was used, and nothing else was ever there: so that one is believed. All have
+ * the same salt but those from before there was one; a segment whose first block is damaged has it from the others.
+ */
+static void find_salts(struct commit_log *l, struct reader *r)
+{
+    struct log_header h;
+    view payload;
+    bool is_read[LOG_SEGMENTS_MAX] = {0};
+    uint64_t newest = 0;
+    l->salt = 0;
+    for (unsigned i = 0; i < l->count; i++) {
+        struct log_segment *s = &l->segments[i];
+        is_read[i] = read_any_block(r, s, 0, &h, &payload) == OK;
+        if (!is_read[i]) continue;
+        s->salt = h.salt;
+        if (h.salt == 0 || h.generation < newest) continue;
+        newest = h.generation;
+        l->salt = h.salt;
+    }
+    for (unsigned i = 0; i < l->count; i++)
+        if (!is_read[i]) l->segments[i].salt = l->salt ? l->salt : find_any_salt(r, &l->segments[i]);
+    while (l->salt == 0) l->salt = random_u64();
 }
 
 /* The next valid block of the segment at or after `at`; false: none. */
@@ -151,6 +196,7 @@ static struct log_segment *segment_of(struct commit_log *l, uint64_t generation)
 static bool find_end(struct commit_log *l, struct reader *r)
 {
     struct log_header h, last = {0};
+    find_salts(l, r);
     for (unsigned i = 0; i < l->count; i++) {
         struct log_segment *s = &l->segments[i];
         s->generation = find_generation(r, s);
@@ -189,7 +235,7 @@ static void tell_damage(struct replay *p, uint64_t generation, uint64_t at, uint
 static bool is_torn_at(struct replay *p, const struct log_segment *s, uint64_t at)
 {
     struct log_header h;
-    return log_header_read(look(&p->reader, s, at, LOG_ALIGN), &h) == OK && h.generation == s->generation;
+    return log_header_read(look(&p->reader, s, at, LOG_ALIGN), &h) == OK && h.generation == s->generation && h.salt == s->salt;
 }
 
 static result replay_segment(struct replay *p, const struct log_segment *s, struct fault *fault)
@@ -348,7 +394,8 @@ static result write_block(struct commit_log *l, struct log_block *b, struct faul
     pthread_mutex_lock(&l->lock);
     uint64_t replay_from = l->released + 1;
     pthread_mutex_unlock(&l->lock);
-    struct log_header h = {.generation = l->generation, .number = l->number++, .replay_from = replay_from, .next_sequence = l->next_sequence};
+    struct log_header h = {.generation = l->generation, .number = l->number++, .replay_from = replay_from, .next_sequence = l->next_sequence,
+                           .salt = l->active->salt};
     view whole = log_block_finish(b, &h);
     result code = POINT_FAILS("commit_log.write");
     if (code != OK) return fail(fault, code, "write commit log: armed");
@@ -412,6 +459,7 @@ result commit_log_advance(struct commit_log *l, uint64_t *ret_full, struct fault
     l->is_ended = false;
     l->at = 0;
     next->generation = ++l->generation;
+    next->salt = l->salt;
     pthread_mutex_unlock(&l->lock);
     return OK;
 }

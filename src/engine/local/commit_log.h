@@ -9,6 +9,8 @@
  *    block after it was never acknowledged.
  * 2. Generations that a replay needs are never overwritten: commit_log_release() says what it does not need any more, each block
  *    writes that down (replay_from), and a segment is used again only when a durable block says that it is not needed.
+ * 3. What an earlier generation left in a segment is mail, and its sender may have made it look like a block. So every block carries a
+ *    number that was drawn when the store was made, which nobody else knows.
  */
 #pragma once
 
@@ -28,11 +30,12 @@ struct log_segment {
     int fd;
     uint64_t bytes;
     uint64_t generation;             /* of its first block; 0: none that is needed */
+    uint64_t salt;                   /* of all its blocks */
 };
 
 struct commit_log {
     int folder;
-    uint64_t segment_bytes;
+    uint64_t segment_bytes, salt;
     bool never_sync;
     pthread_mutex_t lock;            /* of segments, count, released */
     pthread_cond_t changed;

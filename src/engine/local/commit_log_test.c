@@ -260,6 +260,18 @@ TEST(commit_log_finds_a_segment_whose_first_block_is_damaged)
     end(&f);
 }
 
+TEST(commit_log_finds_an_only_segment_whose_first_block_is_damaged)
+{
+    static struct fixture f;
+    begin(&f);
+    put_many(&f, 5, 1000);
+    spoil(&f, 0, 100, "damage", 6);
+    reopen(&f);
+    REQUIRE(f.seen_count == 4);
+    EXPECT_NUMBER(f.seen[0], 1);
+    end(&f);
+}
+
 TEST(commit_log_forgets_what_was_given_up)
 {
     static struct fixture f;
@@ -274,6 +286,55 @@ TEST(commit_log_forgets_what_was_given_up)
     EXPECT(!f.damage.lost_blocks);
     end(&f);
 }
+
+/* Mail whose content is a block of the log, as its sender made it up, at the place in a block where another block might begin. */
+static void put_false_block(struct fixture *f, struct log_header h)
+{
+    static char memory[LOG_ALIGN] __attribute__((aligned(4096)));
+    struct log_block b = {.at = memory, .capacity = sizeof memory};
+    log_block_begin(&b);
+    log_block_put(&b, 1, VIEW("777"), 0);
+    view made_up = log_block_finish(&b, &h);
+    size_t before = LOG_ALIGN - LOG_HEADER_BYTES - LOG_ENTRY_BYTES - 1;
+    log_block_begin(&f->block);
+    char *value = log_block_put(&f->block, 1, VIEW("5"), before + made_up.len);
+    memset(value, 'v', before);
+    memcpy(value + before, made_up.at, made_up.len);
+    colour_pretend_worker();
+    REQUIRE(commit_log_write(&f->log, &f->block, 6, NULL) == OK);
+}
+
+static void expect_no_false_block(bool has_salt, bool spoils_first)
+{
+    static struct fixture f;
+    colour_pretend_worker();
+    begin(&f);
+    if (!has_salt) f.log.salt = 0;
+    put_many(&f, 5, 1000);
+    f.next++;
+    put_false_block(&f, (struct log_header){.generation = 3, .number = 1000, .replay_from = 1, .next_sequence = 1});
+    advance(&f);
+    put_many(&f, 3, 1000);
+    commit_log_release(&f.log, 1);
+    if (!has_salt) f.log.salt = 99;
+    advance(&f);
+    REQUIRE(f.log.segments[0].generation == 3);
+    put_many(&f, 2, 2 * LOG_ALIGN);
+    REQUIRE(f.log.at == 6 * LOG_ALIGN);
+    if (spoils_first) spoil(&f, 0, 100, "damage", 6);
+    reopen(&f);
+    EXPECT_NUMBER(f.log.next_sequence, f.next);
+    if (!spoils_first) expect_seen(&f, 6, 11);
+    for (unsigned i = 0; i < f.seen_count; i++) EXPECT(f.seen[i] != 777);
+    put(&f, 100);
+    reopen(&f);
+    EXPECT_NUMBER(f.seen[f.seen_count - 1], f.next - 1);
+    end(&f);
+}
+
+TEST(commit_log_takes_no_content_for_a_block) { expect_no_false_block(true, false); }
+TEST(commit_log_takes_no_content_for_a_block_where_the_first_is_damaged) { expect_no_false_block(true, true); }
+TEST(commit_log_reads_what_was_written_before_there_was_a_salt) { expect_no_false_block(false, false); }
 
 TEST(commit_log_says_when_no_segment_will_be_free)
 {

@@ -77,6 +77,7 @@ view log_block_finish(struct log_block *b, struct log_header *header)
     put_le32(at + 40, header->payload_bytes);
     put_le32(at + 44, header->entries);
     put_le32(at + 48, header->payload_crc);
+    put_le64(at + 52, header->salt);
     put_le32(at + 60, crc32c(0, view_make(at, 60)));
     size_t whole = (size_t)log_block_bytes(header);
     check(whole <= b->capacity);
@@ -88,11 +89,10 @@ result log_header_read(view bytes, struct log_header *ret_header)
 {
     struct cursor c = cursor_of(view_slice(bytes, 0, LOG_HEADER_BYTES));
     struct log_header h;
-    view reserved;
     uint32_t crc;
     if (!take_view(&c, view_make(magic, sizeof magic)) || !take_le64(&c, &h.generation) || !take_le64(&c, &h.number) ||
         !take_le64(&c, &h.replay_from) || !take_le64(&c, &h.next_sequence) || !take_le32(&c, &h.payload_bytes) ||
-        !take_le32(&c, &h.entries) || !take_le32(&c, &h.payload_crc) || !take_bytes(&c, 8, &reserved) || !take_le32(&c, &crc))
+        !take_le32(&c, &h.entries) || !take_le32(&c, &h.payload_crc) || !take_le64(&c, &h.salt) || !take_le32(&c, &crc))
         return CORRUPT;
     if (crc != crc32c(0, view_slice(bytes, 0, 60))) return CORRUPT;
     *ret_header = h;

@@ -25,6 +25,7 @@ struct log_header {
     uint64_t number;                     /* grows by one with each block of the log */
     uint64_t replay_from;                /* generations before this one are in the tables for good */
     uint64_t next_sequence;              /* the first that no record has after this block */
+    uint64_t salt;                       /* of the store: what mail holds cannot pass for a block. 0: written before there was one */
     uint32_t payload_bytes, entries;
     uint32_t payload_crc;
 };

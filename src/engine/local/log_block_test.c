@@ -20,7 +20,7 @@ static view make_block(struct log_header *h)
 
 TEST(log_block_reads_back_what_was_written)
 {
-    struct log_header h = {.generation = 7, .number = 99, .replay_from = 6, .next_sequence = UINT64_C(1) << 40}, got;
+    struct log_header h = {.generation = 7, .number = 99, .replay_from = 6, .next_sequence = UINT64_C(1) << 40, .salt = UINT64_MAX - 1}, got;
     view block = make_block(&h), payload;
     EXPECT_NUMBER(block.len, LOG_ALIGN);
     REQUIRE(log_header_read(block, &got) == OK);
