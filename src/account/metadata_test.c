@@ -43,6 +43,48 @@ TEST(state_annotations_are_set_changed_and_taken_away)
     author_done(&a);
 }
 
+TEST(state_remembers_which_annotations_changed)
+{
+    struct author a = author_new();
+    const struct metadata_change *changes;
+    author_annotate(&a, 1, "/private/comment", "mine");
+    uint64_t since = state_sequence(a.state);
+    EXPECT_NUMBER(state_metadata_changes(a.state, since, &changes), 0);
+    author_annotate(&a, 0, "/private/color", "red");
+    author_annotate(&a, 1, "/private/comment", NULL);
+    REQUIRE(state_metadata_changes(a.state, since, &changes) == 2);
+    EXPECT(changes[0].mailbox == 0 && changes[0].sequence == since + 1);
+    EXPECT(changes[1].mailbox == 1 && view_equal(changes[1].name, VIEW("/private/comment")));
+    EXPECT_NUMBER(state_metadata_changes(a.state, 0, &changes), 3);
+    for (int i = 0; i < 2 * METADATA_CHANGES_MAX; i++) author_annotate(&a, 1, "/private/comment", i % 2 ? "x" : "y");
+    size_t count = state_metadata_changes(a.state, 0, &changes);
+    EXPECT(count <= METADATA_CHANGES_MAX && count >= METADATA_CHANGES_MAX / 2 && changes[count - 1].sequence == state_sequence(a.state));
+    author_done(&a);
+}
+
+/* Another node folded the journal: what it changed is found by comparing. */
+TEST(state_adopted_knows_which_annotations_differ)
+{
+    struct author a = author_new(), b = author_new();
+    const struct metadata_change *changes;
+    author_annotate(&a, 1, "/private/a", "1");
+    author_annotate(&a, 1, "/private/b", "2");
+    author_annotate(&a, 1, "/private/d", "4");
+    author_annotate(&b, 1, "/private/a", "1");
+    author_annotate(&b, 1, "/private/b", "other");
+    author_annotate(&b, 1, "/private/c", "3");
+    author_annotate(&b, 0, "/private/server", "x");
+    uint64_t since = state_sequence(a.state);
+    state_adopt(b.state, a.state);
+    REQUIRE(state_metadata_changes(b.state, since, &changes) == 4);
+    EXPECT_VIEW(changes[0].name, VIEW("/private/server"));
+    EXPECT_VIEW(changes[1].name, VIEW("/private/b"));
+    EXPECT_VIEW(changes[2].name, VIEW("/private/c"));
+    EXPECT_VIEW(changes[3].name, VIEW("/private/d"));
+    author_done(&a);
+    author_done(&b);
+}
+
 TEST(state_annotations_are_limited)
 {
     struct author a = author_new();
@@ -102,6 +144,8 @@ TEST(snapshot_keeps_annotations_and_hidden_messages)
     EXPECT(same_digest(a.state, again));
     state_adopt(again, a.state);
     EXPECT_NUMBER(state_metadata_changed(again, 0), state_metadata_changed(a.state, 0));
+    const struct metadata_change *changes;
+    EXPECT_NUMBER(state_metadata_changes(again, 0, &changes), 2);
     state_free(a.state);
     a.state = again;
     EXPECT(author_reveal(&a, 1, 2, 3) == OK);

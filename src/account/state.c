@@ -93,6 +93,7 @@ void state_free(struct state *s)
     for (size_t i = 0; i < s->object_count; i++) free((char *)s->objects[i].name.at);
     recent_done(&s->recent);
     metadata_clear(s, &s->metadata);
+    metadata_log_done(&s->metadata_log);
     free(s->mailboxes);
     free(s->names);
     free(s->subscriptions);

@@ -27,7 +27,7 @@ enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
 enum { STATE_RECENT_MIN = 32, STATE_RECENT_MAX = 512 };
 
 /* Annotations (RFC 5464): of one mailbox or of the account itself, and of all together, names and values. */
-enum { METADATA_ENTRIES_MAX = 256, METADATA_BYTES_MAX = 1 << 20 };
+enum { METADATA_ENTRIES_MAX = 256, METADATA_BYTES_MAX = 1 << 20, METADATA_CHANGES_MAX = 1024 };
 
 enum {
     MAILBOX_USE_ALL = 1, MAILBOX_USE_ARCHIVE = 2, MAILBOX_USE_DRAFTS = 4, MAILBOX_USE_FLAGGED = 8,
@@ -114,6 +114,12 @@ struct metadata_entry { view name, value; };
 size_t state_metadata(const struct state *s, uint32_t mailbox, const struct metadata_entry **ret_entries);
 const struct metadata_entry *state_metadata_find(const struct state *s, uint32_t mailbox, view name);
 uint64_t state_metadata_changed(const struct state *s, uint32_t mailbox);
+/*
+ * The annotations that records after `since` set or took away, oldest first: of the last METADATA_CHANGES_MAX that this process has seen. Views
+ * into the state.
+ */
+struct metadata_change { uint64_t sequence; uint32_t mailbox; view name; };
+size_t state_metadata_changes(const struct state *s, uint64_t since, const struct metadata_change **ret_changes);
 /* POP3's unique id: the row's own when it carries one, else made of UIDVALIDITY and UID. Written to `text` (71 bytes). */
 view mailbox_uidl(const struct mailbox *m, const struct row *row, char text[static RECORD_UIDL_BYTES_MAX + 1]);
 struct usage { uint64_t bytes, messages; uint64_t expunged_bytes, expunged_messages; };

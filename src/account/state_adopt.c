@@ -64,10 +64,9 @@ size_t state_adopt_needs(struct state *fresh, struct state *old, struct block_ke
 void state_adopt(struct state *fresh, struct state *old)
 {
     check(fresh->sequence >= old->sequence);
-    metadata_adopt(&fresh->metadata, &old->metadata, fresh->sequence);
+    metadata_adopt(fresh, old);
     for (size_t i = 0; i < old->mailbox_count; i++) {
         struct mailbox *m = old->mailboxes[i], *to = state_mailbox(fresh, m->number);
-        if (to) metadata_adopt(&to->metadata, &m->metadata, fresh->sequence);
         if (to && !to->is_selectable) to = NULL;
         if (to && m->recent_from_uid < to->recent_from_uid) to->recent_from_uid = m->recent_from_uid;
         if (list_is_empty(&m->numberings)) continue;

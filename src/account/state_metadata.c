@@ -64,6 +64,40 @@ void metadata_clear(struct state *s, struct metadata *m)
     *m = (struct metadata){0};
 }
 
+/* ---- what changed lately ---- */
+
+static void log_drop(struct metadata_log *l, size_t count)
+{
+    if (count == 0) return;
+    for (size_t i = 0; i < count; i++) free_text(l->at[i].name);
+    l->count -= count;
+    memmove(l->at, &l->at[count], l->count * sizeof *l->at);
+}
+
+static void log_add(struct state *s, uint32_t mailbox, view name)
+{
+    struct metadata_log *l = &s->metadata_log;
+    if (l->count == METADATA_CHANGES_MAX) log_drop(l, METADATA_CHANGES_MAX / 4);
+    l->at = state_grow(l->at, l->count, &l->capacity, sizeof *l->at);
+    l->at[l->count++] = (struct metadata_change){s->sequence, mailbox, state_keep_text(name)};
+}
+
+void metadata_log_done(struct metadata_log *l)
+{
+    log_drop(l, l->count);
+    free(l->at);
+    *l = (struct metadata_log){0};
+}
+
+size_t state_metadata_changes(const struct state *s, uint64_t since, const struct metadata_change **ret_changes)
+{
+    const struct metadata_log *l = &s->metadata_log;
+    size_t first = l->count;
+    while (first > 0 && l->at[first - 1].sequence > since) first--;
+    *ret_changes = first < l->count ? &l->at[first] : NULL;
+    return l->count - first;
+}
+
 /* ---- the record ---- */
 
 static struct metadata *metadata_of(struct state *s, uint32_t mailbox)
@@ -103,7 +137,10 @@ void state_apply_metadata(struct state *s, const struct record *r, struct outcom
     struct metadata *m = metadata_of(s, r->metadata.mailbox);
     o->code = !m ? NOT_FOUND : !fits(s, m, r) ? TOO_BIG : OK;
     if (o->code != OK) return;
-    for (size_t i = 0; i < r->metadata.count; i++) set(s, m, &r->metadata.entries[i]);
+    for (size_t i = 0; i < r->metadata.count; i++) {
+        set(s, m, &r->metadata.entries[i]);
+        log_add(s, r->metadata.mailbox, r->metadata.entries[i].name);
+    }
     m->changed = s->sequence;
     o->mailbox = r->metadata.mailbox;
 }
@@ -116,9 +153,34 @@ static bool is_equal(const struct metadata *a, const struct metadata *b)
     return true;
 }
 
-void metadata_adopt(struct metadata *fresh, const struct metadata *old, uint64_t sequence)
+/* Both are in order of name. */
+static void log_difference(struct state *s, uint32_t mailbox, const struct metadata *fresh, const struct metadata *old)
 {
-    fresh->changed = is_equal(fresh, old) ? old->changed : sequence;
+    for (size_t i = 0, k = 0; i < fresh->count || k < old->count;) {
+        int order = i == fresh->count ? 1 : k == old->count ? -1 : view_compare_nocase(fresh->at[i].name, old->at[k].name);
+        bool is_same = order == 0 && view_equal(fresh->at[i].value, old->at[k].value);
+        if (!is_same) log_add(s, mailbox, order > 0 ? old->at[k].name : fresh->at[i].name);
+        i += order <= 0;
+        k += order >= 0;
+    }
+}
+
+static void adopt(struct state *s, uint32_t mailbox, struct metadata *fresh, const struct metadata *old)
+{
+    fresh->changed = is_equal(fresh, old) ? old->changed : s->sequence;
+    log_difference(s, mailbox, fresh, old);
+}
+
+void metadata_adopt(struct state *fresh, struct state *old)
+{
+    metadata_log_done(&fresh->metadata_log);
+    fresh->metadata_log = old->metadata_log;
+    old->metadata_log = (struct metadata_log){0};
+    adopt(fresh, 0, &fresh->metadata, &old->metadata);
+    for (size_t i = 0; i < old->mailbox_count; i++) {
+        struct mailbox *to = state_mailbox(fresh, old->mailboxes[i]->number);
+        if (to) adopt(fresh, to->number, &to->metadata, &old->mailboxes[i]->metadata);
+    }
 }
 
 /* ---- reading ---- */

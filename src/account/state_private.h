@@ -51,6 +51,12 @@ struct metadata {
     uint64_t changed;                    /* sequence number of the last change, of this process only */
 };
 
+/* Which annotations changed lately, for who is told of it: of this process only. Names malloced. */
+struct metadata_log {
+    struct metadata_change *at;
+    size_t count, capacity;
+};
+
 struct mailbox {
     struct state *state;
     uint32_t number;
@@ -100,6 +106,7 @@ struct state {
     size_t subscription_count, subscription_capacity;
     struct recent recent;
     struct metadata metadata;            /* of the account */
+    struct metadata_log metadata_log;
     size_t metadata_bytes;               /* of all, mailboxes' too */
     struct usage usage;
     struct block_pool pool;
@@ -207,8 +214,9 @@ void state_apply_metadata(struct state *s, const struct record *r, struct outcom
 /* As it was written down, behind all others. False: names do not rise, or a limit. */
 bool metadata_add(struct state *s, struct metadata *m, view name, view value);
 void metadata_clear(struct state *s, struct metadata *m);
-/* `fresh` takes the place of `old` at a sequence number. */
-void metadata_adopt(struct metadata *fresh, const struct metadata *old, uint64_t sequence);
+void metadata_log_done(struct metadata_log *l);
+/* All of `fresh` takes the place of that of `old`. */
+void metadata_adopt(struct state *fresh, struct state *old);
 
 /* ---- bodies and blocks ---- */
 struct block_key state_block_key(const struct state *s, uint32_t mailbox, const struct block *b, uint32_t index, bool is_graveyard);
