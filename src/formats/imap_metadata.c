@@ -18,11 +18,21 @@ bool imap_entry_name_is_valid(view name)
     return true;
 }
 
+/* §3.2: of a vendor's entry, one that can be set has the vendor's name and one of its own. */
+static bool is_whole_name(view name)
+{
+    size_t levels = 0;
+    for (size_t i = 0; i < name.len; i++) levels += name.at[i] == '/';
+    bool is_vendors = view_starts_nocase(name, VIEW("/private/vendor/")) || view_starts_nocase(name, VIEW("/shared/vendor/"));
+    return !is_vendors || levels >= 4;
+}
+
 static bool add_entry(struct imap_grammar *g, struct imap_metadata *m, bool has_value)
 {
     struct imap_entry entry = {0};
     if (!imap_take_astring(g, &entry.name)) return imap_miss(g, "an entry name");
     if (!imap_entry_name_is_valid(entry.name)) return imap_miss(g, "an entry name below /private or /shared");
+    if (has_value && !is_whole_name(entry.name)) return imap_miss(g, "an entry name below that of a vendor");
     if (has_value && (!imap_take_space(g) || !imap_take_value(g, &entry.value, &entry.is_nil))) return imap_miss(g, "a value or NIL");
     if (m->count == IMAP_ENTRIES_MAX) return imap_too_many(g, "fewer entries");
     struct imap_entry *entries = imap_grow(g, m->entries, m->count, sizeof *entries);
@@ -73,6 +83,15 @@ static bool options_are_next(const struct imap_grammar *g)
     return view_starts_nocase(rest, VIEW("(DEPTH ")) || view_starts_nocase(rest, VIEW("(MAXSIZE "));
 }
 
+/* §4.4.1 has examples of several entries without parentheses. */
+static bool take_bare_entries(struct imap_grammar *g, struct imap_metadata *m)
+{
+    do {
+        if (!add_entry(g, m, false)) return false;
+    } while (take_byte(&g->at, ' '));
+    return true;
+}
+
 /* getmetadata = "GETMETADATA" [SP getmetadata-options] SP mailbox SP entries; the RFC's examples have the options behind the mailbox too */
 bool imap_take_getmetadata(struct imap_grammar *g, struct imap_metadata *ret_metadata)
 {
@@ -81,7 +100,7 @@ bool imap_take_getmetadata(struct imap_grammar *g, struct imap_metadata *ret_met
     if (!imap_take_astring(g, &m.mailbox)) return imap_miss(g, "a mailbox name");
     if (!imap_take_space(g)) return false;
     if (options_are_next(g) && !take_options(g, &m)) return false;
-    if (!imap_take_entries(g, &m)) return false;
+    if (view_starts(g->at.rest, VIEW("(")) ? !imap_take_entries(g, &m) : !take_bare_entries(g, &m)) return false;
     *ret_metadata = m;
     return true;
 }

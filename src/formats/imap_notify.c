@@ -17,7 +17,7 @@ static const struct imap_word event_words[] = {
     {VIEW_INIT("FlagChange"), IMAP_EVENT_FLAG_CHANGE},   {VIEW_INIT("AnnotationChange"), IMAP_EVENT_ANNOTATION_CHANGE},
     {VIEW_INIT("MailboxName"), IMAP_EVENT_MAILBOX_NAME}, {VIEW_INIT("SubscriptionChange"), IMAP_EVENT_SUBSCRIPTION_CHANGE},
     {VIEW_INIT("MailboxMetadataChange"), IMAP_EVENT_MAILBOX_METADATA_CHANGE},
-    {VIEW_INIT("ServerMetadataChange"), IMAP_EVENT_SERVER_METADATA_CHANGE},
+    {VIEW_INIT("ServerMetadataChange"), IMAP_EVENT_SERVER_METADATA_CHANGE}, {VIEW_INIT("Other"), IMAP_EVENT_OTHER},
 };
 
 /* ---- which mailboxes ---- */
@@ -66,9 +66,10 @@ static void write_filter(struct imap_command_writer *w, const struct imap_mailbo
 /* MessageNew [SP "(" fetch-att *(SP fetch-att) ")"]: only for the selected mailbox */
 static bool take_event(struct imap_grammar *g, struct imap_notify_group *group)
 {
+    view other;
     unsigned event = imap_take_word_of(g, event_words, array_size(event_words));
-    if (!event) return imap_miss(g, "an event");
-    group->events |= event;
+    if (!event && !imap_take_atom(g, &other)) return imap_miss(g, "an event");
+    group->events |= event ? event : IMAP_EVENT_OTHER;
     if (event != IMAP_EVENT_MESSAGE_NEW || !view_starts(g->at.rest, VIEW(" ("))) return true;
     if (group->filter.kind > IMAP_FILTER_SELECTED_DELAYED) return imap_miss(g, "FETCH items for the selected mailbox only");
     return imap_take_space(g) && imap_take_fetch_items(g, &group->fetch);
@@ -80,7 +81,7 @@ static bool check_events(struct imap_grammar *g, const struct imap_notify_group 
     unsigned both = IMAP_EVENT_MESSAGE_NEW | IMAP_EVENT_MESSAGE_EXPUNGE, messages = both | IMAP_EVENT_FLAG_CHANGE;
     if ((group->events & both) && (group->events & both) != both) return imap_miss(g, "MessageNew and MessageExpunge together");
     if ((group->events & IMAP_EVENT_FLAG_CHANGE) && !(group->events & both)) return imap_miss(g, "MessageNew and MessageExpunge beside FlagChange");
-    if (group->filter.kind <= IMAP_FILTER_SELECTED_DELAYED && (group->events & ~(messages | IMAP_EVENT_ANNOTATION_CHANGE)))
+    if (group->filter.kind <= IMAP_FILTER_SELECTED_DELAYED && (group->events & ~(messages | IMAP_EVENT_ANNOTATION_CHANGE | IMAP_EVENT_OTHER)))
         return imap_miss(g, "events of messages");
     return true;
 }
@@ -91,6 +92,8 @@ static bool take_group(struct imap_grammar *g, struct imap_notify *notify)
     struct imap_notify_group group = {0};
     if (!imap_take_open(g) || !take_filter(g, &group.filter) || !imap_take_space(g)) return false;
     if (group.filter.kind == IMAP_FILTER_SUBTREE_ONE) return imap_miss(g, "a filter of NOTIFY");
+    for (size_t i = 0; i < notify->count && group.filter.kind <= IMAP_FILTER_SELECTED_DELAYED; i++)       /* §6.1 */
+        if (notify->groups[i].filter.kind <= IMAP_FILTER_SELECTED_DELAYED) return imap_miss(g, "the selected mailbox once");
     if (!imap_take_word(g, VIEW("NONE"))) {
         if (!imap_take_open(g)) return false;
         do {

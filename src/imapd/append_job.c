@@ -87,10 +87,18 @@ void session_finish_appends(struct session *s)
     }
 }
 
+/* Not those that are hidden still. */
+static void note_own(struct append_job *job)
+{
+    const struct append_pending *p = &job->pending;
+    if (p->code == OK && p->outcome.code == OK && !p->options.is_hidden) session_note_own(job->session, p->options.mailbox, &p->outcome.result_uids);
+}
+
 static void append_is_done(struct append_pending *p)
 {
     struct append_job *job = p->argument;
     job->is_done = true;
+    note_own(job);
     waitlist_wake_all(&job->session->append_done);
 }
 
@@ -109,6 +117,7 @@ MAY_YIELD static void start(struct session *s, struct append_job *job)
     }
     p->code = account_append(s->account, job->draft, &p->options, job->arena, &p->outcome, session_store_deadline(s), &p->fault);
     job->is_done = true;
+    note_own(job);
 }
 
 void append_job_commit(struct session *s, struct append_job *job)
@@ -206,6 +215,7 @@ void append_jobs_commit(struct session *s, struct append_job **jobs, size_t coun
     if (!failed && is_hidden) {
         code = reveal(s, jobs[0], set, since, &outcome, &fault);
         set = outcome.result_uids;
+        if (code == OK) session_note_own(s, jobs[0]->pending.options.mailbox, &set);
     }
     reply_result(s, r, code, &fault);
     if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
@@ -223,6 +233,7 @@ void append_job_replace(struct session *s, struct append_job *job, struct reply 
     buf *out = session_out(s);
     p->code = account_append(s->account, job->draft, &p->options, job->arena, &p->outcome, session_store_deadline(s), &p->fault);
     result code = code_of(job);
+    note_own(job);
     reply_result(s, r, code, &p->fault);
     if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
     if (p->code == OK && code == INVALID) reply_set(r, REPLY_NO, "EXPUNGEISSUED", "The message to be replaced is gone");

@@ -1,15 +1,5 @@
 /* CREATE: RFC 9051 §6.3.4, RFC 6154 §3. */
-#include "imapd/session.h"
-
-_Static_assert((unsigned)IMAP_USE_IMPORTANT == (unsigned)MAILBOX_USE_IMPORTANT && (unsigned)IMAP_USE_ALL == (unsigned)MAILBOX_USE_ALL &&
-                   (unsigned)IMAP_USE_SENT == (unsigned)MAILBOX_USE_SENT,
-               "special uses are the same bits on the wire and in the store");
-
-/* \All, \Flagged and \Important are views over other mailboxes: they are not created. */
-static bool is_creatable(unsigned use)
-{
-    return !(use & ~(unsigned)(IMAP_USE_ARCHIVE | IMAP_USE_DRAFTS | IMAP_USE_JUNK | IMAP_USE_SENT | IMAP_USE_TRASH));
-}
+#include "imapd/special_use.h"
 
 void imapd_create(struct session *s, const struct imap_command *c, struct reply *r)
 {
@@ -17,7 +7,7 @@ void imapd_create(struct session *s, const struct imap_command *c, struct reply 
     struct outcome outcome;
     view name;
     if (session_mailbox_name(s, c->create.mailbox, r, &name) != OK) return;
-    if (!is_creatable(c->create.use)) {
+    if (!special_use_is_possible(c->create.use)) {
         reply_set(r, REPLY_NO, "USEATTR", "No mailbox can be made for that use");
         return;
     }

@@ -104,6 +104,7 @@ MAY_YIELD static void run(struct session *s, const struct imap_command *c, struc
     if (may_run(s, c, r)) rule->run(s, c, r);
     bool tells = s->state == SESSION_SELECTED && r->kind != REPLY_NONE && !(rule->flags & COMMAND_IS_QUIET);
     if (tells && !s->is_closing) session_sync(s, c->is_uid || !(rule->flags & COMMAND_USES_NUMBERS));
+    if (r->kind != REPLY_NONE && !(rule->flags & COMMAND_IS_QUIET)) session_tell_annotations(s, 0);
 }
 
 /* The command cannot be understood. */

@@ -17,9 +17,9 @@ void imapd_idle(struct session *s, const struct imap_command *c, struct reply *r
     s->is_idling = true;
     r->kind = REPLY_NONE;
     wire_put(&s->wire, VIEW("+ idling\r\n"));
-    if (s->state != SESSION_SELECTED) return;
+    if (s->state != SESSION_SELECTED && !s->has_metadata) return;
     session_watch(s);
-    session_sync(s, true);
+    if (s->state == SESSION_SELECTED && session_hears(s, IMAP_EVENT_MESSAGE_NEW)) session_sync(s, true);
 }
 
 void imapd_idle_tell(struct session *s)
@@ -29,8 +29,9 @@ void imapd_idle_tell(struct session *s)
         session_notify(s);
         return;
     }
-    if (s->state != SESSION_SELECTED || session_refresh(s, &fault) != OK) return;
-    session_sync(s, true);
+    if (session_refresh(s, &fault) != OK) return;
+    if (s->state == SESSION_SELECTED && session_hears(s, IMAP_EVENT_MESSAGE_NEW)) session_sync(s, true);
+    session_tell_annotations(s, 0);
 }
 
 void imapd_idle_line(struct session *s)
@@ -46,7 +47,8 @@ void imapd_idle_line(struct session *s)
     if (code == TOO_BIG || !view_equal_nocase(view_trim(line), VIEW("DONE"))) reply_set(&r, REPLY_BAD, "", "Expected DONE");
     s->is_idling = false;
     session_unwatch(s);
-    if (s->state == SESSION_SELECTED) session_sync(s, true);
+    if (s->state == SESSION_SELECTED && session_hears(s, IMAP_EVENT_MESSAGE_NEW)) session_sync(s, true);
+    session_tell_annotations(s, 0);
     reply_write(s, view_of(s->tag), "IDLE", &r);
     reply_done(&r);
 }

@@ -22,6 +22,7 @@ struct imapd_options {
     bool allows_plain_login;             /* passwords without TLS from anywhere; from loopback and local sockets they always may */
     uint64_t message_bytes_max;          /* of APPEND: APPENDLIMIT (RFC 7889) */
     uint32_t message_limit, save_limit;  /* messages that one command may touch, or save (RFC 9738); 0: as many as there are */
+    const char *server_comment, *server_admin;  /* /shared/comment and /shared/admin (RFC 5464 §3.2.1.1); NULL or empty: none */
     unsigned connections_per_address_max;  /* 0: no limit */
     unsigned connections_per_account_max;  /* logged in; 0: no limit */
     unsigned errors_max;                 /* BAD answers in a row; then BYE */

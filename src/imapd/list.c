@@ -11,7 +11,7 @@ static void add_attribute(buf *out, const char **space, const char *attribute)
     *space = " ";
 }
 
-static void write_attributes(struct session *s, const struct list_entry *entry, const struct imap_list *list)
+void list_write_attributes(struct session *s, const struct list_entry *entry, bool tells_subscribed)
 {
     buf *out = session_out(s);
     const char *space = "";
@@ -21,7 +21,7 @@ static void write_attributes(struct session *s, const struct list_entry *entry, 
         if (!entry->info->is_selectable) add_attribute(out, &space, "\\Noselect");
         add_attribute(out, &space, entry->info->has_children ? "\\HasChildren" : "\\HasNoChildren");
     }
-    if (entry->is_subscribed && ((list->select | list->want) & IMAP_LIST_SUBSCRIBED)) add_attribute(out, &space, "\\Subscribed");
+    if (entry->is_subscribed && tells_subscribed) add_attribute(out, &space, "\\Subscribed");
     if (entry->info && entry->info->special_use) {
         buf_append_cstr(out, space);
         imap_write_special_use(out, entry->info->special_use);
@@ -32,7 +32,7 @@ MAY_YIELD static void tell_entry(struct session *s, const struct list_entry *ent
 {
     buf *out = session_out(s);
     buf_append(out, VIEW("* LIST ("));
-    write_attributes(s, entry, list);
+    list_write_attributes(s, entry, (list->select | list->want) & IMAP_LIST_SUBSCRIBED);
     buf_append(out, VIEW(") \"/\" "));
     imap_write_mailbox(out, entry->name, session_speaks_utf8(s));
     bool tells_child = (list->select & IMAP_LIST_RECURSIVEMATCH) && entry->has_subscribed_child;
@@ -67,6 +67,7 @@ void imapd_list(struct session *s, const struct imap_command *c, struct reply *r
     struct list_names *names = arena_new_struct(s->arena, struct list_names);
     list_names_read(s, by_subscription, names);
     if (!list_names_set_patterns(s, names, list, r)) return;
+    if ((list->want & IMAP_LIST_STATUS) && (list->status_items & IMAP_STATUS_HIGHESTMODSEQ)) s->has_condstore = true;
     if (is_recursive && list_names_mark_parents(s, names) != OK) return;
     for (size_t i = 0; i < names->count; i++) {
         const struct list_entry *entry = &names->entries[i];

@@ -29,3 +29,5 @@ bool list_names_set_patterns(struct session *s, struct list_names *names, const 
 bool list_names_match(const struct list_names *names, view name);
 /* Sets has_subscribed_child. Not OK: the client is gone. */
 MAY_YIELD NODISCARD result list_names_mark_parents(struct session *s, struct list_names *names);
+/* What stands between the parentheses of a LIST response. */
+void list_write_attributes(struct session *s, const struct list_entry *entry, bool tells_subscribed);

@@ -2,17 +2,43 @@
  * GETMETADATA and SETMETADATA: RFC 5464.
  *
  * Annotations are part of the account's value: a SETMETADATA is one record, so it is done wholly or not at all. Mailboxes are nobody
- * else's, so what is /shared differs from /private in its name alone; what the server shares with all is the operator's.
+ * else's, so what is /shared differs from /private in its name alone; what the server shares with all is the operator's, by configuration.
  */
 #include "base/feature.h"
 #include "formats/imap_write.h"
-#include "imapd/session.h"
+#include "imapd/special_use.h"
 
 enum { SERVER = 0 };
 
 bool session_has_metadata(const struct session *s)
 {
     return accounts_feature_level(s->imapd->accounts) >= FEATURE_ANNOTATIONS;
+}
+
+/* ---- what no client has stored ---- */
+
+enum { COMPUTED_ENTRIES = 2 };
+
+/* Of the server what its operator says, which all share; of a mailbox its uses (RFC 6154 §4). In order of name. */
+static size_t computed_entries(struct session *s, uint32_t mailbox, struct metadata_entry entries[static COMPUTED_ENTRIES])
+{
+    const char *admin = session_options(s)->server_admin, *comment = session_options(s)->server_comment;
+    size_t count = 0;
+    if (mailbox != SERVER) {
+        view uses = special_use_text(s, mailbox);
+        if (uses.len) entries[count++] = (struct metadata_entry){SPECIAL_USE_ENTRY, uses};
+        return count;
+    }
+    if (admin && *admin) entries[count++] = (struct metadata_entry){VIEW("/shared/admin"), view_of(admin)};
+    if (comment && *comment) entries[count++] = (struct metadata_entry){VIEW("/shared/comment"), view_of(comment)};
+    return count;
+}
+
+/* Under these names nothing that was stored is told. */
+static bool is_computed(uint32_t mailbox, view name)
+{
+    if (mailbox != SERVER) return view_equal_nocase(name, SPECIAL_USE_ENTRY);
+    return view_equal_nocase(name, VIEW("/shared/admin")) || view_equal_nocase(name, VIEW("/shared/comment"));
 }
 
 /* ---- telling ---- */
@@ -65,17 +91,34 @@ static bool is_at_depth(view name, view of, enum imap_depth depth)
     return below.at[0] == '/' && (depth == IMAP_DEPTH_INFINITY || !view_has_byte(view_from(below, 1), '/'));
 }
 
+static void tell_all(struct telling *t, view of, uint32_t mailbox, const struct metadata_entry *entries, size_t count, bool are_computed)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_at_depth(entries[i].name, of, t->asked->depth) && (are_computed || !is_computed(mailbox, entries[i].name))) tell_entry(t, entries[i].name, &entries[i]);
+}
+
+static const struct metadata_entry *find_among(const struct metadata_entry *entries, size_t count, view name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (view_equal_nocase(entries[i].name, name)) return &entries[i];
+    return NULL;
+}
+
 size_t session_tell_metadata(struct session *s, uint32_t mailbox, view name, const struct imap_metadata *asked)
 {
     struct state *state = account_state(s->account);
     struct telling t = {.s = s, .mailbox = name, .asked = asked};
-    const struct metadata_entry *all;
-    size_t count = state_metadata(state, mailbox, &all);
+    struct metadata_entry computed[COMPUTED_ENTRIES];
+    const struct metadata_entry *stored;
+    size_t computed_count = computed_entries(s, mailbox, computed), count = state_metadata(state, mailbox, &stored);
     for (size_t i = 0; i < asked->count; i++) {
         view of = asked->entries[i].name;
-        if (asked->depth == IMAP_DEPTH_0) tell_entry(&t, of, state_metadata_find(state, mailbox, of));
-        for (size_t k = 0; k < count && asked->depth != IMAP_DEPTH_0; k++)
-            if (is_at_depth(all[k].name, of, asked->depth)) tell_entry(&t, all[k].name, &all[k]);
+        if (asked->depth == IMAP_DEPTH_0) {
+            tell_entry(&t, of, is_computed(mailbox, of) ? find_among(computed, computed_count, of) : state_metadata_find(state, mailbox, of));
+            continue;
+        }
+        tell_all(&t, of, mailbox, stored, count, false);
+        tell_all(&t, of, mailbox, computed, computed_count, true);
     }
     if (t.has_begun) buf_append(session_out(s), VIEW(")\r\n"));
     return t.longest;
@@ -141,6 +184,12 @@ void imapd_setmetadata(struct session *s, const struct imap_command *c, struct r
         return;
     }
     if (!find_owner(s, m->mailbox, r, &name, &number) || !check_entries(s, m, r)) return;
+    for (size_t i = 0; i < m->count && number != SERVER; i++) {
+        if (!view_equal_nocase(m->entries[i].name, SPECIAL_USE_ENTRY)) continue;
+        if (m->count > 1) reply_set(r, REPLY_NO, "CANNOT", "The uses of a mailbox are set by a command of their own");
+        else special_use_set(s, number, m->entries[i].value, r);
+        return;
+    }
     struct record_entry *entries = arena_array(s->arena, struct record_entry, m->count);
     for (size_t i = 0; i < m->count; i++)
         entries[i] = (struct record_entry){.name = m->entries[i].name, .value = m->entries[i].value, .removes = m->entries[i].is_nil};
@@ -149,4 +198,5 @@ void imapd_setmetadata(struct session *s, const struct imap_command *c, struct r
     if (code == OK) code = outcome.code;
     reply_result(s, r, code, &fault);
     if (code == TOO_BIG) reply_set(r, REPLY_NO, "METADATA TOOMANY", "There are too many annotations");
+    if (code == OK) session_tell_annotations(s, outcome.modseq);
 }

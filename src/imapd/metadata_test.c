@@ -82,7 +82,7 @@ TEST(imapd_filters_are_searches_by_name)
                   "C: g SETMETADATA \"\" (/private/filters/values/bad \"SUBJECT\")\nS: g NO [CANNOT] *\n"
                   "C: h SETMETADATA \"\" (/private/filters/values/bad \"RETURN (MIN) ALL\")\nS: h NO [CANNOT] *\n"
                   "C: i SETMETADATA \"\" (/private/filters/values/self \"FILTER self\")\nS: i OK *\n"
-                  "C: j SEARCH FILTER self\nS: j NO [LIMIT] *\n"
+                  "C: j SEARCH FILTER self\nS: j NO [UNDEFINED-FILTER self] *\n"
                   "C: k GETMETADATA (DEPTH 1) \"\" /private/filters/values\n"
                   "S: * METADATA \"\" (/private/filters/values/leave \"SUBJECT holiday\" /private/filters/values/new \"UNSEEN FILTER leave\" "
                   "/private/filters/values/self \"FILTER self\")\nS: k OK *\n");

@@ -16,7 +16,7 @@ TEST(imapd_notify_tells_of_other_mailboxes_by_status)
     TRANSCRIPT(other, "C: a CREATE Lists/x\nS: a OK *\n");
     TRANSCRIPT(c, "C: n NOTIFY SET STATUS (selected (MessageNew (UID BODY.PEEK[HEADER.FIELDS (SUBJECT)]) MessageExpunge)) "
                   "(subtree Lists (MessageNew MessageExpunge FlagChange))\n"
-                  "S: * STATUS Lists (MESSAGES 0 *\nS: * STATUS Lists/x (MESSAGES 0 UIDNEXT 1 UIDVALIDITY * UNSEEN 0)\nS: n OK *\n");
+                  "S: * STATUS Lists (MESSAGES 0 *\nS: * STATUS Lists/x (MESSAGES 0 UIDNEXT 1 UIDVALIDITY * UNSEEN 0 HIGHESTMODSEQ 1)\nS: n OK *\n");
     test_server_add(t, "Lists/x", "", VIEW("Subject: one\r\n\r\n"));
     TRANSCRIPT(c, "S: * STATUS Lists/x (MESSAGES 1 UIDNEXT 2 UIDVALIDITY * UNSEEN 1)\n");
     test_server_add(t, "INBOX", "", VIEW("Subject: two\r\n\r\n"));
@@ -39,14 +39,15 @@ TEST(imapd_notify_tells_of_names)
     struct transcript *c = test_server_login(t), *other = test_server_login(t);
     TRANSCRIPT(c, "C: n NOTIFY SET (personal (MailboxName SubscriptionChange))\nS: n OK *\n");
     TRANSCRIPT(other, "C: a CREATE New\nS: a OK *\n");
-    TRANSCRIPT(c, "S: * LIST () \"/\" New\n");
+    TRANSCRIPT(c, "S: * LIST (\\HasNoChildren) \"/\" New\n");
     TRANSCRIPT(other, "C: a SUBSCRIBE New\nS: a OK *\n");
-    TRANSCRIPT(c, "S: * LIST (\\Subscribed) \"/\" New\n");
+    TRANSCRIPT(c, "S: * LIST (\\HasNoChildren \\Subscribed) \"/\" New\n");
     TRANSCRIPT(other, "C: a RENAME New Newer\nS: a OK *\n");
     TRANSCRIPT(c, "S: * LIST (*) \"/\" Newer (\"OLDNAME\" (New))\n");
     TRANSCRIPT(other, "C: a DELETE Newer\nS: a OK *\n");
     TRANSCRIPT(c, "S~ * LIST (\\NonExistent) \"/\" Newer\n"
-                  "C: b NOTIFY SET (personal (MailboxMetadataChange))\nS: b NO [BADEVENT (*)] *\nC: b NOTIFY SET (selected (MailboxName))\nS: b BAD *\n");
+                  "C: b NOTIFY SET (personal (MailboxDreams))\nS: b NO [BADEVENT (*MailboxMetadataChange ServerMetadataChange)] *\n"
+                  "C: b NOTIFY SET (selected (MailboxName))\nS: b BAD *\n");
     transcript_close(other);
     transcript_close(c);
     test_server_close(t);
@@ -60,7 +61,7 @@ TEST(imapd_notify_delays_expunges_when_asked_to)
     struct transcript *c = select_inbox(t), *other = select_inbox(t);
     TRANSCRIPT(c, "C: n NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange))\nS: n OK *\n");
     TRANSCRIPT(other, "C: a STORE 1 +FLAGS.SILENT (\\Deleted)\nS: a OK *\n");
-    TRANSCRIPT(c, "S: * 1 FETCH (FLAGS (\\Deleted*))\n");
+    TRANSCRIPT(c, "S: * 1 FETCH (UID 1 FLAGS (\\Deleted*))\n");
     TRANSCRIPT(other, "C: a EXPUNGE\nS~ a OK *\n");
     TRANSCRIPT(c, "Q: 300\nC: z NOOP\nS: * 1 EXPUNGE\nS: z OK *\n");
     transcript_close(other);
@@ -85,7 +86,7 @@ TEST(imapd_esearch_looks_into_many_mailboxes)
                   "S: * ESEARCH (TAG \"tag2\" MAILBOX folder1 UIDVALIDITY *) UID ALL 1\nS: tag2 OK *\n"
                   "C: tag3 ESEARCH IN (personal) RETURN (COUNT) ALL\n"
                   "S: * ESEARCH (TAG \"tag3\" MAILBOX folder1 UIDVALIDITY *) UID COUNT 2\nS: * ESEARCH *COUNT 1\nS: * ESEARCH *COUNT 1\nS: tag3 OK *\n"
-                  "C: tag4 ESEARCH IN (personal) 1:2\nS: tag4 BAD *\nC: tag5 ESEARCH ALL\nS: tag5 BAD *\n"
+                  "C: tag4 ESEARCH IN (personal) 2:9\nS: * ESEARCH (TAG \"tag4\" MAILBOX folder1 UIDVALIDITY *) UID ALL 2\nS: tag4 OK *\nC: tag5 ESEARCH ALL\nS: tag5 BAD *\n"
                   "C: s SELECT folder1\nS~ s OK *\nC: tag6 ESEARCH 2\nS: * ESEARCH (TAG \"tag6\" MAILBOX folder1 UIDVALIDITY *) UID ALL 2\nS: tag6 OK *\n"
                   "C: tag7 SEARCH SEEN\nS: * SEARCH 2\nS: tag7 OK *\n");
     transcript_close(c);

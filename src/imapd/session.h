@@ -81,6 +81,9 @@ struct session {
     struct imap_set_builder saved;           /* UIDs: SEARCH RETURN (SAVE), RFC 9051 §6.4.4.1 */
 
     struct notify *notify;                   /* NOTIFY SET; NULL: none */
+    bool is_deaf;                            /* NOTIFY NONE */
+    bool has_metadata;                       /* ENABLE METADATA */
+    uint64_t metadata_seen;                  /* the record up to which changes of annotations were told */
 
     view progress_tag;                       /* of the command that runs */
     millis progress_at;                      /* when the client last heard something, or the command began */
@@ -214,6 +217,15 @@ MAY_YIELD void session_finish_appends(struct session *s);
 /* Between commands: tells what NOTIFY asked for. */
 MAY_YIELD void session_notify(struct session *s);
 void session_end_notify(struct session *s);
+/* Whether the client wants to hear of an event (enum imap_event) in the selected mailbox: of all, as long as NOTIFY was not used. */
+bool session_hears(const struct session *s, enum imap_event event);
+/* Messages came into the selected mailbox above a UID and EXISTS was told: tells what MessageNew asks for. */
+MAY_YIELD void session_tell_new(struct session *s, uint32_t above_uid);
+/* These came by the session's own doing, which it is not told of so. */
+void session_note_own(struct session *s, uint32_t mailbox, const struct imap_set *uids);
+/* What NOTIFY SET asked for, in the arena; NULL: nothing. And of one mailbox, as enum imap_event. */
+const struct imap_notify *session_notify_asked(struct session *s);
+unsigned session_notify_events(struct session *s, const struct imap_notify *asked, const struct mailbox_info *info);
 /* Whether a filter names a mailbox. Names of the filter are as the client wrote them. */
 bool session_filter_has(struct session *s, const struct imap_mailbox_filter *filter, const struct mailbox_info *info);
 
@@ -243,6 +255,13 @@ const char *message_thread_id(view header, const struct row *row, struct arena *
 bool session_has_metadata(const struct session *s);
 /* "* METADATA mailbox (...)" of what is asked for. The length of the longest value that was left out for its size, else 0. */
 size_t session_tell_metadata(struct session *s, uint32_t mailbox, view name, const struct imap_metadata *asked);
+/*
+ * Names of annotations that others changed, when the client wants to know (metadata_watch.c). `own` is the session's own record, of which
+ * it knows; 0: none.
+ */
+void session_tell_annotations(struct session *s, uint64_t own);
+/* From now on. */
+void session_follow_annotations(struct session *s);
 /* A stored search (RFC 5466). INVALID with a reply when it is not there or is none. */
 NODISCARD result session_filter(struct session *s, view name, struct imap_search *ret_search, struct reply *r);
 /* False: the annotation is to hold a search and `value` is none. */

@@ -42,7 +42,6 @@ void session_tell_status(struct session *s, const struct mailbox_info *info, uns
     uint64_t deleted_bytes = items & IMAP_STATUS_DELETED_STORAGE ? deleted_bytes_of(s, info) : 0;
     buf *out = session_out(s);
     const char *space = "";
-    if (items & IMAP_STATUS_HIGHESTMODSEQ) s->has_condstore = true;
     buf_append(out, VIEW("* STATUS "));
     imap_write_mailbox(out, info->name, session_speaks_utf8(s));
     buf_append(out, VIEW(" ("));
@@ -72,5 +71,6 @@ void imapd_status(struct session *s, const struct imap_command *c, struct reply 
         reply_result(s, r, NOT_FOUND, NULL);
         return;
     }
+    if (c->status.items & IMAP_STATUS_HIGHESTMODSEQ) s->has_condstore = true;
     session_tell_status(s, &info, c->status.items);
 }

@@ -42,6 +42,7 @@ result session_check_quota(const struct session *s, struct quota more, struct fa
 MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range range, struct row *rows)
 {
     struct fault fault = {0};
+    bool with_uid = s->has_condstore || s->notify;            /* RFC 5465 §5.1 */
     for (uint32_t number = range.first; number <= range.last;) {
         size_t want = range.last - number + 1, count;
         result code = mailbox_view_rows(s->view, number, want > ROWS_AT_ONCE ? ROWS_AT_ONCE : want, rows, &count,
@@ -49,7 +50,7 @@ MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range 
         if (code != OK || count == 0) return code;
         struct mailbox *m = session_mailbox(s);
         for (size_t i = 0; i < count; i++)
-            if (!row_is_gone(&rows[i])) session_tell_flags(s, m, number + (uint32_t)i, &rows[i], s->has_condstore);
+            if (!row_is_gone(&rows[i])) session_tell_flags(s, m, number + (uint32_t)i, &rows[i], with_uid);
         number += (uint32_t)count;
         code = session_breathe(s);
         if (code != OK || number == 0) return code;
@@ -59,7 +60,7 @@ MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range 
 
 MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *changed)
 {
-    if (changed->count == 0) return OK;
+    if (changed->count == 0 || !session_hears(s, IMAP_EVENT_FLAG_CHANGE)) return OK;
     struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
     for (size_t i = 0; i < changed->count; i++) {
         result code = tell_changed_range(s, changed->ranges[i], rows);
@@ -111,6 +112,7 @@ void session_sync(struct session *s, bool may_expunge)
 {
     struct mailbox_changes changes = {0};
     struct fault fault = {0};
+    uint32_t highest_uid = mailbox_view_highest_uid(s->view);
     if (!mailbox_view_is_behind(s->view)) return;
     result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
     bool is_taken = code == OK;
@@ -120,6 +122,7 @@ void session_sync(struct session *s, bool may_expunge)
         code = tell_expunged(s, &changes.expunged);
     }
     if (code == OK && changes.exists_changed) tell_exists(s, changes.exists);
+    if (code == OK) session_tell_new(s, highest_uid);
     if (code == OK) code = tell_changed(s, &changes.changed);
     if (code == OK || code == CANCELLED || s->is_broken) return;
     /* The view takes it for told: only a client that begins anew can be right again. */

@@ -11,6 +11,6 @@ void imapd_unauthenticate(struct session *s, const struct imap_command *c, struc
     session_leave_account(s);
     s->account_id = (struct id){0};
     s->quota = (struct quota){0};
-    s->is_rev2 = s->is_utf8 = s->has_condstore = s->has_qresync = s->is_uid_only = false;
+    s->is_rev2 = s->is_utf8 = s->has_condstore = s->has_qresync = s->is_uid_only = s->has_metadata = s->is_deaf = false;
     s->state = SESSION_NOT_AUTHENTICATED;
 }

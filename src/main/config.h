@@ -45,6 +45,7 @@ struct config {
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent;
     const char *outbound_rules, *own_networks, *submission_help, *hide_client;
+    const char *server_comment, *server_admin;
     const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_authorities, *outbound_source4, *outbound_source6;
     const char *outbound_tls_report_from;
     uint64_t outbound_mta_sts, outbound_tls_reports;

@@ -126,6 +126,8 @@ static result make_protocols(struct server *s)
     imap.message_bytes_max = c->message_bytes_max;
     imap.message_limit = (uint32_t)c->imap_message_limit;
     imap.save_limit = (uint32_t)c->imap_save_limit;
+    imap.server_comment = c->server_comment;
+    imap.server_admin = c->server_admin;
     imap.connections_per_address_max = (unsigned)c->imap_connections_per_address;
     imap.connections_per_account_max = (unsigned)c->imap_connections_per_account;
     pop.connections_per_address_max = (unsigned)c->pop_connections_per_address;
