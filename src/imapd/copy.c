@@ -58,12 +58,13 @@ void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r
         reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
         return;
     }
-    if (!session_check_save_limit(s, session_count(s, &uids), r) || check_quota(s, c, &named, r) != OK) return;
+    if (!session_check_copy_limit(s, &uids, r) || check_quota(s, c, &named, r) != OK) return;
     struct record record = {.kind = RECORD_COPY,
                             .copy = {.from = mailbox_view_mailbox(s->view), .to = to.number, .uids = uids, .moves = c->verb == IMAP_MOVE}};
     result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
     if (code == OK) code = outcome.code;
     reply_result(s, r, code, &fault);
     if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
+    if (code == OK) session_note_own(s, to.number, &outcome.result_uids);
     if (code == OK) answer(s, c, &outcome, r);
 }

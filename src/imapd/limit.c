@@ -44,10 +44,24 @@ void session_tell_limit(struct session *s, uint32_t lowest_uid, struct reply *r)
     r->text = "Only the newest messages were looked at";
 }
 
-bool session_check_save_limit(struct session *s, uint64_t count, struct reply *r)
+static uint32_t save_limit(const struct session *s)
 {
     uint32_t limit = session_options(s)->message_limit, saves = session_options(s)->save_limit;
-    if (saves && (limit == 0 || saves < limit)) limit = saves;
+    return saves && (limit == 0 || saves < limit) ? saves : limit;
+}
+
+bool session_check_copy_limit(struct session *s, const struct imap_set *uids, struct reply *r)
+{
+    struct imap_partial newest = {1, save_limit(s), true};
+    struct imap_set allowed;
+    if (session_check_save_limit(s, session_count(s, uids), r)) return true;
+    if (session_cut_partial(s, uids, &newest, &allowed) == OK && allowed.count) buf_appendf(&r->code, " %u", allowed.ranges[0].first);
+    return false;
+}
+
+bool session_check_save_limit(struct session *s, uint64_t count, struct reply *r)
+{
+    uint32_t limit = save_limit(s);
     if (limit == 0 || count <= limit) return true;
     reply_set(r, REPLY_NO, "MESSAGELIMIT ", "Too many messages for one command");
     buf_append_u64(&r->code, limit);

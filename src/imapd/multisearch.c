@@ -1,7 +1,7 @@
 /*
  * ESEARCH: one search of many mailboxes, RFC 7377.
  *
- * Each mailbox in turn is looked at as if it were selected; sequence numbers mean nothing there.
+ * Each mailbox in turn is looked at as if it were selected; sequence numbers are those that it would have then.
  */
 #include "formats/imap_name.h"
 #include "imapd/search_match.h"
@@ -50,20 +50,31 @@ static bool is_wanted(struct session *s, const struct imap_esearch *e, const str
 MAY_YIELD static void search_mailbox(struct session *s, const struct imap_command *c, const struct mailbox_info *info, struct reply *r)
 {
     struct mailbox_view *selected = s->view, *other = NULL;
-    bool is_uid_only = s->is_uid_only;
     uint32_t recent_from_uid = s->recent_from_uid;
     bool is_selected = selected && mailbox_view_mailbox(selected) == info->number;
     if (!is_selected) {
         if (mailbox_view_open(s->account, info->number, &other) != OK) return;
         s->view = other;
         s->recent_from_uid = info->recent_from_uid;
-        s->is_uid_only = true;               /* sequence numbers in the criteria are refused */
     }
     session_search(s, &c->esearch.search, true, c->tag, info, r);
     s->view = selected;
-    s->is_uid_only = is_uid_only;
     s->recent_from_uid = recent_from_uid;
     if (other) mailbox_view_close(other);
+}
+
+/* §2.2: "selected" asks for a selected mailbox, and SAVE for nothing but it. */
+static bool check_sources(struct session *s, const struct imap_esearch *e, struct reply *r)
+{
+    for (size_t i = 0; i < e->count; i++) {
+        bool is_selected = e->filters[i].kind == IMAP_FILTER_SELECTED;
+        const char *text = is_selected && !s->view                                  ? "Select a mailbox first"
+                           : !is_selected && (e->search.want & IMAP_RETURN_SAVE) ? "SAVE is for the selected mailbox"
+                                                                                    : NULL;
+        if (text) reply_set(r, REPLY_BAD, "CLIENTBUG", text);
+        if (text) return false;
+    }
+    return true;
 }
 
 void imapd_esearch(struct session *s, const struct imap_command *c, struct reply *r)
@@ -71,15 +82,8 @@ void imapd_esearch(struct session *s, const struct imap_command *c, struct reply
     struct imap_mailbox_filter selected = {.kind = IMAP_FILTER_SELECTED};
     struct imap_esearch e = c->esearch;
     struct mailbox_info *infos;
-    if (e.count == 0) e = (struct imap_esearch){.filters = &selected, .count = 1};
-    if (!s->view && e.count == 1 && e.filters[0].kind == IMAP_FILTER_SELECTED) {
-        reply_set(r, REPLY_BAD, "CLIENTBUG", "Select a mailbox first");
-        return;
-    }
-    if (c->esearch.search.want & IMAP_RETURN_SAVE) {
-        reply_set(r, REPLY_BAD, "", "SAVE is for SEARCH");
-        return;
-    }
+    if (e.count == 0) e = (struct imap_esearch){.filters = &selected, .count = 1, .search = e.search};
+    if (!check_sources(s, &e, r)) return;
     size_t count = state_list(account_state(s->account), s->arena, &infos);
     for (size_t i = 0; i < count && r->kind == REPLY_OK; i++) {
         if (infos[i].is_selectable && is_wanted(s, &e, &infos[i])) search_mailbox(s, c, &infos[i], r);

@@ -82,6 +82,15 @@ result session_resolve(struct session *s, const struct imap_set *written, bool b
     return code;
 }
 
+result session_resolve_there(struct session *s, const struct imap_set *written, struct reply *reply, struct imap_set *ret_resolved)
+{
+    uint32_t count = mailbox_view_count(s->view);
+    if (written->is_saved || s->is_uid_only) return session_resolve(s, written, false, reply, ret_resolved);
+    *ret_resolved = imap_set_resolve(written, count, s->arena);
+    cut_above(ret_resolved, count);
+    return OK;
+}
+
 result session_uids_of(struct session *s, const struct imap_set *resolved, bool is_uids, struct reply *reply, struct imap_set *ret_uids)
 {
     struct fault fault = {0};

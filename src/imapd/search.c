@@ -8,7 +8,11 @@
 #include "formats/text_fold.h"
 #include "imapd/search_match.h"
 
-enum { NEEDLE_BYTES_MAX = 64 * 1024 };
+enum {
+    NEEDLE_BYTES_MAX = 64 * 1024,
+    FILTERS_DEPTH_MAX = 8,                   /* RFC 5466 §3.1: at least 3. One that names itself is deeper */
+    FILTER_BYTES_MAX = 256 * 1024,           /* of all that a command names: parsing takes a multiple of it in memory */
+};
 
 /* ---- from keys to criteria ---- */
 
@@ -18,6 +22,8 @@ struct compiler {
     view charset;
     unsigned fuzzy;                          /* FUZZY keys that we are in */
     unsigned depth;                          /* of filters and keys in each other */
+    unsigned filters;                        /* that we are in */
+    size_t keys, filter_bytes;               /* so far */
 };
 
 /* What is looked for, as UTF-8 and folded like what is looked at. */
@@ -49,17 +55,33 @@ static bool check_charset(view charset, struct reply *r)
     return false;
 }
 
+/* RFC 5466 §3.1: a search that names a filter is in UTF-8. */
+static bool check_filter_charset(struct compiler *c)
+{
+    if (c->charset.len == 0 || view_equal_nocase(c->charset, VIEW("UTF-8")) || view_equal_nocase(c->charset, VIEW("US-ASCII"))) return true;
+    reply_set(c->reply, REPLY_BAD, "BADCHARSET (UTF-8 US-ASCII)", "Filters are in UTF-8");
+    return false;
+}
+
 /* The keys of a stored search in the place of its name (RFC 5466 §3.1). */
 MAY_YIELD static result compile_filter(struct compiler *c, view name, struct criterion **ret_first)
 {
     struct imap_search stored;
     view charset = c->charset;
-    result code = session_filter(c->search->s, name, &stored, c->reply);
+    size_t bytes;
+    if (c->filters == FILTERS_DEPTH_MAX) return session_refuse_filter(name, c->reply);
+    result code = session_filter(c->search->s, name, &stored, &bytes, c->reply);
     if (code == OK && !check_charset(stored.charset, c->reply)) code = INVALID;
+    if (code == OK && (c->filter_bytes += bytes) > FILTER_BYTES_MAX) {
+        reply_set(c->reply, REPLY_NO, "LIMIT", "The filters are too long together");
+        code = TOO_BIG;
+    }
     if (code != OK) return code;
+    c->filters++;
     c->charset = stored.charset;
     code = compile_keys(c, stored.root, ret_first);
     c->charset = charset;
+    c->filters--;
     return code;
 }
 
@@ -102,8 +124,8 @@ MAY_YIELD static result compile(struct compiler *c, const struct imap_search_key
     case IMAP_SEARCH_AND:
     case IMAP_SEARCH_OR:
     case IMAP_SEARCH_NOT: return compile_keys(c, key->children, &k->children);
-    case IMAP_SEARCH_FILTER: return compile_filter(c, key->text, &k->children);
-    case IMAP_SEARCH_SET: return session_resolve(s, &key->set, false, c->reply, &k->set);
+    case IMAP_SEARCH_FILTER: return check_filter_charset(c) ? compile_filter(c, key->text, &k->children) : INVALID;
+    case IMAP_SEARCH_SET: return session_resolve_there(s, &key->set, c->reply, &k->set);
     case IMAP_SEARCH_UID: return session_resolve(s, &key->set, true, c->reply, &k->set);
     case IMAP_SEARCH_FLAG:
         k->is_recent = key->number == IMAP_FLAG_RECENT;
@@ -146,6 +168,10 @@ MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_searc
     }
     c->depth++;
     for (const struct imap_search_key *key = first; key; key = key->next) {
+        if (++c->keys > 2 * IMAP_SEARCH_KEYS_MAX) {
+            reply_set(c->reply, REPLY_NO, "LIMIT", "There are too many keys in the filters");
+            return TOO_BIG;
+        }
         struct criterion *k = arena_new_struct(c->search->s->arena, struct criterion);
         result code = compile(c, key, k);
         if (code != OK) return code;
@@ -166,6 +192,13 @@ result search_prepare(struct search *search, struct session *s, const struct ima
     if (code != OK || search->is_fuzzy || !(asked->want & IMAP_RETURN_RELEVANCY)) return code;
     reply_set(r, REPLY_BAD, "CLIENTBUG", "RELEVANCY is for FUZZY searches");
     return INVALID;
+}
+
+void session_forget_saved(struct session *s, const struct imap_search *asked, const struct reply *r)
+{
+    if (!(asked->want & IMAP_RETURN_SAVE) || r->kind != REPLY_NO) return;
+    imap_set_builder_done(&s->saved);
+    s->saved = IMAP_SET_BUILDER_INIT;
 }
 
 void search_done(struct search *search)

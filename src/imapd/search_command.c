@@ -224,6 +224,7 @@ void session_search(struct session *s, const struct imap_search *asked, bool by_
         reply_result(s, r, code != OK ? code : run.search.code, &run.search.fault);
         session_tell_limit(s, run.search.lowest_uid, r);
     }
+    session_forget_saved(s, asked, r);
     found_done(&run.numbers);
     found_done(&run.uids);
     buf_done(&run.scores);

@@ -44,6 +44,8 @@ struct search {
  */
 MAY_YIELD NODISCARD result search_prepare(struct search *search, struct session *s, const struct imap_search *asked, struct reply *r);
 void search_done(struct search *search);
+/* RFC 5182 §2.1: after a NO nothing is saved. */
+void session_forget_saved(struct session *s, const struct imap_search *asked, const struct reply *r);
 /*
  * Calls each() with the messages that match, in order of UID or from the last to the first, until it says END. What could not be read is in
  * search->code. Only messages that a set or a mod-sequence among the criteria allows are looked at.

@@ -56,7 +56,7 @@ TEST(imapd_search_by_what_rows_know)
     expect_found(c, "SMALLER 160", " 1 2");
     expect_found(c, "OLDER 1", "");
     expect_found(c, "RECENT", " 1 2 3");
-    TRANSCRIPT(c, "C: b SEARCH 4\nS: b BAD *\nC: c UID SEARCH 2\nS: * SEARCH 2\nS: c OK *\n");
+    TRANSCRIPT(c, "C: b SEARCH 4\nS: * SEARCH\nS: b OK *\nC: b SEARCH 2:9\nS: * SEARCH 2 3\nS: b OK *\nC: c UID SEARCH 2\nS: * SEARCH 2\nS: c OK *\n");
     transcript_close(c);
     test_server_close(t);
 }
@@ -152,7 +152,7 @@ TEST(imapd_search_fuzzy_ranks_what_it_finds)
     TRANSCRIPT(c, "C: a SEARCH RETURN (RELEVANCY ALL) FUZZY TEXT \"imap breaks\"\nS: * ESEARCH (TAG \"a\") ALL 1:2,4 RELEVANCY (30 100 65)\nS: a OK *\n"
                   "C: b SEARCH RETURN (RELEVANCY PARTIAL -1:-2) FUZZY TEXT \"imap breaks\"\n"
                   "S: * ESEARCH (TAG \"b\") PARTIAL (-1:-2 2,4) RELEVANCY (100 65)\nS: b OK *\n"
-                  "C: c SEARCH RETURN (RELEVANCY) TEXT imap\nS: c BAD *\n"
+                  "C: c SEARCH RETURN (RELEVANCY) TEXT imap\nS: c BAD *\nC: c SORT (RELEVANCY) UTF-8 TEXT imap\nS: c BAD *\n"
                   "C: d SORT (RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * SORT 2 4 1\nS: d OK *\n"
                   "C: e SORT (REVERSE RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * SORT 1 4 2\nS: e OK *\n"
                   "C: f SORT RETURN (RELEVANCY) (RELEVANCY) UTF-8 FUZZY TEXT \"imap breaks\"\nS: * ESEARCH (TAG \"f\") ALL 2,4,1 RELEVANCY (100 65 30)\nS: f OK *\n");

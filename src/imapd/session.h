@@ -166,6 +166,8 @@ void session_unwatch(struct session *s);
  */
 MAY_YIELD NODISCARD result session_resolve(struct session *s, const struct imap_set *written, bool by_uid, struct reply *reply,
                                            struct imap_set *ret_resolved);
+/* Of sequence numbers in a search, where those that do not exist are no error (RFC 7377 §2). */
+MAY_YIELD NODISCARD result session_resolve_there(struct session *s, const struct imap_set *written, struct reply *reply, struct imap_set *ret_resolved);
 /* A resolved set as UIDs, for records. */
 MAY_YIELD NODISCARD result session_uids_of(struct session *s, const struct imap_set *resolved, bool is_uids, struct reply *reply,
                                            struct imap_set *ret_uids);
@@ -200,6 +202,8 @@ bool session_check_limit(struct session *s, uint64_t count, struct reply *r);
 void session_tell_limit(struct session *s, uint32_t lowest_uid, struct reply *r);
 /* False with a reply: too many to be saved by one command. */
 bool session_check_save_limit(struct session *s, uint64_t count, struct reply *r);
+/* The same of copies of messages (resolved UIDs): the reply says from which UID on they were not too many. */
+MAY_YIELD bool session_check_copy_limit(struct session *s, const struct imap_set *uids, struct reply *r);
 
 /* ---- who comes back (qresync.c) ---- */
 /* "* VANISHED (EARLIER)" of those UIDs (resolved) that were expunged since (RFC 7162 §3.2.10.1). */
@@ -262,8 +266,10 @@ size_t session_tell_metadata(struct session *s, uint32_t mailbox, view name, con
 void session_tell_annotations(struct session *s, uint64_t own);
 /* From now on. */
 void session_follow_annotations(struct session *s);
-/* A stored search (RFC 5466). INVALID with a reply when it is not there or is none. */
-NODISCARD result session_filter(struct session *s, view name, struct imap_search *ret_search, struct reply *r);
+/* A stored search (RFC 5466) and its length. INVALID with a reply when it is not there or is none. */
+NODISCARD result session_filter(struct session *s, view name, struct imap_search *ret_search, size_t *ret_bytes, struct reply *r);
+/* There is no such filter, or it names itself. INVALID. */
+NODISCARD result session_refuse_filter(view name, struct reply *r);
 /* False: the annotation is to hold a search and `value` is none. */
 bool session_check_filter(struct session *s, view name, view value, struct reply *r);
 

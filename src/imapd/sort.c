@@ -165,28 +165,44 @@ static int compare_uids(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* What "$" means afterwards: all that matched (RFC 5182 §2.1), in the order of the mailbox. */
+/* RFC 5182 §2.4, RFC 9394 §3.2, with the places in the sorted list */
+static bool is_saved(const struct sorting *g, size_t i)
+{
+    unsigned want = g->asked->search.want;
+    if (!(want & ~(unsigned)IMAP_RETURN_SAVE) || (want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT))) return true;
+    if ((want & IMAP_RETURN_PARTIAL) && i >= g->told_from && i < g->told_to) return true;
+    return ((want & IMAP_RETURN_MIN) && i == 0) || ((want & IMAP_RETURN_MAX) && i + 1 == g->list.count);
+}
+
+/* What "$" means afterwards, in the order of the mailbox. */
 static void save(struct sorting *g)
 {
     struct session *s = g->search.s;
     uint32_t *uids = arena_array(s->arena, uint32_t, g->list.count);
-    for (size_t i = 0; i < g->list.count; i++) uids[i] = g->list.items[i].uid;
-    qsort(uids, g->list.count, sizeof *uids, compare_uids);
+    size_t count = 0;
+    for (size_t i = 0; i < g->list.count; i++)
+        if (is_saved(g, i)) uids[count++] = g->list.items[i].uid;
+    qsort(uids, count, sizeof *uids, compare_uids);
     imap_set_builder_done(&s->saved);
     s->saved = IMAP_SET_BUILDER_INIT;
-    for (size_t i = 0; i < g->list.count; i++) imap_set_builder_add(&s->saved, uids[i]);
+    for (size_t i = 0; i < count; i++) imap_set_builder_add(&s->saved, uids[i]);
 }
 
 static void tell(struct sorting *g, view tag)
 {
     const struct imap_search *asked = &g->asked->search;
+    bool only_saves = asked->want == IMAP_RETURN_SAVE;
+    if (asked->has_return && !only_saves) tell_esearch(g, tag);
+    if (!asked->has_return) tell_sort(g);
     if (asked->want & IMAP_RETURN_SAVE) save(g);
-    if (asked->want == IMAP_RETURN_SAVE) return;
-    if (asked->has_return) {
-        tell_esearch(g, tag);
-    } else {
-        tell_sort(g);
-    }
+}
+
+/* RFC 6203 §6 */
+static bool check_scores(const struct sorting *g, struct reply *r)
+{
+    if (!g->needs_score || g->search.is_fuzzy) return true;
+    reply_set(r, REPLY_BAD, "CLIENTBUG", "RELEVANCY is for FUZZY searches");
+    return false;
 }
 
 void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r)
@@ -198,13 +214,14 @@ void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r
         g.needs_score |= key == IMAP_SORT_RELEVANCY;
         g.needs_header |= key != IMAP_SORT_ARRIVAL && key != IMAP_SORT_SIZE && key != IMAP_SORT_RELEVANCY;
     }
-    if (search_prepare(&g.search, s, &c->sort.search, r) == OK) {
+    if (search_prepare(&g.search, s, &c->sort.search, r) == OK && check_scores(&g, r)) {
         result code = search_walk(&g.search, false, gather, &g);
         if (code == OK) code = sort_list_sort(s, &g.list);
         if (code == OK) tell(&g, c->tag);
         reply_result(s, r, code != OK ? code : g.search.code, &g.search.fault);
         session_tell_limit(s, g.search.lowest_uid, r);
     }
+    session_forget_saved(s, &c->sort.search, r);
     sort_list_done(&g.list);
     buf_done(&g.key);
     buf_done(&g.scores);
