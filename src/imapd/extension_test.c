@@ -121,7 +121,7 @@ TEST(imapd_quota_is_told)
     TRANSCRIPT(c, "C: A003 GETQUOTA \"\"\nS: * QUOTA \"\" (STORAGE 1 10)\nS: A003 OK *\n"
                   "C: A004 GETQUOTAROOT INBOX\nS: * QUOTAROOT INBOX \"\"\nS: * QUOTA \"\" (STORAGE 1 10)\nS: A004 OK *\n"
                   "C: A005 GETQUOTA other\nS: A005 NO [NONEXISTENT] *\n"
-                  "C: A006 GETQUOTAROOT other\nS: A006 NO [NONEXISTENT] *\n"
+                  "C: A006 GETQUOTAROOT other\nS: * QUOTAROOT other \"\"\nS: * QUOTA \"\" (STORAGE 1 10)\nS: A006 OK *\n"
                   "C: A007 STATUS INBOX (MESSAGES DELETED DELETED-STORAGE)\nS: * STATUS INBOX (MESSAGES 2 DELETED 0 DELETED-STORAGE 0)\nS: A007 OK *\n"
                   "C: s SELECT INBOX\nS~ s OK *\nC: d STORE 1 +FLAGS.SILENT (\\Deleted)\nS: d OK *\n"
                   "C: A008 STATUS INBOX (DELETED DELETED-STORAGE)\nS: * STATUS INBOX (DELETED 1 DELETED-STORAGE 28)\nS: A008 OK *\n");
@@ -228,7 +228,7 @@ TEST(imapd_limits_of_messages_cut_commands_and_say_so)
                   "C: 06 SEARCH SEEN\nS: * SEARCH 3 5\nS: 06 OK [MESSAGELIMIT 3 3] *\n"
                   "C: 07 UID STORE 1:* +FLAGS.SILENT (\\Flagged)\nS: 07 OK [MESSAGELIMIT 3 3] *\n"
                   "C: 08 UID SEARCH UID 1:3 FLAGGED\nS: * SEARCH 3\nS: 08 OK SEARCH completed\n"
-                  "C: 09 COPY 1:3 INBOX\nS: 09 NO [MESSAGELIMIT 2] *\n"
+                  "C: 09 COPY 1:3 INBOX\nS: 09 NO [MESSAGELIMIT 2 2] *\n"
                   "C: 11 UID FETCH 1:5 (UID) (PARTIAL -1:-4)\nS: 11 NO [MESSAGELIMIT 3] *\n"
                   "C: 12 UID FETCH 1:5 (UID) (PARTIAL -1:-3)\nS: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: * 5 FETCH (UID 5)\nS: 12 OK *\n"
                   "C: 13 THREAD REFERENCES UTF-8 ALL\nS: 13 NO [MESSAGELIMIT 3] *\n"

@@ -85,7 +85,7 @@ TEST(imapd_selects_what_there_is)
                   "S: * 0 EXISTS\nS: * 0 RECENT\nS: * OK [UIDVALIDITY *\nS: * OK [UIDNEXT 1] *\nS: * OK [HIGHESTMODSEQ *\nS: * OK [MAILBOXID (F1)] *\n"
                   "S: a OK [READ-WRITE] SELECT completed\n"
                   "C: b FETCH 1:* FLAGS\nS: b OK *\nC: c FETCH 1 FLAGS\nS: c BAD *\n"
-                  "C: d SELECT nowhere\nS: d NO [NONEXISTENT] *\n"
+                  "C: d SELECT nowhere\nS: * OK [CLOSED] *\nS: d NO [NONEXISTENT] *\n"
                   "C: e FETCH 1:* FLAGS\nS: e BAD [CLIENTBUG] Select a mailbox first\n"
                   "C: f EXAMINE INBOX\nS~ f OK [READ-ONLY] EXAMINE completed\n"
                   "C: g EXPUNGE\nS: g NO [READ-ONLY] *\n"

@@ -22,14 +22,6 @@ static void tell_quota(struct session *s)
     buf_append(out, VIEW(")\r\n"));
 }
 
-static bool find_mailbox(struct session *s, const struct imap_command *c, struct reply *r, view *ret_name)
-{
-    if (session_mailbox_name(s, c->mailbox, r, ret_name) != OK) return false;
-    if (state_find(account_state(s->account), *ret_name)) return true;
-    reply_result(s, r, NOT_FOUND, NULL);
-    return false;
-}
-
 void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r)
 {
     view name;
@@ -39,7 +31,7 @@ void imapd_getquota(struct session *s, const struct imap_command *c, struct repl
     }
     if (c->verb == IMAP_GETQUOTAROOT) {
         buf *out = session_out(s);
-        if (!find_mailbox(s, c, r, &name)) return;
+        if (session_mailbox_name(s, c->mailbox, r, &name) != OK) return;         /* there need not be one of that name */
         buf_append(out, VIEW("* QUOTAROOT "));
         imap_write_mailbox(out, name, session_speaks_utf8(s));
         buf_append(out, VIEW(" \"\"\r\n"));

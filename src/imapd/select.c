@@ -92,7 +92,7 @@ void imapd_select(struct session *s, const struct imap_command *c, struct reply 
         reply_set(r, REPLY_BAD, "", "ENABLE QRESYNC first");
         return;
     }
-    if (s->view && s->is_rev2 | s->has_condstore) session_tellf(s, "OK [CLOSED] The mailbox before is closed");
+    if (s->view) session_tellf(s, "OK [CLOSED] The mailbox before is closed");
     session_unselect(s);
     if (session_mailbox_name(s, c->select.mailbox, r, &name) != OK) return;
     if (c->select.wants_condstore) s->has_condstore = true;

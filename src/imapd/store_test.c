@@ -109,7 +109,7 @@ TEST(imapd_sessions_of_a_deleted_mailbox_see_it_empty)
     TRANSCRIPT(b, "C: a SELECT x\nS~ a OK *\n");
     TRANSCRIPT(a, "C: c DELETE x\nS: c OK *\n");
     TRANSCRIPT(b, "C: b FETCH 1 FLAGS\nS: b OK [EXPUNGEISSUED] *\nC: c NOOP\nS: * 1 EXPUNGE\nS: c OK *\n"
-                  "C: d STORE 1:* +FLAGS (\\Seen)\nS: d OK *\nC: e SELECT x\nS: e NO [NONEXISTENT] *\n");
+                  "C: d STORE 1:* +FLAGS (\\Seen)\nS: d OK *\nC: e SELECT x\nS: * OK [CLOSED] *\nS: e NO [NONEXISTENT] *\n");
     transcript_close(a);
     transcript_close(b);
     test_server_close(t);
