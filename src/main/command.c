@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/loop.h"
@@ -30,6 +31,13 @@ uint64_t command_number(const struct command_call *call, const char *key)
 {
     json_int_t number = json_integer_value(json_object_get(call->request, key));
     return number > 0 ? (uint64_t)number : 0;
+}
+
+json_t *command_json_text(view v)
+{
+    buf repaired CLEANUP(buf_done) = BUF_INIT;
+    utf8_append_repaired(&repaired, v);
+    return json_stringn(repaired.len ? repaired.at : "", repaired.len);
 }
 
 struct answering {
@@ -122,6 +130,6 @@ void command_run(struct command_call *call)
     struct fault fault = {0};
     result r = dispatch(call, &fault);
     if (r == OK) r = answer(call, "done", json_object());
-    else r = answer(call, "error", json_pack("{s:s, s:s}", "result", result_name(r), "text", fault.detail[0] ? fault.detail : result_name(r)));
+    else r = answer(call, "error", json_pack("{s:s, s:o}", "result", result_name(r), "text", command_json_text(view_of(fault.detail[0] ? fault.detail : result_name(r)))));
     (void)r;
 }

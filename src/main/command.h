@@ -29,6 +29,8 @@ view command_text(const struct command_call *call, const char *key);
 bool command_has(const struct command_call *call, const char *key);
 uint64_t command_number(const struct command_call *call, const char *key);
 MAY_YIELD NODISCARD result command_row(struct command_call *call, json_t *row);
+/* A text for a row: what is no UTF-8 in it, as mail and other servers have it, becomes U+FFFD, so that every text can be told. */
+json_t *command_json_text(view v);
 /* Cheap when called often: passes on at most ten a second. `what` is "messages", "bytes" ... */
 MAY_YIELD void command_progress(struct command_call *call, const char *what, uint64_t done, uint64_t all);
 millis command_deadline(void);

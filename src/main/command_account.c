@@ -90,7 +90,7 @@ static MAY_YIELD result list_account(void *argument, view key, view json)
     struct identity_account account;
     struct fault fault;
     if (row_read_account(key, json, arena, &account, NULL, &fault) != OK)
-        return command_row(call, json_pack("{s:o, s:s}", "account", text_json(key), "problem", fault.detail));
+        return command_row(call, json_pack("{s:o, s:o}", "account", text_json(key), "problem", command_json_text(view_of(fault.detail))));
     view domain = command_text(call, "domain");
     size_t at = view_find_last(account.address, '@');
     if (domain.len && !view_equal_nocase(view_from(account.address, at + 1), domain)) return OK;
@@ -176,7 +176,7 @@ static MAY_YIELD result load_line(struct load *l, const char *line, struct fault
 
 static MAY_YIELD void tell_failed_line(struct load *l, uint64_t number, const struct fault *fault)
 {
-    result ignored = command_row(l->call, json_pack("{s:I, s:s}", "line", (json_int_t)number, "problem", fault->detail));
+    result ignored = command_row(l->call, json_pack("{s:I, s:o}", "line", (json_int_t)number, "problem", command_json_text(view_of(fault->detail))));
     (void)ignored;
     l->failed++;
 }

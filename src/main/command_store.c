@@ -29,7 +29,7 @@ static void note_problem(void *argument, view what)
     struct verify *v = argument;
     v->problems++;
     if (json_array_size(v->noted) < PROBLEMS_NOTED_MAX)
-        json_array_append_new(v->noted, json_pack("{s:s, s:o}", "about", v->about, "problem", json_stringn(what.len ? what.at : "", what.len)));
+        json_array_append_new(v->noted, json_pack("{s:s, s:o}", "about", v->about, "problem", command_json_text(what)));
 }
 
 static MAY_YIELD result flush_problems(struct verify *v)

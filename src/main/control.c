@@ -77,7 +77,7 @@ static MAY_YIELD result read_answers(struct wire *w, control_answer_fn *answer, 
         result r = wire_line(w, CONTROL_LINE_BYTES_MAX, MILLIS_NEVER, &line, fault);
         if (r == END) return fail(fault, IO, "the server closed the connection in the middle of the command");
         if (r != OK) return r;
-        json_t *object CLEANUP(json_done) = json_loadb(line.at, line.len, 0, NULL);
+        json_t *object CLEANUP(json_done) = json_loadb(line.at, line.len, JSON_ALLOW_NUL, NULL);
         if (!object) return fail(fault, CORRUPT, "the server's answer is not JSON");
         answer(argument, object);
         if (json_object_get(object, "done") || json_object_get(object, "error")) return OK;

@@ -2,7 +2,7 @@
 
 #include "runtime/clock.h"
 
-json_t *queue_words_text(view v) { return json_stringn_nocheck(v.len ? v.at : "", v.len); }
+json_t *queue_words_text(view v) { return command_json_text(v); }
 
 json_t *queue_words_id(struct id id)
 {

@@ -38,6 +38,19 @@ def test_an_operator_asks_about_the_queue(new_server, tmp_path, sink):
     assert sorted(row["recipient"] for row in queued(server)) == ["a@one.test", "b@two.test"]
 
 
+def test_texts_of_any_bytes_are_shown(new_server, tmp_path, sink):
+    """What a server answers and what stands in a header may be Shift_JIS, Latin-1, or a character cut in two."""
+    there = sink(RCPT=b"451 4.3.2 \x83\x81 later \xe3\x81".decode(errors="surrogateescape"))
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
+    submit(server, "a@elsewhere.test", message("m", sender="hanako@example.test").replace(b"Subject: m", b"Subject: \x83\x81\x83\x8b"))
+    wait_for(lambda: queued(server) and queued(server)[0]["tries"])
+    one = queued(server)[0]
+    assert one["answer"] == "451 4.3.2 \ufffd\ufffd later \ufffd\ufffd"
+    assert "Subject: \ufffd\ufffd\ufffd\ufffd\r\n" in rows(server, "show", one["message"], "--header")[0]["header"]
+    assert rows(server, "trace", one["message"])[1]["answer"] == "\ufffd\ufffd later \ufffd\ufffd"
+    assert one["answer"] == rows(server, "top", "--by", "answer")[0]["key"]
+
+
 def test_mail_is_redirected(new_server, tmp_path, sink):
     there, other = sink(RCPT="451 4.3.2 busy"), sink()
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")

@@ -65,7 +65,7 @@ class Sink:
 
         class Session(socketserver.StreamRequestHandler):
             def say(self, text):
-                self.wfile.write(text.encode() + b"\r\n")
+                self.wfile.write(text.encode(errors="surrogateescape") + b"\r\n")
 
             def answer(self, verb, usual):
                 said = sink.answers.get(verb, usual)
