@@ -21,6 +21,8 @@ enum {
     IDENTITY_PASSWORD_BYTES_MAX = 1024,
     IDENTITY_ALIAS_TARGETS_MAX = 1000,
     IDENTITY_ALIAS_DEPTH_MAX = 10,
+    /* Rows at a log-in: the name may be that of the widest alias, and an account's row may have whatever is kept there one day. */
+    IDENTITY_LOGIN_ARENA_BYTES = 8 * ENGINE_VALUE_MAX_BYTES,
 };
 
 struct identity *identity_new(struct engine *e, struct loops *all);
@@ -69,7 +71,7 @@ struct login {
 /*
  * Checks a password: DENIED for wrong password and unknown user alike, after the same work. A suspended account is DENIED with
  * a client text only when the password was right. Hashing runs on a worker; successful ones are remembered for a short time under a keyed digest,
- * so that clients that log in every second do not cost a hash each.
+ * so that clients that log in every second do not cost a hash each. The arena has room for IDENTITY_LOGIN_ARENA_BYTES at least.
  */
 MAY_YIELD NODISCARD result identity_authenticate(struct identity *i, const struct login *login, millis deadline, struct arena *arena,
                                                  struct identity_account *ret_account, struct fault *fault);

@@ -5,7 +5,9 @@
 #include "base/check.h"
 #include "base/test.h"
 #include "engine/pressure_help.h"
+#include "identity/directory.h"
 #include "popd/pop_world.h"
+#include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/event.h"
 
@@ -60,6 +62,25 @@ TEST(popd_asks_to_log_in_later_while_the_store_is_far_behind)
     EXPECT_NUMBER(pop_world_count(w, "joe@example.test"), 0);
     pressure_relieve(w->node);
     pop_world_play(w, POPD_PLAIN, LOGIN "S: +OK 0 *\n" QUIT);
+    pop_world_close(w);
+}
+
+static void add_wide_alias(void *argument)
+{
+    colour_pretend_coroutine();
+    struct pop_world *w = argument;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct fault fault = {0};
+    view *targets = arena_array(arena, view, IDENTITY_ALIAS_TARGETS_MAX);
+    for (unsigned i = 0; i < IDENTITY_ALIAS_TARGETS_MAX; i++) targets[i] = arena_printf(arena, "%0230u@example.test", i);
+    EXPECT(directory_add_alias(w->identity, VIEW("wide@example.test"), targets, IDENTITY_ALIAS_TARGETS_MAX, false, clock_in(60000), &fault) == OK);
+}
+
+TEST(popd_takes_the_widest_alias_for_no_user)
+{
+    struct pop_world *w = pop_world_open(1, NULL);
+    sim_call(w->node, 0, add_wide_alias, w);
+    pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER wide@example.test\nS: +OK *\nC: PASS secret\nS: -ERR [AUTH] *\n" QUIT);
     pop_world_close(w);
 }
 

@@ -21,7 +21,7 @@
 #include "runtime/wire.h"
 
 enum {
-    POP_SCRATCH_BYTES_MAX = 256 << 10,   /* a command: directory rows at log-in are the most */
+    POP_SCRATCH_BYTES_MAX = IDENTITY_LOGIN_ARENA_BYTES + (256 << 10),   /* a command: directory rows at log-in are the most */
     POP_CLOSE_TIMEOUT_MS = 5000,         /* for the last words */
     POP_HANDSHAKE_TIMEOUT_MS = 60 * 1000,
 };
