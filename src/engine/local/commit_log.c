@@ -326,6 +326,18 @@ void commit_log_close(struct commit_log *l)
 
 static bool can_settle(const struct commit_log *l) { return l->active && l->at + LOG_ALIGN <= l->active->bytes; }
 
+/*
+ * Under the lock. After commit_log_abandon() the tables have all in files, but no block can be written any more that says so: the oldest segment.
+ * A replay that begins behind it ends in the same state.
+ */
+static struct log_segment *find_given_up(struct commit_log *l)
+{
+    struct log_segment *oldest = NULL;
+    for (unsigned i = 0; l->count == LOG_SEGMENTS_MAX && i < l->count; i++)
+        if (!oldest || l->segments[i].generation < oldest->generation) oldest = &l->segments[i];
+    return oldest;
+}
+
 /* Under the lock. A segment that no replay will need, or of which that can be written down first. */
 static struct log_segment *find_free(struct commit_log *l)
 {
@@ -333,7 +345,7 @@ static struct log_segment *find_free(struct commit_log *l)
         struct log_segment *s = &l->segments[i];
         if (s != l->active && (s->generation < l->durable_replay_from || (s->generation <= l->released && can_settle(l)))) return s;
     }
-    return NULL;
+    return l->active ? NULL : find_given_up(l);
 }
 
 BLOCKS static result add_segment(struct commit_log *l, unsigned index, struct fault *fault)

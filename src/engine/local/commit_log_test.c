@@ -336,6 +336,25 @@ TEST(commit_log_takes_no_content_for_a_block) { expect_no_false_block(true, fals
 TEST(commit_log_takes_no_content_for_a_block_where_the_first_is_damaged) { expect_no_false_block(true, true); }
 TEST(commit_log_reads_what_was_written_before_there_was_a_salt) { expect_no_false_block(false, false); }
 
+/* A write fails when all segments are in use: nobody will say that they are not needed, but they are not. */
+TEST(commit_log_goes_on_after_it_was_given_up_with_all_segments_in_use)
+{
+    static struct fixture f;
+    uint64_t full;
+    colour_pretend_worker();
+    begin(&f);
+    while (f.log.count < LOG_SEGMENTS_MAX || f.log.generation < LOG_SEGMENTS_MAX) advance(&f);
+    put(&f, 1000);
+    commit_log_abandon(&f.log);
+    commit_log_set_flush_failed(&f.log, true);               /* else it would wait for ever */
+    EXPECT(commit_log_advance(&f.log, &full, NULL) == OK);
+    f.next = 5;
+    put(&f, 1000);
+    reopen(&f);
+    expect_seen(&f, 5, 6);
+    end(&f);
+}
+
 TEST(commit_log_says_when_no_segment_will_be_free)
 {
     static struct fixture f;
