@@ -116,6 +116,7 @@ BLOCKS static result give_up_block(struct local *e, struct fault *fault)
 
 BLOCKS static result write_and_apply(struct local *e, struct fault *fault)
 {
+    if (atomic_load(&e->is_broken)) return fail(fault, UNAVAILABLE, "the tables of %s take no writes", e->folder);
     if (!commit_log_fits(&e->log, &e->block)) {
         result code = go_to_next_segment(e, fault);
         if (code != OK) return code;
@@ -127,7 +128,8 @@ BLOCKS static result write_and_apply(struct local *e, struct fault *fault)
     POINT("committer.after_write");
     int64_t written_us = clock_now_us();
     metric_observe_us(METRIC_STORE_WRITE, written_us - began_us);
-    code = rocks_apply(&e->rocks, log_block_payload(&e->block), fault);
+    code = POINT_FAILS("committer.apply");
+    if (code == OK) code = rocks_apply(&e->rocks, log_block_payload(&e->block), fault);
     metric_observe_us(METRIC_STORE_APPLY, clock_now_us() - written_us);
     if (code == OK) return OK;
     /* Durable, but not to be seen until the tables take writes again. */
@@ -165,13 +167,17 @@ result committer_commit(struct local *e)
     return code;
 }
 
+/* What opening a new segment adds stays free. */
+bool committer_has_room(const struct local *e, size_t entries, size_t bytes)
+{
+    return log_block_has_room(&e->block, entries, bytes + LOG_ENTRY_BYTES + STATE_SEQUENCE_KEY.len + 8);
+}
+
 bool committer_make_room(struct local *e, size_t entries, size_t bytes)
 {
-    /* What opening a new segment adds stays free. */
-    size_t kept = LOG_ENTRY_BYTES + STATE_SEQUENCE_KEY.len + 8;
-    if (log_block_has_room(&e->block, entries, bytes + kept)) return true;
+    if (committer_has_room(e, entries, bytes)) return true;
     (void)committer_commit(e);
-    return log_block_has_room(&e->block, entries, bytes + kept);
+    return committer_has_room(e, entries, bytes);
 }
 
 /* ---- trouble ---------------------------------------------------------------------------------------------- */
@@ -194,7 +200,14 @@ static void look_for_room(struct local *e)
 static result apply_again(void *context, view payload, struct fault *fault)
 {
     colour_pretend_worker();
-    return rocks_apply(context, payload, fault);
+    return rocks_apply_anew(context, payload, fault);
+}
+
+static result apply_log_again(void *context, struct fault *fault)
+{
+    colour_pretend_worker();
+    struct local *e = context;
+    return commit_log_replay_again(&e->log, apply_again, &e->rocks, fault);
 }
 
 /* Opens the tables anew and brings the log's content into them: the only cure of a background error of RocksDB. */
@@ -203,8 +216,9 @@ BLOCKS static void repair(struct local *e)
     struct fault fault = {0};
     int64_t now_ms = clock_now_us() / 1000;
     if (atomic_load(&e->is_full) || now_ms - e->repaired_ms < REPAIR_EVERY_MS) return;
-    result code = rocks_reopen(&e->rocks, &fault);
-    if (code == OK) code = commit_log_replay_again(&e->log, apply_again, &e->rocks, &fault);
+    result code = rocks_reopen(&e->rocks, apply_log_again, e, &fault);
+    /* The log may have had more than readers saw before, and told (CHANGE_LEARN). */
+    tails_clear(&e->tails);
     if (code == OK) code = rocks_flush(&e->rocks, &fault);
     e->repaired_ms = clock_now_us() / 1000;
     if (code != OK) {

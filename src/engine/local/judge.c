@@ -142,7 +142,10 @@ BLOCKS static void judge_head(struct change *c)
     join(c);
 }
 
-/* The last record first, so that what a crash leaves is a journal cut short; row by row, because readers are blind to removed ranges. */
+/*
+ * The last record first, so that what a crash leaves is a journal cut short; row by row, because readers are blind to removed ranges.
+ * Committed at once: who comes next may ask the tables how the journal stands.
+ */
 BLOCKS static void judge_remove_journal(struct change *c)
 {
     struct local *e = c->engine;
@@ -154,13 +157,16 @@ BLOCKS static void judge_remove_journal(struct change *c)
     rocks_walk_begin(&walk, &e->rocks, FAMILY_RECORDS, id_view(&c->journal), true, false);
     bool any = rocks_walk_seek_last(&walk, record_key_view(&last));
     for (; any && view_starts(rocks_walk_key(&walk), id_view(&c->journal)); any = rocks_walk_previous(&walk)) {
-        check(committer_make_room(e, 2, 2 * RECORD_KEY_BYTES));
+        if (!committer_has_room(e, 2, 2 * RECORD_KEY_BYTES)) c->code = committer_commit(e);
+        if (c->code != OK) break;
         log_block_remove(&e->block, FAMILY_RECORDS, rocks_walk_key(&walk));
         log_block_remove(&e->block, FAMILY_BODIES, rocks_walk_key(&walk));
     }
-    c->code = rocks_walk_result(&walk, c->fault);
+    if (c->code == OK) c->code = rocks_walk_result(&walk, c->fault);
+    else (void)fail(c->fault, c->code, "the journal was removed in part");
     rocks_walk_end(&walk);
     if (c->code == OK) join(c);
+    if (c->code == OK) (void)committer_commit(e);
 }
 
 BLOCKS static void judge_learn(struct change *c)

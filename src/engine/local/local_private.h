@@ -111,6 +111,7 @@ BLOCKS void committer_run(void *context, struct batch_item *first);
 BLOCKS result committer_commit(struct local *e);
 /* Judges one change by what the tables and the block say; adds its effects to the block and itself to the members if it may be. */
 BLOCKS void judge(struct change *c);
+bool committer_has_room(const struct local *e, size_t entries, size_t bytes);
 /* Room in the block for effects, committing what it has if need be. False: they would not fit in any block. */
 BLOCKS bool committer_make_room(struct local *e, size_t entries, size_t bytes);
 

@@ -170,12 +170,14 @@ void rocks_close(struct rocks *s)
     pthread_rwlock_destroy(&s->lock);
 }
 
-result rocks_reopen(struct rocks *s, struct fault *fault)
+result rocks_reopen(struct rocks *s, result (*fill)(void *context, struct fault *fault), void *context, struct fault *fault)
 {
     rocks_stop_collecting(s);
     pthread_rwlock_wrlock(&s->lock);
     close_handle(s);
     result code = open_handle(s, fault);
+    if (code == OK) code = fill(context, fault);
+    if (code != OK) close_handle(s);
     pthread_rwlock_unlock(&s->lock);
     return code;
 }
@@ -209,18 +211,24 @@ static result gather_entries(struct rocks *s, view payload, rocksdb_writebatch_t
     return OK;
 }
 
-result rocks_apply(struct rocks *s, view payload, struct fault *fault)
+result rocks_apply_anew(struct rocks *s, view payload, struct fault *fault)
 {
     char *error = NULL;
-    result code = enter(s, true, fault);
-    if (code != OK) return code;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    code = gather_entries(s, payload, batch);
+    result code = gather_entries(s, payload, batch);
     if (code != OK) code = fail(fault, CORRUPT, "a block of the commit log is malformed");
     else rocksdb_write(s->db, s->write, batch, &error);
     rocksdb_writebatch_destroy(batch);
-    leave(s);
     return error ? rocks_fail(error, "apply to tables", fault) : code;
+}
+
+result rocks_apply(struct rocks *s, view payload, struct fault *fault)
+{
+    result code = enter(s, true, fault);
+    if (code != OK) return code;
+    code = rocks_apply_anew(s, payload, fault);
+    leave(s);
+    return code;
 }
 
 /* Asks for a flush of every family; those that have nothing to flush do nothing. */
@@ -339,11 +347,10 @@ result rocks_checkpoint(struct rocks *s, const char *folder, struct fault *fault
 
 /* ---- reading ---------------------------------------------------------------------------------------------- */
 
-result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
+static result get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
 {
     char *error = NULL;
-    result code = enter(s, !only_cached, fault);
-    if (code != OK) return code;
+    result code = OK;
     rocksdb_pinnableslice_t *slice =
         rocksdb_get_pinned_cf(s->db, only_cached ? s->read_cached : s->read, s->families[family], key.at, key.len, &error);
     if (error) code = rocks_fail(error, "read", fault);
@@ -356,8 +363,21 @@ result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t le
         else buf_append(into, view_slice(view_make(value, value_bytes), offset, len));
         rocksdb_pinnableslice_destroy(slice);
     }
+    return code;
+}
+
+result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault)
+{
+    result code = enter(s, !only_cached, fault);
+    if (code != OK) return code;
+    code = get(s, family, key, offset, len, only_cached, into, fault);
     leave(s);
     return code;
+}
+
+result rocks_walk_get(struct rocks_walk *w, int family, view key, buf *into, struct fault *fault)
+{
+    return get(w->rocks, family, key, 0, SIZE_MAX, false, into, fault);
 }
 
 /* The first key after all that begin with `prefix`; 0 bytes: there is none. */

@@ -36,8 +36,11 @@ struct rocks {
 
 BLOCKS NODISCARD result rocks_open(struct rocks *s, const struct rocks_options *options, struct fault *fault);
 BLOCKS void rocks_close(struct rocks *s);
-/* Closes and opens: what was not flushed is lost and must be applied again. */
-BLOCKS NODISCARD result rocks_reopen(struct rocks *s, struct fault *fault);
+/*
+ * Closes and opens. What was not flushed is lost: `fill` applies it again, with rocks_apply_anew(), before anybody else may look or flush.
+ * When it fails, the tables stay closed.
+ */
+BLOCKS NODISCARD result rocks_reopen(struct rocks *s, result (*fill)(void *context, struct fault *fault), void *context, struct fault *fault);
 /* All that was applied before is in files when it returns OK. */
 BLOCKS NODISCARD result rocks_flush(struct rocks *s, struct fault *fault);
 /* Bytes of all files of bodies, and of those how many are of bodies that compaction knows to be gone. */
@@ -50,11 +53,15 @@ BLOCKS NODISCARD result rocks_checkpoint(struct rocks *s, const char *folder, st
 
 /* Applies the entries of a block of the commit log. CORRUPT: malformed. Other failures leave RocksDB refusing writes until reopened. */
 BLOCKS NODISCARD result rocks_apply(struct rocks *s, view payload, struct fault *fault);
+BLOCKS NODISCARD result rocks_apply_anew(struct rocks *s, view payload, struct fault *fault);
 
 /* Appends bytes [offset, offset+len) of a value. NOT_FOUND; BUSY: only_cached, and a file would have to be read. */
 NODISCARD result rocks_get(struct rocks *s, int family, view key, size_t offset, size_t len, bool only_cached, buf *into, struct fault *fault);
 
-/* A walk over one family, within the keys that begin with `prefix`. Holds the store's lock for reading. Not to be moved. */
+/*
+ * A walk over one family, within the keys that begin with `prefix`. Holds the store's lock for reading: a thread that has begun one reads by
+ * it alone, and not for long, because rocks_reopen() waits for it, and everybody for that. Not to be moved.
+ */
 struct rocks_walk {
     struct rocks *rocks;
     rocksdb_readoptions_t *options;
@@ -74,6 +81,8 @@ bool rocks_walk_next(struct rocks_walk *w);
 bool rocks_walk_previous(struct rocks_walk *w);
 view rocks_walk_key(const struct rocks_walk *w);     /* good until the walk moves */
 view rocks_walk_value(const struct rocks_walk *w);
+/* A whole value of any family. NOT_FOUND. */
+NODISCARD result rocks_walk_get(struct rocks_walk *w, int family, view key, buf *into, struct fault *fault);
 /* OK, or why the walk ended too early. */
 result rocks_walk_result(struct rocks_walk *w, struct fault *fault);
 

@@ -56,6 +56,8 @@ MAY_YIELD static bool body_is_there(struct engine *e, struct id journal, size_t 
     return *ret_code == OK && body.len == page.records[index].body_bytes;
 }
 
+static void count_findings(void *argument, view what) { ++*(unsigned *)argument; }
+
 struct run { struct engine_local_options options; void (*body)(struct run *r); };
 
 static void run_body(void *argument)
@@ -135,6 +137,129 @@ static void fail_a_write(struct run *r)
 }
 
 TEST(local_failed_write_leaves_an_unknown_outcome_and_no_doubt_for_long) { run_in_folder(fail_a_write); }
+
+/* A block is durable and the tables did not take it: when they have it again, who has not seen it must not append as if it were not there. */
+static void fail_to_apply(struct run *r)
+{
+    colour_pretend_coroutine();
+    WITH_ARENA;
+    struct engine *e = test_open(&r->options);
+    struct id journal = random_id();
+    struct journal_page page;
+    EXPECT(append(e, journal, VIEW("1"), 100, NULL).code == OK);
+    point_arm("committer.apply", POINT_FAIL, IO, 1);
+    EXPECT_NUMBER(append(e, journal, VIEW("2"), 100, NULL).code, UNKNOWN_OUTCOME);
+    local_of(e)->repaired_ms = clock_now_us() / 1000;        /* so that it is not tried again at once */
+    REQUIRE(engine_read(e, journal, NULL, MILLIS_NEVER, arena, &page, NULL) == OK);
+    EXPECT_NUMBER(page.count, 1);
+    EXPECT_NUMBER(append(e, journal, VIEW("3"), 100, NULL).code, UNAVAILABLE);
+    EXPECT(coroutine_sleep(1100) == OK);
+    struct journal_append guarded = {.journal = journal, .meta = VIEW("4"), .only_if_at = &page.end};
+    EXPECT_NUMBER(engine_append(e, &guarded, MILLIS_NEVER), CONFLICT);
+    EXPECT_NUMBER(event_times(EVENT_STORE_REPAIRED), 1);
+    EXPECT_NUMBER(count_records(e, journal), 2);
+    engine_close(e);
+}
+
+TEST(local_repaired_tables_are_not_taken_for_what_was_seen_before) { run_in_folder(fail_to_apply); }
+
+struct verifying { struct engine *engine; unsigned findings; bool must_stop; };
+
+static void verify_again_and_again(void *argument)
+{
+    colour_pretend_coroutine();
+    struct verifying *v = argument;
+    while (!v->must_stop) EXPECT(engine_verify(v->engine, count_findings, &v->findings, NULL) == OK);
+}
+
+/* Whoever looks sees all that was acknowledged, and neither waits for the other for ever. */
+static void repair_while_reading(struct run *r)
+{
+    colour_pretend_coroutine();
+    enum { RECORDS = 3000, REPAIRS = 10 };
+    struct engine *e = test_open(&r->options);
+    struct verifying v = {.engine = e};
+    struct id journal = random_id();
+    struct scope scope;
+    for (int i = 0; i < RECORDS; i++) EXPECT(append(e, journal, VIEW("x"), 300, NULL).code == OK);
+    scope_init(&scope, NULL);
+    coroutine_spawn(&scope, "verify", verify_again_and_again, &v);
+    for (int i = 0; i < REPAIRS; i++) {
+        EXPECT(coroutine_sleep(10) == OK);
+        local_of(e)->repaired_ms = 0;
+        atomic_store(&local_of(e)->is_broken, true);
+        flusher_want(local_of(e), local_of(e)->log.generation);
+        EXPECT(append(e, random_id(), VIEW("x"), 300, NULL).code == OK);
+        EXPECT_NUMBER(count_records(e, journal), RECORDS);
+    }
+    v.must_stop = true;
+    scope_done(&scope);
+    EXPECT_NUMBER(v.findings, 0);
+    EXPECT_NUMBER(event_times(EVENT_STORE_REPAIRED), REPAIRS);
+    engine_close(e);
+}
+
+TEST_SLOW(local_is_repaired_while_it_is_read, 60) { run_in_folder(repair_while_reading); }
+
+static _Atomic bool is_held;
+
+static void hold_the_committer(const char *name)
+{
+    while (atomic_load(&is_held) && strcmp(name, "committer.before_write") == 0) usleep(1000);
+}
+
+struct held { struct engine *engine; struct id journal; struct journal_position at; result code; };
+
+static void append_something(void *argument)
+{
+    colour_pretend_coroutine();
+    EXPECT(append(((struct held *)argument)->engine, random_id(), VIEW("x"), 10, NULL).code == OK);
+}
+
+static void remove_it(void *argument)
+{
+    colour_pretend_coroutine();
+    struct held *h = argument;
+    EXPECT(engine_remove_journal(h->engine, h->journal, MILLIS_NEVER, NULL) == OK);
+}
+
+static void append_at_end(void *argument)
+{
+    colour_pretend_coroutine();
+    struct held *h = argument;
+    struct journal_append a = {.journal = h->journal, .meta = VIEW("y"), .only_if_at = &h->at};
+    h->code = engine_append(h->engine, &a, MILLIS_NEVER);
+}
+
+/* Both changes wait while the committer is at another, so it takes them at once. */
+static void remove_and_append(struct run *r)
+{
+    colour_pretend_coroutine();
+    WITH_ARENA;
+    struct held h = {.engine = test_open(&r->options), .journal = random_id(), .code = OK};
+    struct journal_page page;
+    struct scope scope;
+    EXPECT(append(h.engine, h.journal, VIEW("1"), 10, NULL).code == OK);
+    REQUIRE(engine_read(h.engine, h.journal, NULL, MILLIS_NEVER, arena, &page, NULL) == OK);
+    h.at = page.end;
+    scope_init(&scope, NULL);
+    atomic_store(&is_held, true);
+    point_on_hit(hold_the_committer);
+    coroutine_spawn(&scope, "something", append_something, &h);
+    EXPECT(coroutine_sleep(50) == OK);
+    coroutine_spawn(&scope, "remove", remove_it, &h);
+    EXPECT(coroutine_sleep(20) == OK);
+    coroutine_spawn(&scope, "append", append_at_end, &h);
+    EXPECT(coroutine_sleep(20) == OK);
+    atomic_store(&is_held, false);
+    scope_done(&scope);
+    point_on_hit(NULL);
+    EXPECT_NUMBER(h.code, CONFLICT);
+    EXPECT_NUMBER(count_records(h.engine, h.journal), 0);
+    engine_close(h.engine);
+}
+
+TEST(local_removed_journal_takes_no_append_at_its_end) { run_in_folder(remove_and_append); }
 
 /* RocksDB may take no writes after an error in the background, until it is opened anew. */
 static void fail_a_flush(struct run *r)
@@ -311,8 +436,6 @@ static unsigned spoil_tables(const struct run *r, const char *suffix)
     closedir(d);
     return count;
 }
-
-static void count_findings(void *argument, view what) { ++*(unsigned *)argument; }
 
 /* Bodies lie in blob files: the damage hits one of them. */
 static void spoil_a_body(struct run *r)
