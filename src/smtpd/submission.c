@@ -7,7 +7,7 @@
 #include "smtpd/session.h"
 #include "smtpd/submission_header.h"
 
-enum { DIRECTORY_TIMEOUT_MS = 30000, AUTHORS_ARENA_BYTES = 4 << 20 };
+enum { DIRECTORY_TIMEOUT_MS = 30000 };
 
 /* ---- whose addresses ---- */
 
@@ -31,7 +31,7 @@ enum smtp_status_name submission_check_sender(struct smtp_session *s, view addre
 
 MAY_YIELD static enum smtp_status_name check_authors(struct smtp_session *s, view header)
 {
-    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, AUTHORS_ARENA_BYTES + 2 * header.len);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, SUBMISSION_AUTHORS_ARENA_BYTES);
     view authors[SUBMISSION_AUTHORS_MAX];
     size_t count = 0;
     if (!submission_header_authors(header, arena, authors, &count)) return SMTP_AUTHOR_NOT_YOURS;
@@ -165,6 +165,7 @@ MAY_YIELD static void finish_header(struct smtp_session *s)
     buf completed CLEANUP(buf_done) = BUF_INIT;
     view header, body;
     t->header_is_done = true;
+    submission_header_mend(&t->header);
     header_split(buf_view(&t->header), &header, &body);
     enum smtp_status_name status = check_authors(s, header);
     if (status != SMTP_DONE) {

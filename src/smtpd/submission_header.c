@@ -5,6 +5,27 @@
 #include "formats/header.h"
 #include "formats/mail_address.h"
 
+static bool is_lone_cr(view v, size_t i) { return v.at[i] == '\r' && (i + 1 == v.len || v.at[i + 1] != '\n'); }
+
+void submission_header_mend(buf *message)
+{
+    view header, body;
+    buf mended = BUF_INIT;
+    size_t from = 0;
+    header_split(buf_view(message), &header, &body);
+    for (size_t i = 0; i < header.len; i++) {
+        if (!is_lone_cr(header, i)) continue;
+        buf_append(&mended, view_slice(header, from, i - from));
+        buf_append(&mended, VIEW("\r\n"));
+        from = i + 1;
+    }
+    if (from == 0) return;
+    buf_append(&mended, view_from(header, from));
+    buf_append(&mended, body);
+    buf_done(message);
+    *message = mended;
+}
+
 static bool has_field(view header, view name)
 {
     struct header_field field;
@@ -43,7 +64,10 @@ void submission_header_complete(view header, const struct submission_facts *fact
 
 static bool keep_authors(view value, struct arena *arena, view *authors, size_t *count)
 {
+    unsigned parts = 0;
     for (const struct mail_address *a = mail_address_list_parse(value, arena); a; a = a->next) {
+        /* The list may be cut there. */
+        if (++parts == MAIL_ADDRESS_COUNT_MAX) return false;
         buf text CLEANUP(buf_done) = BUF_INIT;
         if (a->kind != MAIL_ADDRESS_MAILBOX) continue;
         if (*count == SUBMISSION_AUTHORS_MAX) return false;
@@ -57,10 +81,11 @@ bool submission_header_authors(view header, struct arena *arena, view *ret_autho
 {
     view rest = header;
     struct header_field field;
-    size_t count = 0;
+    size_t count = 0, bytes = 0;
     while (header_next(&rest, &field)) {
         if (!view_equal_nocase(field.name, VIEW("From")) && !view_equal_nocase(field.name, VIEW("Sender"))) continue;
-        if (!keep_authors(field.value, arena, ret_authors, &count)) return false;
+        bytes += field.value.len;
+        if (bytes > SUBMISSION_AUTHORS_BYTES_MAX || !keep_authors(field.value, arena, ret_authors, &count)) return false;
     }
     *ret_count = count;
     return true;

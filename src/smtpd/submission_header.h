@@ -1,7 +1,7 @@
 /*
  * submission_header: what a submission server does to a message's header (RFC 6409 §8), and what it reads there.
  *
- * Bcc goes (RFC 5322 §3.6.3), Date and Message-ID come when they are missing. Everything else stays byte for byte. Pure.
+ * A CR alone ends a line, as it does for many readers and at the sending end (flow/smtp_client.h). Bcc goes (RFC 5322 §3.6.3), Date and Message-ID come when they are missing. Everything else stays byte for byte. Pure.
  */
 #pragma once
 
@@ -15,8 +15,14 @@ struct submission_facts {
     struct id message;
     view server_name;
 };
+/* Every CR without LF in the header of a message becomes CRLF. The header may then end sooner than it did. */
+void submission_header_mend(buf *message);
 /* `header`: whole fields, with the empty line that ends it, or without when the message has no body. */
 void submission_header_complete(view header, const struct submission_facts *facts, buf *into);
-enum { SUBMISSION_AUTHORS_MAX = 20 };     /* mailboxes of From and Sender that are looked up: more are refused */
-/* The mailboxes of From and Sender, in the arena. False: more than SUBMISSION_AUTHORS_MAX. */
+enum {
+    SUBMISSION_AUTHORS_MAX = 20,              /* mailboxes of From and Sender that are looked up: more are refused */
+    SUBMISSION_AUTHORS_BYTES_MAX = 32 << 10,  /* of those fields: what is longer than addresses and names could not be looked at to its end */
+    SUBMISSION_AUTHORS_ARENA_BYTES = 4 << 20, /* what is made of them in the arena, with room to spare */
+};
+/* The mailboxes of From and Sender, in the arena. False: there are more of them, or more beside them, than the limits. */
 bool submission_header_authors(view header, struct arena *arena, view *ret_authors, size_t *ret_count);

@@ -1,0 +1,64 @@
+/* What submission refuses in a header, whatever its bytes do to those who read it. */
+#include "base/test.h"
+#include "smtpd/post_office.h"
+
+/* The last answer to a message of a@example.test with these fields. */
+static void submit(view header, const char *expected)
+{
+    struct smtpd_options options = smtpd_default_options();
+    buf input CLEANUP(buf_done) = BUF_INIT, replies CLEANUP(buf_done) = BUF_INIT;
+    options.server_name = VIEW("mx.example.test");
+    options.allows_plain_login = true;
+    struct post_office *o = post_office_open(1, &options);
+    buf_append(&input, VIEW("EHLO x\r\nAUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHNlY3JldA==\r\nMAIL FROM:<a@example.test>\r\nRCPT TO:<c@example.test>\r\nDATA\r\n"));
+    buf_append(&input, header);
+    buf_append(&input, VIEW("\r\nbody\r\n.\r\n"));
+    post_office_converse(o, SMTPD_SUBMISSION, buf_view(&input), 0, &replies);
+    size_t go_on = view_find_view(buf_view(&replies), VIEW("\r\n354 "));
+    view last = view_from(buf_view(&replies), go_on == VIEW_NONE ? 0 : go_on + 6), line;
+    (void)!view_cut(&last, '\n', &line);
+    if (!view_starts(last, view_of(expected))) test_fail(__FILE__, __LINE__, "expected %s, got " VIEW_FMT, expected, VIEW_ARG(buf_view(&replies)));
+    post_office_close(o);
+}
+
+#define TAKEN "250 2.0.0 "
+#define NOT_YOURS "550 5.7.1 From or Sender"
+
+TEST(submission_looks_at_all_authors)
+{
+    buf many CLEANUP(buf_done) = BUF_INIT;
+    submit(VIEW("From: A <a@example.test>\r\nSubject: x\r\n"), TAKEN);
+    submit(VIEW("From: A <a@example.test>\r\nSender: all@example.test\r\n"), TAKEN);
+    submit(VIEW("From: A <a@example.test>, B <b@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: A <a@example.test>\r\nFrom : b@example.test\r\n"), NOT_YOURS);
+    /* Behind more than a reader of address lists takes. */
+    buf_append(&many, VIEW("From: a@example.test"));
+    for (int i = 0; i < 1500; i++) buf_append(&many, VIEW(",x:;"));
+    buf_append(&many, VIEW(",b@example.test\r\n"));
+    submit(buf_view(&many), NOT_YOURS);
+    buf_clear(&many);
+    buf_append(&many, VIEW("From: a@example.test"));
+    for (int i = 0; i < 60000; i++) buf_append(&many, VIEW(",\r\n  "));
+    buf_append(&many, VIEW("b@example.test\r\n"));
+    submit(buf_view(&many), NOT_YOURS);
+}
+
+TEST(submission_bears_any_number_of_authors)
+{
+    buf many CLEANUP(buf_done) = BUF_INIT;
+    for (int field = 0; field < 400; field++) {
+        buf_append(&many, VIEW("From: "));
+        for (int i = 0; i < 499; i++) buf_append(&many, VIEW("x:;"));
+        buf_append(&many, VIEW("\r\n"));
+    }
+    buf_append(&many, VIEW("Sender: a@example.test\r\n"));
+    submit(buf_view(&many), NOT_YOURS);
+}
+
+/* Many readers end a line at a lone CR, and so does the sending end, which has to send something there (flow/smtp_client.h). */
+TEST(submission_finds_authors_behind_a_lone_cr)
+{
+    submit(VIEW("Subject: x\rFrom: b@example.test\r\n"), NOT_YOURS);
+    submit(VIEW("From: a@example.test\r\nX: y\r\rSender: b@example.test\r\n"), TAKEN);     /* it ends the header */
+    submit(VIEW("Subject: x\rFrom: a@example.test\r\n"), TAKEN);
+}
