@@ -53,7 +53,7 @@ void submission_header_complete(view header, const struct submission_facts *fact
     struct header_field field;
     put_missing(header, facts, into);
     while (header_next(&rest, &field))
-        if (!view_equal_nocase(field.name, VIEW("Bcc"))) buf_append(into, field.whole);
+        if (!view_equal_nocase(field.name, VIEW("Bcc")) && !view_equal_nocase(field.name, VIEW("Resent-Bcc"))) buf_append(into, field.whole);
     /* header_next() moves past the empty line: what it was is what is left between. */
     view fields = view_slice(header, 0, header.len - rest.len);
     if (view_ends(fields, VIEW("\r\n\r\n")) || view_equal(fields, VIEW("\r\n"))) buf_append(into, VIEW("\r\n"));

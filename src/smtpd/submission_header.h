@@ -1,7 +1,7 @@
 /*
  * submission_header: what a submission server does to a message's header (RFC 6409 §8), and what it reads there.
  *
- * A CR alone ends a line, as it does for many readers and at the sending end (flow/smtp_client.h). Bcc goes (RFC 5322 §3.6.3), Date and Message-ID come when they are missing. Everything else stays byte for byte. Pure.
+ * A CR alone ends a line, as it does for many readers and at the sending end (flow/smtp_client.h). Bcc and Resent-Bcc go (RFC 5322 §3.6.3, §3.6.6), Date and Message-ID come when they are missing. Everything else stays byte for byte. Pure.
  */
 #pragma once
 

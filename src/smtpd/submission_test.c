@@ -1,6 +1,7 @@
 /* What submission refuses in a header, whatever its bytes do to those who read it. */
 #include "base/test.h"
 #include "smtpd/post_office.h"
+#include "smtpd/submission_header.h"
 
 /* The last answer to a message of a@example.test with these fields. */
 static void submit(view header, const char *expected)
@@ -53,6 +54,14 @@ TEST(submission_bears_any_number_of_authors)
     }
     buf_append(&many, VIEW("Sender: a@example.test\r\n"));
     submit(buf_view(&many), NOT_YOURS);
+}
+
+TEST(submission_tells_nobody_of_hidden_recipients)
+{
+    struct submission_facts facts = {.server_name = VIEW("mx.example.test")};
+    buf out CLEANUP(buf_done) = BUF_INIT;
+    submission_header_complete(VIEW("Date: x\r\nMessage-ID: <a@b>\r\nbcc: c@example.test,\r\n d@example.test\r\nResent-Bcc : d@example.test\r\nTo: a\r\n\r\n"), &facts, &out);
+    EXPECT_VIEW(buf_view(&out), VIEW("Date: x\r\nMessage-ID: <a@b>\r\nTo: a\r\n\r\n"));
 }
 
 /* Many readers end a line at a lone CR, and so does the sending end, which has to send something there (flow/smtp_client.h). */
