@@ -2,7 +2,6 @@
 import json
 import mmap
 import os
-import re
 import subprocess
 import time
 
@@ -175,7 +174,3 @@ KNOWN = {
     "LOGIN and SELECT of 100,000, cold, ms": 6, "SELECT of 100,000, warm, ms": 0.5, "STORE 1:* of 100,000, ms": 110, "FETCH 1:* (FLAGS) of 100,000, ms": 66,
     "EXPUNGE of 100,000, ms": 330, "POP3 UIDL of 10,000, cold, ms": 4, "POP3 UIDL of 10,000, warm, ms": 3, "POP3 RETR of 10,000 pipelined, s": 0.30,
 }
-
-
-def more_is_better(row):
-    return re.search(r" per s\b", row) is not None

@@ -1,15 +1,16 @@
 #!/usr/bin/python3
-"""bench/queue.py: mail out, Tayori against Postfix from Debian: the same messages to the same sink, each with its queue on the same disk.
+"""bench/queue.py: mail out, Tayori against Postfix from Debian, in turn: the same messages to the same sink, each with its queue on the same disk.
 
-    bench/queue.py                          accepted submissions a second, deliveries a second end to end
-    bench/queue.py --deferred 1000000       so many messages wait for a destination that is away: start, memory, and how long fresh mail takes
+    bench/queue.py --runs 3 --markdown      everything, and the table of doc/figures.md anew
+    bench/queue.py --messages 2000 --runs 1 --deferred 5000 --peer-deferred 1000      quickly
+    bench/queue.py --only deferred --peers no --deferred 1000000
 
-As root, on a quiet machine; a build in build/ (./run --build). Each submission is a transaction of its own over connections that stay open.
-Client and sink are Python on the same machine: they use their share of it for both, and are the limit where a server is faster than they.
-Postfix takes them by SMTP from loopback, because it has no passwords of its own; Tayori by submission with AUTH once for each connection, without TLS.
+As root; nothing else should run meanwhile, and build/ is built first. Servers, client and sink (bench/load, C) share the machine, in a network namespace of
+their own. Messages of 5 KB with one recipient each, a transaction each, over 50 connections that stay open. The clock of an end-to-end rate runs from the
+first connection until the sink has the last message; that of accepted ones until the last 250, while mail already leaves.
 """
 import argparse
-import asyncio
+import datetime
 import json
 import os
 import pathlib
@@ -20,223 +21,182 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-WORK = pathlib.Path("/var/tmp/tayori-bench-queue")
-SINK, TAYORI, POSTFIX = 12525, 12000, 12526
-BODY = ("x" * 70 + "\r\n") * 60
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from figures import enter_namespace, quiet, table, write_pages  # noqa: E402
+from queue_servers import Postfix, Sender, Sink  # noqa: E402
+from servers import ROOT, WORK, build_load, shell, wait_until  # noqa: E402
+
+LOAD = WORK / "load"
+CONNECTIONS = 50
 
 
-class Sink:
-    """Takes all mail as fast as Python does, with PIPELINING; counts, and tells when a given subject came."""
-
-    def __init__(self):
-        self.count, self.came = 0, {}
-
-    async def session(self, reader, writer):
-        try:
-            writer.write(b"220 sink\r\n")
-            while line := await reader.readline():
-                verb = line[:4].upper()
-                if verb == b"EHLO":
-                    writer.write(b"250-sink\r\n250-8BITMIME\r\n250 PIPELINING\r\n")
-                elif verb == b"DATA":
-                    writer.write(b"354 go\r\n")
-                    data = await reader.readuntil(b"\r\n.\r\n")
-                    self.count += 1
-                    at = data.find(b"Subject: fresh")
-                    if at >= 0:
-                        self.came[data[at + 9:data.index(b"\r", at)].decode()] = time.monotonic()
-                    writer.write(b"250 ok\r\n")
-                elif verb == b"QUIT":
-                    writer.write(b"221 bye\r\n")
-                    break
-                else:
-                    writer.write(b"250 ok\r\n")
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        writer.close()
-
-    async def start(self):
-        self.server = await asyncio.start_server(self.session, "127.0.0.1", SINK, limit=1 << 20)
+def submission(server, messages, connections=CONNECTIONS, **more):
+    words = [f"port={server.port()}", f"messages={messages}", f"connections={min(connections, messages)}", *server.submits, *(f"{k}={v}" for k, v in more.items())]
+    return subprocess.Popen([str(LOAD), "submit", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-async def answer(reader):
-    while (line := await reader.readline())[3:4] == b"-":
-        pass
-    if line[:1] not in b"23":
-        raise RuntimeError(line)
+def ended(process):
+    told, problem = process.communicate(timeout=7200)
+    if process.returncode:
+        raise RuntimeError(f"load submit: {problem.strip()}")
+    return json.loads(told)
 
 
-async def client(port, auth, numbers, to, subject="m"):
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await answer(reader)
-    for line in (b"EHLO bench\r\n",) + ((b"AUTH PLAIN AGJlbmNoQGV4YW1wbGUudGVzdAB4\r\n",) if auth else ()):
-        writer.write(line)
-        await answer(reader)
-    for number in numbers:
-        writer.write(f"MAIL FROM:<bench@example.test>\r\nRCPT TO:<u{number}@{to}>\r\nDATA\r\n".encode())
-        for _ in range(3):
-            await answer(reader)
-        writer.write(f"From: bench@example.test\r\nTo: u{number}@{to}\r\nSubject: {subject}{number}\r\nMessage-ID: <{subject}{number}@b>\r\n"
-                     f"Date: Sun, 22 Nov 2026 00:00:00 +0000\r\n\r\n{BODY}.\r\n".encode())
-        await answer(reader)
-    writer.write(b"QUIT\r\n")
-    await answer(reader)
-    writer.close()
+def sent(server, sink, messages, **more):
+    """What the client and what the sink have to say of it, when the last message has come."""
+    sink.ask("reset")
+    client = ended(submission(server, messages, **more))
+    return client, sink.ask(f"wait {messages}")
 
 
-async def submit(server, count, to, connections=32, subject="m"):
-    began = time.monotonic()
-    await asyncio.gather(*(client(server.port, server.auth, range(i, count, connections), to, subject) for i in range(connections)))
-    return time.monotonic() - began
+def warm(server, sink):
+    sent(server, sink, 200, domains=20, first=1)
 
 
-class Tayori:
-    name, auth, port = "tayori", True, TAYORI + 87
-
-    def __init__(self, program):
-        self.dir, self.program = WORK / "tayori", program
-
-    def command(self, *words, **options):
-        return subprocess.run([self.program, *words, "--dir", self.dir], check=True, capture_output=True, text=True, **options).stdout
-
-    def start(self):
-        if not self.dir.exists():
-            self.dir.mkdir(parents=True)
-            (self.dir / "t.conf").write_text(
-                f'server {{ name = "out.example.test" }}\nlistener "s" {{ protocol = "submission" address = "127.0.0.1" port = {self.port} tls = "starttls" }}\n'
-                f'listener "h" {{ protocol = "http" address = "127.0.0.1" port = {TAYORI + 80} }}\n'
-                f'log {{ level = "warning" file = "log" }}\noutbound {{ routes = "away.test=127.0.0.1:9 *=127.0.0.1:{SINK}" }}\n')
-            self.command("domain", "add", "example.test")
-            self.command("account", "add", "bench@example.test", "--password-stdin", input="{PLAIN}x\n")
-        self.process = subprocess.Popen([self.program, "serve", "--dir", self.dir, "--config", self.dir / "t.conf"], stderr=subprocess.DEVNULL)
-        while subprocess.run(["curl", "-sf", f"http://127.0.0.1:{TAYORI + 80}/readyz"], capture_output=True).returncode:
-            time.sleep(0.05)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-    def waiting(self):
-        return json.loads(self.command("queue", "summary", "--json"))["messages"]
-
-    def memory_mb(self):
-        return sum(int(line.split()[1]) for line in open(f"/proc/{self.process.pid}/status") if line.startswith("VmRSS")) / 1024
+def rates(server, options, title, rows, **more):
+    sink = Sink(LOAD)
+    try:
+        warm(server, sink)
+        cpu = server.cpu()
+        client, arrived = sent(server, sink, options.messages, **more)
+        rows[f"submissions accepted per s, {title}"] = options.messages / client["seconds"]
+        rows[f"delivered end to end per s, {title}"] = options.messages / (arrived["last"] - client["began"])
+        rows[f"server CPU ms per message, {title}"] = 1000 * (server.cpu() - cpu) / options.messages
+    finally:
+        sink.stop()
 
 
-class Postfix:
-    name, auth, port = "postfix", False, POSTFIX
-
-    def __init__(self):
-        self.dir = WORK / "postfix"
-
-    def start(self):
-        if not self.dir.exists():
-            for folder in ("queue", "data", "config"):
-                (self.dir / folder).mkdir(parents=True)
-            shutil.chown(self.dir / "data", "postfix")
-            config = self.dir / "config"
-            (config / "main.cf").write_text(
-                f"compatibility_level = 3.6\nqueue_directory = {self.dir}/queue\ndata_directory = {self.dir}/data\ncommand_directory = /usr/sbin\n"
-                f"daemon_directory = /usr/lib/postfix/sbin\nmail_owner = postfix\nsetgid_group = postdrop\nmyhostname = out.example.test\nmydestination =\n"
-                f"mynetworks = 127.0.0.0/8\nrelayhost = [127.0.0.1]:{SINK}\nmaillog_file = {self.dir}/log\nmaillog_file_prefixes = {self.dir}\n"
-                f"inet_interfaces = 127.0.0.1\ndefault_process_limit = 200\nsmtp_destination_concurrency_limit = 40\ninitial_destination_concurrency = 20\n"
-                f"transport_maps = inline:{{away.test=smtp:[127.0.0.1]:9}}\nsmtpd_client_connection_count_limit = 0\nqmgr_message_active_limit = 20000\n")
-            master = pathlib.Path("/etc/postfix/master.cf").read_text().splitlines()
-            lines = [f"{POSTFIX} inet n - n - - smtpd" if line.startswith("smtp ") and " inet " in line else line for line in master]
-            (config / "master.cf").write_text("\n".join(line.replace(" y ", " n ", 1) if not line.startswith(" ") else line for line in lines) + "\n")
-        subprocess.run(["postfix", "-c", self.dir / "config", "start"], check=True, capture_output=True)
-        time.sleep(1)
-
-    def stop(self):
-        subprocess.run(["postfix", "-c", self.dir / "config", "stop"], check=False, capture_output=True)
-
-    def waiting(self):
-        return sum(1 for folder in ("incoming", "active", "deferred", "maildrop") for path in (self.dir / "queue" / folder).rglob("*") if path.is_file())
-
-    def memory_mb(self):
-        total = 0
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                if "postfix" in open(f"/proc/{pid}/cgroup").read() or "/usr/lib/postfix" in os.readlink(f"/proc/{pid}/exe"):
-                    total += sum(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Pss:"))
-            except OSError:
-                pass
-        return total / 1024
+def throughput(server, options):
+    rows = {}
+    rates(server, options, "one destination", rows, domain="elsewhere.test")
+    return rows
 
 
-async def throughput(server, sink, count):
-    sink.count = 0
-    began = time.monotonic()
-    took = await submit(server, count, "elsewhere.test")
-    while sink.count < count:
-        await asyncio.sleep(0.01)
-    return count / took, count / (time.monotonic() - began)
+def many_domains(server, options):
+    rows = {}
+    rates(server, options, "1,000 destinations", rows, domains=1000)
+    return rows
 
 
-async def fresh(server, sink, tries=50):
-    """Seconds from the beginning of a submission until the sink has the message."""
-    times = []
-    for i in range(tries):
-        sink.came.clear()
+def slow_destination(server, options):
+    """End to end to 20 destinations, while 500 messages wait for one that takes 60 s for each."""
+    rows = {}
+    sink = Sink(LOAD, slow="slow.test", slow_s=60)
+    try:
+        warm(server, sink)
+        for title in ("no slow destination", "one that takes 60 s a message"):
+            if title != "no slow destination":
+                ended(submission(server, 500, domain="slow.test"))
+                time.sleep(1)
+            client, arrived = sent(server, sink, options.messages, domains=20)
+            rows[f"delivered end to end per s, {title}"] = options.messages / (arrived["last"] - client["began"])
+    finally:
+        sink.stop()
+    return rows
+
+
+def fresh(server, sink, rows, title):
+    """From the beginning of a submission until the sink has the header, at 50 a second."""
+    _, arrived = sent(server, sink, 500, connections=4, rate=50, stamped=1, domains=20)
+    rows[f"fresh mail, {title}, p50 ms"], rows[f"fresh mail, {title}, p99 ms"] = arrived["p50_ms"], arrived["p99_ms"]
+
+
+def deferred(server, options):
+    """So many messages wait for a destination that is away."""
+    rows, count = {}, options.deferred if server.name == "Tayori" else options.peer_deferred
+    sink = Sink(LOAD)
+    try:
+        warm(server, sink)
+        fresh(server, sink, rows, "nothing waits")
+        before = server.memory_kb()
+        took = ended(submission(server, count, domain="away.test", first=1000000))
+        rows["messages that wait"] = count
+        rows["submissions accepted per s, destination away"] = count / took["seconds"]
+        time.sleep(3)
+        rows["server memory with them, MB"] = server.memory_kb() / 1024
+        rows["server memory per message that waits, bytes"] = (server.memory_kb() - before) * 1024 / count
+        fresh(server, sink, rows, "while they wait")
+        server.stop()
+        server.drop_caches()
         began = time.monotonic()
-        await submit(server, 1, "elsewhere.test", 1, "fresh")
-        while "fresh0" not in sink.came:
-            await asyncio.sleep(0.0005)
-        times.append(sink.came["fresh0"] - began)
-    return statistics.median(times), sorted(times)[int(0.99 * tries)]
+        server.start()
+        if server.name == "Tayori":          # Postfix finds them when it looks through its folders
+            wait_until(lambda: server.waiting() >= count, "all messages are there again", 600)
+        rows["start until all that waits is known, s"] = time.monotonic() - began
+        warm(server, sink)
+        rows["server memory after a start, MB"] = server.memory_kb() / 1024
+        fresh(server, sink, rows, "while they wait, after a start")
+    finally:
+        sink.stop()
+    return rows
 
 
-async def deferred(server, sink, count):
-    before = await fresh(server, sink)
-    took = await submit(server, count, "away.test")
-    memory, during = server.memory_mb(), await fresh(server, sink)
-    server.stop()
-    began = time.monotonic()
-    server.start()
-    while server.waiting() < count * 0.99:
-        time.sleep(0.1)
-    started = time.monotonic() - began
-    after = await fresh(server, sink)
-    print(f"{server.name}: {count} deferred: taken in {took:.0f} s, {memory:.0f} MB; started in {started:.1f} s, {server.memory_mb():.0f} MB; fresh mail median/99 % ms: "
-          f"{before[0] * 1000:.1f}/{before[1] * 1000:.1f} before, {during[0] * 1000:.1f}/{during[1] * 1000:.1f} with them, {after[0] * 1000:.1f}/{after[1] * 1000:.1f} after a start")
+MEASURES = {"throughput": throughput, "many-domains": many_domains, "slow": slow_destination, "deferred": deferred}
 
 
-async def run(options):
-    sink = Sink()
-    await sink.start()
-    servers = [s for s in (Tayori(options.program), Postfix()) if options.only in (None, s.name)]
-    shutil.rmtree(WORK, ignore_errors=True)
-    results = {}
-    for turn in range(options.runs):
-        for server in servers:
-            server.start()
-            try:
-                if options.deferred:
-                    await deferred(server, sink, options.deferred)
-                else:
-                    results.setdefault(server.name, []).append(await throughput(server, sink, options.messages))
-            finally:
-                server.stop()
-                shutil.rmtree(server.dir, ignore_errors=True)
-    for name, runs in results.items():
-        print(f"{name}: {statistics.median(r[0] for r in runs):.0f} submissions/s, {statistics.median(r[1] for r in runs):.0f} deliveries/s end to end "
-              f"({len(runs)} runs of {options.messages})")
-    sys.stdout.flush()
-    os._exit(0)                          # connections that linger need no farewell
+def measure(server, name, options):
+    try:
+        server.prepare()
+        server.start()
+        return MEASURES[name](server, options)
+    finally:
+        server.stop()
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--messages", type=int, default=20000)
+    parser.add_argument("--deferred", type=int, default=1000000)
+    parser.add_argument("--peer-deferred", type=int, default=20000, help="for Postfix, which takes half an hour for a million")
+    parser.add_argument("--deferred-runs", type=int, default=1)
+    parser.add_argument("--only", default=",".join(MEASURES))
+    parser.add_argument("--peers", default="yes", choices=("yes", "no", "only"))
+    parser.add_argument("--markdown", action="store_true", help="write the table into doc/figures.md")
+    return parser.parse_args()
+
+
+def build():
+    shell(ROOT / "tools" / "install-packages", "build", "bench")
+    subprocess.run([str(ROOT / "run"), "--build"], check=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    build_load(WORK)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", default=ROOT / "build" / "tayori")
-    parser.add_argument("--messages", type=int, default=20000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--deferred", type=int, default=0)
-    parser.add_argument("--only", choices=["tayori", "postfix"])
-    options = parser.parse_args()
-    if options.deferred:
-        options.runs = 1
-    asyncio.run(run(options))
+    options = parse()
+    if os.environ.get("TAYORI_BENCH_INSIDE") is None:
+        build()
+    enter_namespace()
+    servers = ([Sender()] if options.peers != "only" else []) + ([Postfix()] if options.peers != "no" else [])
+    figures, failures, others, began = {server.name: {} for server in servers}, [], [], time.monotonic()
+    for run in range(options.runs):
+        for name in options.only.split(","):
+            if name == "deferred" and run >= options.deferred_runs:
+                continue
+            for server in servers:
+                others.append(quiet())
+                try:
+                    for row, value in measure(server, name, options).items():
+                        figures[server.name].setdefault(row, []).append(value)
+                        print(f"run {run + 1}, {server.name}: {row}: {value:.4g}", flush=True)
+                except Exception as error:  # one measure that fails does not end the others
+                    failures.append(f"run {run + 1}, {server.name}, {name}: {type(error).__name__}: {error}")
+                    print(failures[-1], flush=True)
+    note = (f"Medians of {options.runs} runs ({options.deferred_runs} where messages wait), {datetime.date.today()}, {os.cpu_count()} cores; {options.messages:,} messages; "
+            f"others used {statistics.median(others):.2f} cores (at most {max(others):.2f}); {(time.monotonic() - began) / 60:.0f} minutes."
+            + (f" {len(failures)} measures failed." if failures else ""))
+    text = table(figures, {})
+    print(f"\n{note}\n\n{text}")
+    for failure in failures:
+        print("failed:", failure)
+    if options.markdown:
+        write_pages("bench/queue.py", ("doc/figures.md",), text, note)
+    if not failures:
+        for folder in WORK.glob("*.*.*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if failures else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -193,6 +193,28 @@ double samples_percentile(struct samples *s, double percent)
     return s->values[at];
 }
 
+/* Words in lines of about 70 characters; the last line ends with its CRLF. */
+static size_t put_words(char *into, size_t bytes)
+{
+    static const char *const words[] = {"meeting ", "on Monday ", "please find ", "the minutes ", "attached; ", "regards, ", "Yamada ", "budget ", "2026 ", "draft "};
+    size_t at = 0, column = 0;
+    uint32_t random = 12345;
+    while (at < bytes) {
+        random = random * 1664525 + 1013904223;
+        const char *word = words[(random >> 16) % 10];
+        size_t length = strlen(word);
+        memcpy(into + at, word, length);
+        at += length;
+        if ((column += length) > 66) {
+            memcpy(into + at, "\r\n", 2);
+            at += 2;
+            column = 0;
+        }
+    }
+    memcpy(into + at, "\r\n", 2);
+    return at + 2;
+}
+
 char *make_message(size_t bytes, size_t *ret_length)
 {
     static const char header[] =
@@ -200,26 +222,20 @@ char *make_message(size_t bytes, size_t *ret_length)
         "Sun, 22 Nov 2026 09:00:00 +0900 (JST)\r\nFrom: =?UTF-8?B?5bGx55Sw5aSq6YOO?= <taro.yamada@example.org>\r\nTo: user@example.test\r\n"
         "Subject: =?UTF-8?B?5LuK6YCx44Gu5Lya6K2w44Gr44Gk44GE44Gm?=\r\nDate: Sun, 22 Nov 2026 09:00:00 +0900\r\n"
         "Message-ID: <20261122090000.1A2B3C@example.org>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n";
-    static const char *const words[] = {"meeting ", "on Monday ", "please find ", "the minutes ", "attached; ", "regards, ", "Yamada ", "budget ", "2026 ", "draft "};
     char *message = malloc(bytes + sizeof header + 100);
-    size_t at = sizeof header - 1, column = 0;
-    uint32_t random = 12345;
+    size_t at = sizeof header - 1;
     memcpy(message, header, at);
-    while (at < bytes) {
-        random = random * 1664525 + 1013904223;
-        const char *word = words[(random >> 16) % 10];
-        size_t length = strlen(word);
-        memcpy(message + at, word, length);
-        at += length;
-        if ((column += length) > 66) {
-            memcpy(message + at, "\r\n", 2);
-            at += 2;
-            column = 0;
-        }
-    }
-    memcpy(message + at, "\r\n", 2);
-    *ret_length = at + 2;
+    *ret_length = at + put_words(message + at, bytes > at ? bytes - at : 0);
     return message;
+}
+
+char *make_text(size_t bytes, size_t *ret_length)
+{
+    char *text = malloc(bytes + 100);
+    size_t at = put_words(text, bytes);
+    memcpy(text + at, ".\r\n", 3);
+    *ret_length = at + 3;
+    return text;
 }
 
 const char *option_text(int count, char **words, const char *name, const char *otherwise)

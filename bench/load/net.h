@@ -45,6 +45,8 @@ double samples_percentile(struct samples *s, double percent);    /* sorts */
 
 /* A realistic message: header fields as mail has them, text of about `bytes`. The caller frees. */
 char *make_message(size_t bytes, size_t *ret_length);
+/* Text alone, and the dot that ends a message. The caller frees. */
+char *make_text(size_t bytes, size_t *ret_length);
 
 /* Options: name=value words. */
 const char *option_text(int count, char **words, const char *name, const char *otherwise);
@@ -56,3 +58,5 @@ int load_login(int count, char **words);
 int load_mailbox(int count, char **words);
 int load_pop3(int count, char **words);
 int load_repeat(int count, char **words);
+int load_submit(int count, char **words);
+int load_sink(int count, char **words);
