@@ -1,12 +1,15 @@
 #include "flow/forward.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "flow/transport.h"
 #include "formats/header.h"
 #include "formats/mail_address.h"
 #include "identity/address_key.h"
+#include "identity/directory.h"
 #include "identity/secrets.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
@@ -184,6 +187,32 @@ static struct queue_address *make_recipients(const struct intake_recipient *r, s
     return list;
 }
 
+/* ---- who caused it ---- */
+
+struct id forward_account(view alias)
+{
+    struct id id;
+    buf salted CLEANUP(buf_done) = BUF_INIT;
+    buf_append(&salted, VIEW("forwarded by "));
+    buf_append(&salted, alias);
+    uint64_t halves[2] = {hash_stable(alias), hash_stable(buf_view(&salted))};
+    _Static_assert(sizeof halves == sizeof id.bytes, "an id is two hashes");
+    memcpy(id.bytes, halves, sizeof id.bytes);
+    return id;
+}
+
+/* Its turns and its limits are of the account that it also goes to, else of the alias; for what comes back to a return path of ours, of the domain. */
+MAY_YIELD static result choose_account(const struct forwarding *f, const struct intake_recipient *r, millis deadline, struct arena *arena, struct queue_envelope *e,
+                                       struct fault *fault)
+{
+    struct directory_domain domain;
+    view name = address_key_domain(r->alias);
+    e->account = r->account_count == 1 ? r->accounts[0].id : forward_account(r->is_return ? name : r->alias);
+    result code = directory_find_domain(f->identity, name, deadline, arena, &domain, fault);
+    if (code == OK) e->tenant = domain.tenant;
+    return code == NOT_FOUND ? OK : code;
+}
+
 /* ---- sending on ---- */
 
 static void tell(const struct forward_order *order, const struct queue_envelope *e)
@@ -208,6 +237,7 @@ enum smtp_status_name forward_send(const struct forwarding *f, const struct forw
     e.recipients = make_recipients(r, arena, &e.flags);
     if (order->message && !(e.flags & QUEUE_REQUIRES_TLS) && transport_header_makes_tls_optional(buf_view(&order->message->header))) e.flags |= QUEUE_TLS_IS_OPTIONAL;
     result code = choose_sender(f, order, deadline, arena, &e.sender, &fault);
+    if (code == OK) code = choose_account(f, r, deadline, arena, &e, &fault);
     if (code == OK) {
         append_seal(f, order, deadline, &front);
         buf_append(&front, order->front);

@@ -28,6 +28,12 @@ MAY_YIELD NODISCARD result forward_unwrap(const struct forwarding *f, view local
 /* One of intake_recipient.forwards as SMTP writes it. */
 view forward_mailbox(view key, struct arena *arena);
 
+/*
+ * Whose an alias's mail is in the queue when no account of ours is behind it: an id of the alias (as the directory spells it), so that it has turns and
+ * limits of its own. The same on all nodes, and never that of an account.
+ */
+struct id forward_account(view alias);
+
 /* ---- a message while it comes in ---- */
 
 struct forward_message;

@@ -1,5 +1,8 @@
 #include "main/queue_words.h"
 
+#include "flow/forward.h"
+#include "identity/address_key.h"
+#include "identity/directory.h"
 #include "runtime/clock.h"
 
 json_t *queue_words_text(view v) { return command_json_text(v); }
@@ -25,6 +28,20 @@ static result read_age(struct command_call *call, const char *key, unix_ms *ret_
     return fail(fault, INVALID, "\"" VIEW_FMT "\": expected an age such as 90s, 30m, 4h or 5d", VIEW_ARG(text));
 }
 
+/* Mail that an alias has sent on is its own. */
+static MAY_YIELD result find_alias(struct command_call *call, view address, result otherwise, struct queue_filter *f, struct fault *fault)
+{
+    struct directory_alias alias;
+    struct fault ignored = {0};
+    view key;
+    if (address_key(address, call->arena, &key) != OK) return otherwise;
+    result code = directory_find_alias(call->service->identity, key, command_deadline(), call->arena, &alias, &ignored);
+    if (code != OK) return otherwise;
+    *fault = (struct fault){0};
+    f->account = forward_account(key);
+    return OK;
+}
+
 static MAY_YIELD result find_account(struct command_call *call, struct queue_filter *f, struct fault *fault)
 {
     struct identity_account account;
@@ -32,7 +49,7 @@ static MAY_YIELD result find_account(struct command_call *call, struct queue_fil
     if (!address.len || id_parse(address, &f->account)) return OK;
     result code = identity_find_account_by_address(call->service->identity, address, command_deadline(), call->arena, &account, fault);
     if (code == OK) f->account = account.id;
-    return code;
+    return code == OK ? OK : find_alias(call, address, code, f, fault);
 }
 
 result queue_words_read(struct command_call *call, struct queue_filter *ret_filter, struct fault *fault)

@@ -60,6 +60,23 @@ def test_mail_goes_on_from_an_address_of_ours_and_comes_back(forwarding):
     wait_for(lambda: not queued(server))
 
 
+def test_each_alias_has_turns_of_its_own(forwarding):
+    server, there = forwarding
+    there.answers["RCPT"] = "451 4.3.2 later"
+    server.command("alias", "add", "other@example.test", "jiro@elsewhere.test")
+    server.command("alias", "add", "both@example.test", "hanako@example.test", "saburo@elsewhere.test")
+    for to in (ALIAS, ALIAS, "other@example.test", "both@example.test"):
+        assert deliver(server, to, from_stranger(to=to))[0] == 250
+    wait_for(lambda: len(queued(server)) == 4)
+
+    def waiting(account):
+        return sorted(row["recipient"] for row in server.command("queue", "list", "--account", account, json_rows=True))
+
+    assert waiting(ALIAS) == [TARGET, TARGET] and waiting("other@example.test") == ["jiro@elsewhere.test"]
+    assert waiting("hanako@example.test") == ["saburo@elsewhere.test"]
+    assert len(server.command("queue", "list", "--tenant", "default", json_rows=True)) == 4
+
+
 def test_return_paths_that_are_not_ours_lead_nowhere(forwarding):
     server, there = forwarding
     deliver(server, ALIAS, from_stranger())
