@@ -20,10 +20,10 @@ enum {
 /* RFC 3461 §4.1: without NOTIFY, failures and delays. */
 static bool wants(const struct queued *m, const struct queued_recipient *r, enum bounce_kind kind)
 {
-    unsigned notify = r->address.notify ? r->address.notify : SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
+    unsigned notify = r->notify ? r->notify : SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
     if (notify & SMTP_NOTIFY_NEVER) return false;
     /* Each relay tells (RFC 2852 §4.1). */
-    if (kind == BOUNCE_DELIVERED && m->envelope.deliver_by_mode & QUEUE_BY_TRACE) return true;
+    if (kind == BOUNCE_DELIVERED && queued_extras(m)->deliver_by_mode & QUEUE_BY_TRACE) return true;
     return notify & (kind == BOUNCE_FAILED ? SMTP_NOTIFY_FAILURE : kind == BOUNCE_DELAYED ? SMTP_NOTIFY_DELAY : SMTP_NOTIFY_SUCCESS);
 }
 
@@ -40,7 +40,7 @@ static size_t gather(struct queued *m, enum bounce_kind kind, const struct queue
         const struct queue_result *r = &results[i];
         const struct queued_recipient *q = &m->recipients[r->recipient];
         if (!is_of_kind(r, kind) || !wants(m, q, kind) || (kind == BOUNCE_DELIVERED && r->is_passed_on)) continue;
-        into[gathered++] = (struct bounce_recipient){.address = q->address.address, .original = q->address.original, .host = r->host, .answer = r->answer,
+        into[gathered++] = (struct bounce_recipient){.address = queued_address(q), .original = queued_original(m, r->recipient), .host = r->host, .answer = r->answer,
                                                      .code = r->code, .class = r->class, .subject = r->subject, .detail = r->detail, .is_final = r->is_final};
     }
     return gathered;
@@ -49,7 +49,7 @@ static size_t gather(struct queued *m, enum bounce_kind kind, const struct queue
 /* RFC 3461 §4.3: the whole is for failures alone. */
 static bool returns_whole(const struct queued *m, enum bounce_kind kind)
 {
-    return kind == BOUNCE_FAILED && m->envelope.return_what == SMTP_RETURN_FULL && m->envelope.bytes <= WHOLE_BYTES_MAX;
+    return kind == BOUNCE_FAILED && m->return_what == SMTP_RETURN_FULL && m->bytes <= WHOLE_BYTES_MAX;
 }
 
 /* The header of the original, without the empty line; cut at a line's end when it is long. */
@@ -136,21 +136,21 @@ result bounce_send(struct outbound *o, struct queued *m, enum bounce_kind kind, 
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ARENA_BYTES);
     struct bounce_recipient *recipients = arena_array(arena, struct bounce_recipient, count);
     buf header CLEANUP(buf_done) = BUF_INIT, text CLEANUP(buf_done) = BUF_INIT;
-    if (m->envelope.sender.len == 0) return OK;
+    if (queued_sender(m).len == 0) return OK;
     size_t told = gather(m, kind, results, count, recipients);
     if (told == 0) return OK;
     result code = read_header(m, kind, deadline, &header, fault);
     if (code != OK && code != NOT_FOUND && code != CORRUPT) return code;
     struct bounce b = {
-        .kind = kind, .server_name = o->options.server_name, .sender = m->envelope.sender, .envelope_id = m->envelope.envelope_id, .message = m->envelope.message,
-        .notice = random_id(), .received = m->envelope.received, .now = clock_wall(), .until = {m->envelope.received.ms + o->options.expire_ms},
+        .kind = kind, .server_name = o->options.server_name, .sender = queued_sender(m), .envelope_id = queued_extras(m)->envelope_id, .message = m->message,
+        .notice = random_id(), .received = m->received, .now = clock_wall(), .until = {m->received.ms + o->options.expire_ms},
         .recipients = recipients, .recipient_count = told, .header = buf_view(&header),
-        .is_whole = code == OK && returns_whole(m, kind), .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
+        .is_whole = code == OK && returns_whole(m, kind), .is_utf8 = m->flags & QUEUE_IS_UTF8,
     };
     bounce_write(&text, &b);
     /* RFC 8689 §5: what is told of such a message is protected as it was, as far as that can be had. */
-    code = post(o, m->envelope.sender, m->envelope.flags & QUEUE_REQUIRES_TLS, b.notice, buf_view(&text), arena, deadline, fault);
+    code = post(o, queued_sender(m), m->flags & QUEUE_REQUIRES_TLS, b.notice, buf_view(&text), arena, deadline, fault);
     if (code == OK)
-        EVENT_EMIT(NOTICE_SENT, EVENT_ID("message", b.notice), EVENT_ID("about", m->envelope.message), EVENT_TEXT("to", m->envelope.sender), EVENT_NUMBER("recipients", told));
+        EVENT_EMIT(NOTICE_SENT, EVENT_ID("message", b.notice), EVENT_ID("about", m->message), EVENT_TEXT("to", queued_sender(m)), EVENT_NUMBER("recipients", told));
     return code;
 }

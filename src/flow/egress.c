@@ -11,19 +11,19 @@ enum { DAY_MS = 24 * 3600 * 1000, DOUBLINGS_MAX = 40, ASK_MS = 20000, CHECK_AREN
 
 /* ---- choosing ---- */
 
-static bool is_for(const struct egress_pool *p, const struct queue_envelope *e)
+static bool is_for(const struct egress_pool *p, view tenant, enum queue_class class, enum queue_standing standing)
 {
-    if (p->standings && !(p->standings & 1u << e->standing)) return false;
-    if (p->classes && !(p->classes & 1u << e->class)) return false;
+    if (p->standings && !(p->standings & 1u << standing)) return false;
+    if (p->classes && !(p->classes & 1u << class)) return false;
     for (size_t i = 0; i < p->tenant_count; i++)
-        if (view_equal_nocase(p->tenants[i], e->tenant)) return true;
+        if (view_equal_nocase(p->tenants[i], tenant)) return true;
     return p->tenant_count == 0;
 }
 
-int egress_pool_of(const struct egress *e, const struct queue_envelope *envelope)
+int egress_pool_of(const struct egress *e, view tenant, enum queue_class class, enum queue_standing standing)
 {
     for (size_t i = 0; e && i < e->pool_count; i++)
-        if (is_for(&e->pools[i], envelope)) return (int)i;
+        if (is_for(&e->pools[i], tenant, class, standing)) return (int)i;
     return EGRESS_NONE;
 }
 

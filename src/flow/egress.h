@@ -5,7 +5,7 @@
  * accounts, kinds of messages. The first pool that is for a message takes it, so that one abused account does not spoil the
  * addresses of all. An address that is new takes so many messages in its first day of sending, twice as many in each further one.
  *
- * Pools are read alone; what an address has sent and where it is blocked is of a loop (struct egress_state).
+ * Pools are read alone; what an address has sent and where it is blocked is of a loop (outbound_private.h).
  */
 #pragma once
 
@@ -36,7 +36,7 @@ struct egress {
 };
 
 /* The index of the first pool that is for such a message; EGRESS_NONE. */
-int egress_pool_of(const struct egress *e, const struct queue_envelope *envelope);
+int egress_pool_of(const struct egress *e, view tenant, enum queue_class class, enum queue_standing standing);
 /* Messages that the address may send at this time of its life in a day of the cluster; UINT64_MAX: any. */
 uint64_t egress_day_limit(const struct egress_address *a, unix_ms now);
 

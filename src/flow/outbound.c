@@ -9,7 +9,13 @@
 #include "runtime/event.h"
 #include "runtime/random.h"
 
-enum { REST_FIRST_MS = 60000, REST_MAX_MS = 3600000, LEAVE_LOOK_MS = 20, CHECK_MS = 3600000 };
+enum {
+    REST_FIRST_MS = 60000,
+    REST_MAX_MS = 3600000,
+    IDLE_MS = 60000,                     /* a destination that nothing waits for is forgotten after it */
+    LEAVE_LOOK_MS = 20,
+    CHECK_MS = 3600000,
+};
 
 struct outbound_options outbound_default_options(void)
 {
@@ -33,6 +39,7 @@ struct outbound *outbound_new(const struct outbound_options *options, struct que
     o->loops = loops;
     for (unsigned i = 0; i < loops; i++) {
         o->of_loop[i].all = o;
+        o->of_loop[i].rules = options->rules;
         o->of_loop[i].counts = calloc((size_t)EGRESS_POOLS_MAX * EGRESS_ADDRESSES_MAX, sizeof *o->of_loop[i].counts);
         check(o->of_loop[i].counts);
     }
@@ -43,9 +50,35 @@ const struct outbound_options *outbound_options_of(const struct outbound *o) { r
 
 /* ---- destinations ---- */
 
-static void rest_is_over(struct timer *t)
+static bool is_idle(const struct destination *d) { return d->waiting == 0 && d->connections == 0; }
+
+static void destination_free(struct destination *d)
 {
-    destination_consider(container_of(t, struct destination, wake));
+    check(is_idle(d));
+    timer_disarm(&d->wake);
+    site_leave(d);
+    map_done(&d->lane_of);
+    buf_done(&d->reason);
+    free(d);
+}
+
+void destination_consider_end(struct destination *d)
+{
+    millis after = clock_in(IDLE_MS);
+    if (is_idle(d)) timer_arm(&d->wake, millis_before(after, d->rests_until) ? d->rests_until : after);
+}
+
+static void wake(struct timer *t)
+{
+    struct destination *d = container_of(t, struct destination, wake);
+    destination_consider(d);
+    if (!is_idle(d)) return;
+    if (millis_before(clock_now(), d->rests_until)) {
+        timer_arm(t, d->rests_until);
+        return;
+    }
+    map_remove(&d->home->destinations, d->key);
+    destination_free(d);
 }
 
 static struct outbound_loop *loop_here(struct outbound *o)
@@ -61,40 +94,31 @@ static struct outbound_loop *loop_here(struct outbound *o)
 
 static struct destination *destination_of(struct outbound_loop *l, view domain, enum transport_wish wish, int pool)
 {
-    char key[sizeof ((struct destination *)NULL)->key];
-    size_t len = domain.len < sizeof key - 3 ? domain.len : sizeof key - 3;
+    char key[RESOLVER_NAME_BYTES_MAX + 5];
+    size_t len = domain.len < sizeof key - 2 ? domain.len : sizeof key - 2;
     for (size_t i = 0; i < len; i++) key[i] = ascii_lower(domain.at[i]);
     key[len] = (char)('0' + (int)wish);
     key[len + 1] = (char)('A' + pool);
-    key[len + 2] = '\0';
     struct destination *d = map_get(&l->destinations, view_make(key, len + 2));
     if (d) return d;
-    d = calloc(1, sizeof *d);
+    d = calloc(1, sizeof *d + 2 * len + 3);
     check(d);
     d->home = l;
     d->wish = wish;
     d->pool = pool;
-    memcpy(d->key, key, sizeof key);
-    memcpy(d->domain, key, len);
+    d->domain = d->text;
+    memcpy(d->text, key, len);
+    memcpy(d->text + len + 1, key, len + 2);
+    d->key = view_make(d->text + len + 1, len + 2);
     d->kind = view_equal(domain, VIEW(DESTINATION_HERE)) ? TO_ACCOUNTS : view_equal(domain, VIEW(DESTINATION_LATE)) ? TO_NOBODY
               : view_starts(domain, VIEW("=")) ? TO_ROUTE : TO_DOMAIN;
     list_init(&d->lanes);
     waitlist_init(&d->more);
-    timer_init(&d->wake, rest_is_over);
+    timer_init(&d->wake, wake);
     /* What is no domain has nobody to find first. */
     if (d->kind == TO_ACCOUNTS || d->kind == TO_NOBODY) site_join(site_of(l, EGRESS_NONE, domain, &domain, 1), d);
-    map_put(&l->destinations, view_of(d->key), d);
+    map_put(&l->destinations, d->key, d);
     return d;
-}
-
-static void destination_free(struct destination *d)
-{
-    check(d->waiting == 0 && d->connections == 0);
-    timer_disarm(&d->wake);
-    site_unlist(d);
-    map_done(&d->lane_of);
-    buf_done(&d->reason);
-    free(d);
 }
 
 static void end_loop(void *argument)
@@ -146,20 +170,46 @@ static struct lane *lane_of(struct destination *d, struct id account)
 static void lane_insert(struct lane *lane, struct parcel *p)
 {
     struct list *after = lane->parcels.previous;
-    while (after != &lane->parcels && container_of(after, struct parcel, node)->message->envelope.priority < p->message->envelope.priority) after = after->previous;
+    while (after != &lane->parcels && container_of(after, struct parcel, node)->message->priority < p->message->priority) after = after->previous;
     list_append(after->next, &p->node);
+}
+
+static struct parcel *parcel_new(struct queued *m, uint16_t room)
+{
+    struct parcel *p = calloc(1, sizeof *p + room * sizeof p->recipients[0]);
+    check(p);
+    p->message = m;
+    p->room = room;
+    return p;
+}
+
+static void parcel_add(struct parcel *p, size_t recipient)
+{
+    p->recipients[p->count++] = (uint16_t)recipient;
+    p->message->recipients[recipient].parcel = p;
+}
+
+/* In its place, with more room. */
+static struct parcel *parcel_grow(struct parcel *p)
+{
+    struct parcel *larger = parcel_new(p->message, p->room * 2 < SMTP_CLIENT_RECIPIENTS_MAX ? (uint16_t)(p->room * 2) : SMTP_CLIENT_RECIPIENTS_MAX);
+    larger->lane = p->lane;
+    list_append(&p->node, &larger->node);
+    list_remove(&p->node);
+    for (size_t i = 0; i < p->count; i++) parcel_add(larger, p->recipients[i]);
+    free(p);
+    return larger;
 }
 
 static struct parcel *parcel_for(struct destination *d, struct queued *m)
 {
-    struct lane *lane = lane_of(d, m->envelope.account);
+    struct lane *lane = lane_of(d, queued_account(m));
     if (!list_is_empty(&lane->parcels)) {
         struct parcel *last = container_of(lane->parcels.previous, struct parcel, node);
-        if (last->message == m && last->count < SMTP_CLIENT_RECIPIENTS_MAX) return last;
+        if (last->message == m && last->count < last->room) return last;
+        if (last->message == m && last->room < SMTP_CLIENT_RECIPIENTS_MAX) return parcel_grow(last);
     }
-    struct parcel *p = calloc(1, sizeof *p);
-    check(p);
-    p->message = m;
+    struct parcel *p = parcel_new(m, 1);
     p->lane = lane;
     lane_insert(lane, p);
     d->waiting++;
@@ -168,9 +218,9 @@ static struct parcel *parcel_for(struct destination *d, struct queued *m)
 
 unix_ms outbound_ends(const struct outbound *o, const struct queued *m)
 {
-    const struct queue_envelope *e = &m->envelope;
-    int64_t begun_ms = e->not_before.ms > e->received.ms ? e->not_before.ms : e->received.ms, ends_ms = begun_ms + o->options.expire_ms;
-    if (e->deliver_by_mode & QUEUE_BY_RETURN && e->deliver_by.ms < ends_ms) ends_ms = e->deliver_by.ms;
+    const struct queued_extras *x = queued_extras(m);
+    int64_t begun_ms = x->not_before.ms > m->received.ms ? x->not_before.ms : m->received.ms, ends_ms = begun_ms + o->options.expire_ms;
+    if (x->deliver_by_mode & QUEUE_BY_RETURN && x->deliver_by.ms < ends_ms) ends_ms = x->deliver_by.ms;
     return (unix_ms){m->must_expire ? 0 : ends_ms};
 }
 
@@ -178,27 +228,26 @@ static struct destination *destination_for(struct outbound *o, const struct queu
 {
     char route[RESOLVER_NAME_BYTES_MAX + 3];
     struct outbound_loop *l = loop_here(o);
-    enum transport_wish wish = transport_wish_of(m->envelope.flags, m->envelope.sender);
-    int pool = egress_pool_of(o->options.egress, &m->envelope);
+    view through = queued_extras(m)->route;
+    enum transport_wish wish = transport_wish_of(m->flags, queued_sender(m));
+    int pool = egress_pool_of(o->options.egress, queued_tenant(m), (enum queue_class)m->class, (enum queue_standing)m->standing);
     if (outbound_ends(o, m).ms <= clock_wall().ms) return destination_of(l, VIEW(DESTINATION_LATE), TRANSPORT_AS_PUBLISHED, EGRESS_NONE);
-    if (m->envelope.flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE), TRANSPORT_AS_PUBLISHED, EGRESS_NONE);
-    if (m->envelope.route.len == 0) return destination_of(l, m->recipients[recipient].domain, wish, pool);
-    snprintf(route, sizeof route, "=" VIEW_FMT, VIEW_ARG(m->envelope.route));
+    if (m->flags & QUEUE_HAS_LOCAL && !m->recipients[recipient].is_elsewhere) return destination_of(l, VIEW(DESTINATION_HERE), TRANSPORT_AS_PUBLISHED, EGRESS_NONE);
+    if (through.len == 0) return destination_of(l, queued_domain(&m->recipients[recipient]), wish, pool);
+    snprintf(route, sizeof route, "=" VIEW_FMT, VIEW_ARG(through));
     return destination_of(l, view_of(route), wish, pool);
 }
 
 void outbound_offer(struct outbound *o, struct queued *m, size_t recipient)
 {
     struct destination *d = destination_for(o, m, recipient);
-    struct parcel *p = parcel_for(d, m);
-    p->recipients[p->count++] = (uint32_t)recipient;
-    m->recipients[recipient].parcel = p;
+    parcel_add(parcel_for(d, m), recipient);
     destination_consider(d);
 }
 
 void outbound_hurry(struct outbound *o, struct queued *m)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < m->recipient_count; i++) {
         if (!m->recipients[i].parcel) continue;
         struct destination *d = m->recipients[i].parcel->lane->destination;
         d->rests_until = (millis){0};
@@ -225,7 +274,7 @@ static void parcel_withdraw(struct destination *d, struct parcel *p)
     for (size_t i = 0; i < p->count; i++) {
         struct queued_recipient *r = &m->recipients[p->recipients[i]];
         r->parcel = NULL;
-        if (r->answer.len == 0) buf_append(&r->answer, d->site && d->site->reason.len ? buf_view(&d->site->reason) : buf_view(&d->reason));
+        if (!r->answer) queued_set_answer(m, r, d->site && d->site->reason.len ? buf_view(&d->site->reason) : buf_view(&d->reason));
         queued_withdraw(m, p->recipients[i]);
     }
     free(p);
@@ -235,13 +284,14 @@ static void parcel_withdraw(struct destination *d, struct parcel *p)
 void outbound_recall(struct outbound *o, struct queued *m)
 {
     m->offered++;
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < m->recipient_count; i++) {
         struct parcel *p = m->recipients[i].parcel;
         if (!p) continue;
         struct lane *lane = p->lane;
         struct destination *d = lane->destination;
         parcel_withdraw(d, p);
         lane_drop_if_empty(d, lane);
+        destination_consider_end(d);
     }
     if (--m->offered == 0 && m->is_removed) queued_let_go(m);
 }
@@ -320,6 +370,26 @@ void destination_rest(struct destination *d, const char *reason)
     if (d->waiting > 0) timer_arm(&d->wake, d->rests_until);
 }
 
+/* ---- rules ---- */
+
+struct new_rules { struct outbound_loop *loop; const struct answer_rules *rules; };
+
+static void take_rules(void *argument)
+{
+    struct new_rules *n = argument;
+    size_t at = 0;
+    n->loop->rules = n->rules;
+    for (struct map_slot *slot; (slot = map_next(&n->loop->sites, &at));) site_find_limit(slot->value);
+}
+
+void outbound_take_rules(struct outbound *o, const struct answer_rules *rules)
+{
+    for (unsigned i = 0; i < o->loops; i++) {
+        struct new_rules n = {&o->of_loop[i], rules};
+        loop_run_on(loops_at(o->queue->loops, i), "outbound rules", take_rules, &n);
+    }
+}
+
 /* ---- where mail leaves from ---- */
 
 static void watch_egress(void *argument)
@@ -356,6 +426,7 @@ static void withdraw_all(struct outbound_loop *l, struct shard *s)
             }
             lane_drop_if_empty(d, lane);
         }
+        destination_consider_end(d);
         waitlist_wake_all(&d->more);     /* who lingers looks whether there is reason to */
     }
 }

@@ -31,7 +31,7 @@ struct outbound_options {
     struct mta_sts *sts;                 /* NULL: policies of MTA-STS are not asked for */
     struct tls_reports *reports;         /* NULL: none are made */
     const struct route_table *routes;    /* NULL: DNS alone */
-    const struct answer_rules *rules;    /* NULL: none */
+    const struct answer_rules *rules;    /* NULL: none; until outbound_take_rules() */
     const struct address *source4, *source6;   /* NULL: what the system picks */
     const struct egress *egress;         /* NULL: source4 and source6 for all */
     unsigned connections_max;            /* to one site, of the whole cluster (outbound_site.h) */
@@ -55,6 +55,8 @@ void outbound_recall(struct outbound *o, struct queued *m);
 unix_ms outbound_ends(const struct outbound *o, const struct queued *m);
 /* From the shard's loop: where it waits is tried now, though it rests. */
 void outbound_hurry(struct outbound *o, struct queued *m);
+/* Other rules from now on; when it returns, nobody looks at those of before. From loop 0. */
+MAY_YIELD void outbound_take_rules(struct outbound *o, const struct answer_rules *rules);
 /* Checks the addresses that mail leaves from now and every hour, in the background. From loop 0. */
 void outbound_watch_egress(struct outbound *o);
 /* Withdraws all of the shard that has not begun, and waits for what has. */

@@ -55,8 +55,8 @@ MAY_YIELD static void decide(struct here *h, uint32_t recipient)
     struct smtp_path path;
     struct fault fault = {0};
     enum smtp_status_name status = SMTP_BAD_RECIPIENT;
-    if (parse_path(m->recipients[recipient].address.address, SMTP_FORWARD_PATH, h->arena, &path))
-        status = intake_decide(h->destination->home->all->options.intake, &path, m->envelope.bytes, h->deadline, h->arena, scratch, &h->recipients[h->count], &fault);
+    if (parse_path(queued_address(&m->recipients[recipient]), SMTP_FORWARD_PATH, h->arena, &path))
+        status = intake_decide(h->destination->home->all->options.intake, &path, m->bytes, h->deadline, h->arena, scratch, &h->recipients[h->count], &fault);
     if (status == SMTP_RECIPIENT_OK) {
         h->index_of[h->count++] = recipient;
     } else if (status == SMTP_RELAY_DENIED) {
@@ -72,11 +72,11 @@ MAY_YIELD static result copy_message(struct here *h, struct draft *draft, struct
     struct queued *m = h->parcel->message;
     struct smtp_path sender = {.is_null = true};
     buf piece CLEANUP(buf_done) = BUF_INIT;
-    if (m->envelope.sender.len && !parse_path(m->envelope.sender, SMTP_REVERSE_PATH, h->arena, &sender)) sender = (struct smtp_path){.is_null = true};
+    if (queued_sender(m).len && !parse_path(queued_sender(m), SMTP_REVERSE_PATH, h->arena, &sender)) sender = (struct smtp_path){.is_null = true};
     smtp_trace_append_return_path(&piece, &sender);
     h->return_path_bytes = (uint32_t)piece.len;
     result code = draft_write(draft, buf_view(&piece), h->deadline, fault);
-    for (uint64_t at = 0; at < m->envelope.bytes && code == OK; at += piece.len) {
+    for (uint64_t at = 0; at < m->bytes && code == OK; at += piece.len) {
         buf_clear(&piece);
         code = queued_read(m, at, PIECE_BYTES, h->deadline, &piece, fault);
         if (code == OK && piece.len == 0) code = fail(fault, CORRUPT, "the message is shorter than was said");
@@ -89,7 +89,7 @@ MAY_YIELD static result copy_message(struct here *h, struct draft *draft, struct
 MAY_YIELD static void forward(struct here *h, struct draft *draft, struct intake_recipient *r)
 {
     const struct queued *m = h->parcel->message;
-    struct forward_order order = {.recipient = r, .sender = m->envelope.sender, .flags = m->envelope.flags & (QUEUE_IS_UTF8 | QUEUE_IS_8BIT), .draft = draft,
+    struct forward_order order = {.recipient = r, .sender = queued_sender(m), .flags = m->flags & (QUEUE_IS_UTF8 | QUEUE_IS_8BIT), .draft = draft,
                                   .skip_bytes = h->return_path_bytes};
     if (r->forward_count == 0 || r->status != SMTP_SAVED) return;
     r->status = forward_send(h->destination->home->all->options.intake->forwarding, &order, h->deadline);
@@ -100,14 +100,14 @@ MAY_YIELD static void deliver(struct here *h)
     const struct intake *intake = h->destination->home->all->options.intake;
     struct queued *m = h->parcel->message;
     struct fault fault = {0};
-    struct draft *draft = draft_new(intake->accounts, random_id(), m->envelope.bytes + SMTP_TRACE_BYTES_MAX);
+    struct draft *draft = draft_new(intake->accounts, random_id(), m->bytes + SMTP_TRACE_BYTES_MAX);
     result code = copy_message(h, draft, &fault);
     if (code == OK) {
         struct delivery_order order = {.intake = intake, .draft = draft, .recipients = h->recipients, .recipient_count = h->count, .answers_each = true};
         delivery_run(&order, h->deadline, h->arena);
         for (size_t i = 0; i < h->count; i++) forward(h, draft, &h->recipients[i]);
     } else {
-        EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", m->envelope.message), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
+        EVENT_EMIT(MESSAGE_NOT_DELIVERED, EVENT_ID("message", m->message), EVENT_TEXT("result", view_of(result_name(code))), EVENT_FAULT(&fault));
     }
     for (size_t i = 0; i < h->count; i++) put_result(h, h->index_of[i], code == OK ? h->recipients[i].status : SMTP_STORE_UNAVAILABLE);
     draft_free(draft);

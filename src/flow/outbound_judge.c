@@ -19,12 +19,13 @@ static void retry_after(struct queue_result *r, int64_t ms)
 void outbound_judge(struct destination *d, view host, struct queue_result *r, struct verdict *v)
 {
     const struct outbound_options *o = &d->home->all->options;
+    const struct answer_rules *rules = d->home->rules;
     struct answer_facts facts = {.mx = host, .domain = view_of(d->domain), .code = r->code, .class = r->class, .subject = r->subject, .detail = r->detail, .text = r->answer};
     v->was_taken |= r->outcome == QUEUE_DELIVERED;
     if (r->outcome == QUEUE_DELIVERED) return;
     v->slows_down |= r->code == 421 || r->code == 0;
     r->meaning = r->code == 0 ? ANSWER_NETWORK : ANSWER_OTHER;
-    const struct answer_rule *rule = o->rules && r->code ? answer_rules_find(o->rules, &facts) : NULL;
+    const struct answer_rule *rule = rules && r->code ? answer_rules_find(rules, &facts) : NULL;
     if (!rule) return;
     r->meaning = (uint8_t)rule->class;
     if (rule->fails) r->outcome = QUEUE_FAILED;
@@ -41,6 +42,8 @@ void outbound_learn(struct destination *d, const struct egress_address *source, 
     struct site *s = d->site;
     if (v->slows_down) s->window = s->window > 1 ? s->window / 2 : 1;
     else if (v->was_taken && s->window < s->limit.connections) s->window++;
+    /* What came in one go while the window was small: a further connection only if each would have something to do. */
+    if (v->was_taken && d->waiting > 2 * (size_t)d->connections) destination_consider(d);
     if (v->was_taken) {
         s->rest_ms = 0;
         site_count_sent(s, source);

@@ -15,8 +15,8 @@ struct parcel {
     struct list node;                    /* in its lane */
     struct lane *lane;                   /* NULL: it was taken */
     struct queued *message;
-    size_t count;
-    uint32_t recipients[SMTP_CLIENT_RECIPIENTS_MAX];
+    uint16_t count, room;                /* at most SMTP_CLIENT_RECIPIENTS_MAX */
+    uint16_t recipients[];
 };
 
 /* Mail of one account for one destination, in the order of its coming. */
@@ -34,8 +34,8 @@ struct lane {
 struct destination {
     struct outbound_loop *home;
     enum { TO_DOMAIN, TO_ROUTE, TO_ACCOUNTS, TO_NOBODY } kind;
-    char domain[RESOLVER_NAME_BYTES_MAX + 3];
-    char key[RESOLVER_NAME_BYTES_MAX + 5];   /* in home->destinations: the domain, the wish and the pool */
+    const char *domain;                  /* the domain, NUL-terminated, and */
+    view key;                            /* in home->destinations: the domain, the wish and the pool */
     int pool;                            /* of egress: where its connections come from */
     struct site *site;                   /* NULL: it is not known yet whose servers take its mail */
     struct list in_site;                 /* while it has mail that waits */
@@ -49,7 +49,8 @@ struct destination {
     millis rests_until;
     int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
     buf reason;                          /* why it rests */
-    struct timer wake;
+    struct timer wake;                   /* its rest is over; or nothing has waited for a while, and it is forgotten */
+    char text[];                         /* of domain and key */
 };
 
 /* What an address that is being warmed up has sent here today. */
@@ -57,6 +58,7 @@ struct egress_count { const struct egress_address *address; int64_t day; uint64_
 
 struct outbound_loop {
     struct outbound *all;
+    const struct answer_rules *rules;    /* NULL: none. Nobody keeps one over a yield */
     struct map destinations, sites;
     struct egress_count *counts;         /* of all addresses of all pools */
     struct scope scope;
@@ -78,6 +80,8 @@ struct parcel *destination_take(struct destination *d);
 void destination_rest(struct destination *d, const char *reason);
 /* Starts a worker if there is need for one and the site allows it. */
 void destination_consider(struct destination *d);
+/* Nothing waits, perhaps: then it is forgotten after a while. */
+void destination_consider_end(struct destination *d);
 
 struct egress_count *outbound_egress_count(struct outbound_loop *l, const struct egress_address *a);
 

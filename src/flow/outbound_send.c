@@ -50,7 +50,8 @@ static int64_t interval_ms(const struct outbound_options *o, unsigned tries)
 unix_ms outbound_next_try(const struct outbound_options *o, const struct queued *m, unsigned tries)
 {
     unix_ms now = clock_wall(), next = {now.ms + interval_ms(o, tries)};
-    if (m->envelope.deliver_by.ms > now.ms && m->envelope.deliver_by.ms < next.ms) next = m->envelope.deliver_by;
+    unix_ms by = queued_extras(m)->deliver_by;
+    if (by.ms > now.ms && by.ms < next.ms) next = by;
     return next;
 }
 
@@ -64,7 +65,7 @@ static void tell_results(const struct destination *d, const struct queued *m, co
     for (size_t i = 0; i < count; i++) {
         const struct queue_result *r = &results[i];
         view meaning = view_of(r->outcome == QUEUE_DELIVERED ? "delivered" : answer_class_name((enum answer_class)r->meaning));
-        EVENT_EMIT(MESSAGE_SENT, EVENT_ID("message", m->envelope.message), EVENT_TEXT("recipient", m->recipients[r->recipient].address.address),
+        EVENT_EMIT(MESSAGE_SENT, EVENT_ID("message", m->message), EVENT_TEXT("recipient", queued_address(&m->recipients[r->recipient])),
                    EVENT_TEXT("outcome", view_of(outcome_name(r->outcome))),
                    EVENT_TEXT("class", meaning), EVENT_NUMBER("status", r->code), EVENT_TEXT("host", r->host),
                    EVENT_TEXT("domain", view_of(d->domain)), EVENT_TEXT("answer", r->answer));
@@ -82,8 +83,8 @@ MAY_YIELD static result tell_sender(struct destination *d, struct queued *m, con
 
 static bool is_late(const struct outbound_options *o, const struct queued *m, const struct queue_result *r)
 {
-    const struct queue_envelope *e = &m->envelope;
-    int64_t now_ms = clock_wall().ms, tried_ms = m->recipients[r->recipient].tried.ms, begun_ms = e->not_before.ms > e->received.ms ? e->not_before.ms : e->received.ms;
+    const struct queued_extras *e = queued_extras(m);
+    int64_t now_ms = clock_wall().ms, tried_ms = m->recipients[r->recipient].tried.ms, begun_ms = e->not_before.ms > m->received.ms ? e->not_before.ms : m->received.ms;
     if (r->outcome != QUEUE_DEFERRED) return false;
     if (e->deliver_by_mode & QUEUE_BY_NOTIFY && now_ms >= e->deliver_by.ms && tried_ms < e->deliver_by.ms) return true;
     return o->delay_notice_ms > 0 && now_ms >= begun_ms + o->delay_notice_ms && tried_ms < begun_ms + o->delay_notice_ms;
@@ -99,7 +100,7 @@ MAY_YIELD static void tell_late(struct destination *d, struct queued *m, const s
     for (size_t i = 0; i < count; i++)
         if (is_late(&o->options, m, &results[i])) late[late_count++] = results[i];
     if (late_count > 0 && bounce_send(o, m, BOUNCE_DELAYED, late, late_count, clock_in(NOTICE_MS), &fault) != OK)
-        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->message), EVENT_FAULT(&fault));
 }
 
 MAY_YIELD static void settle(struct destination *d, struct queued *m, struct queue_result *results, size_t count)
@@ -111,7 +112,7 @@ MAY_YIELD static void settle(struct destination *d, struct queued *m, struct que
     }
     tell_results(d, m, results, count);
     if (tell_sender(d, m, results, count, &fault) != OK) {
-        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+        EVENT_EMIT(NOTICE_NOT_SENT, EVENT_ID("message", m->message), EVENT_FAULT(&fault));
         for (size_t i = 0; i < count; i++)
             if (results[i].outcome == QUEUE_FAILED) {
                 results[i].outcome = QUEUE_DEFERRED;
@@ -141,7 +142,7 @@ MAY_YIELD static void give_up(struct destination *d, struct parcel *p)
 {
     char answer[QUEUE_ANSWER_BYTES_MAX];
     const struct queued_recipient *first = &p->message->recipients[p->recipients[0]];
-    view last = buf_view(&first->answer);
+    view last = shared_view(first->answer);
     snprintf(answer, sizeof answer, "the message could not be delivered in time%s" VIEW_FMT, last.len ? "; last: " : "", VIEW_ARG(view_slice(last, 0, 400)));
     struct queue_result r = {.outcome = QUEUE_FAILED, .class = 5, .subject = 4, .detail = 7, .answer = view_of(answer)};
     settle_all(d, p, &r);
@@ -170,21 +171,22 @@ MAY_YIELD static void send_parcel(struct attempt *a, struct parcel *p)
     struct verdict verdict = {0};
     struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
     struct queued *m = p->message;
+    const struct queued_extras *x = queued_extras(m);
     view *recipients = arena_array(arena, view, p->count);
     struct smtp_client_outcome *outcomes = arena_array(arena, struct smtp_client_outcome, p->count);
     struct queue_result *results = arena_array(arena, struct queue_result, p->count);
     struct smtp_client_report *reports = arena_array(arena, struct smtp_client_report, p->count);
     for (size_t i = 0; i < p->count; i++) {
-        const struct queue_address *to = &m->recipients[p->recipients[i]].address;
-        recipients[i] = to->address;
-        reports[i] = (struct smtp_client_report){to->notify, to->original};
+        const struct queued_recipient *to = &m->recipients[p->recipients[i]];
+        recipients[i] = queued_address(to);
+        reports[i] = (struct smtp_client_report){to->notify, queued_original(m, p->recipients[i])};
     }
     struct smtp_client_message message = {
-        .sender = m->envelope.sender, .recipients = recipients, .recipient_count = p->count, .is_8bit = m->envelope.flags & QUEUE_IS_8BIT,
-        .is_utf8 = m->envelope.flags & QUEUE_IS_UTF8,
-        .requires_tls = m->envelope.flags & QUEUE_REQUIRES_TLS && c->has_tls && c->offer.requiretls, .bytes = m->envelope.bytes, .read = read_message, .argument = m,
-        .reports = reports, .return_what = m->envelope.return_what, .envelope_id = m->envelope.envelope_id, .by_mode = m->envelope.deliver_by_mode,
-        .by_seconds = (m->envelope.deliver_by.ms - clock_wall().ms) / 1000, .priority = m->envelope.priority,
+        .sender = queued_sender(m), .recipients = recipients, .recipient_count = p->count, .is_8bit = m->flags & QUEUE_IS_8BIT,
+        .is_utf8 = m->flags & QUEUE_IS_UTF8,
+        .requires_tls = m->flags & QUEUE_REQUIRES_TLS && c->has_tls && c->offer.requiretls, .bytes = m->bytes, .read = read_message, .argument = m,
+        .reports = reports, .return_what = m->return_what, .envelope_id = x->envelope_id, .by_mode = x->deliver_by_mode,
+        .by_seconds = (x->deliver_by.ms - clock_wall().ms) / 1000, .priority = m->priority,
     };
     smtp_client_send(c, &message, outcomes);
     for (size_t i = 0; i < p->count; i++) {
@@ -202,7 +204,7 @@ MAY_YIELD static void send_parcel(struct attempt *a, struct parcel *p)
 /* RFC 6531 §3.5: an address that the other side cannot read is refused here. */
 MAY_YIELD static bool refuse_utf8(struct destination *d, struct smtp_client *c, struct parcel *p)
 {
-    if (!(p->message->envelope.flags & QUEUE_IS_UTF8) || c->offer.utf8) return false;
+    if (!(p->message->flags & QUEUE_IS_UTF8) || c->offer.utf8) return false;
     struct queue_result r = {.outcome = QUEUE_FAILED, .code = 553, .class = 5, .subject = 6, .detail = 7,
                              .answer = VIEW("the server does not take internationalised mail (SMTPUTF8)")};
     settle_all(d, p, &r);
@@ -211,7 +213,7 @@ MAY_YIELD static bool refuse_utf8(struct destination *d, struct smtp_client *c, 
 
 MAY_YIELD static bool refuse_size(struct destination *d, struct smtp_client *c, struct parcel *p)
 {
-    if (c->offer.size_bytes_max == 0 || p->message->envelope.bytes <= c->offer.size_bytes_max) return false;
+    if (c->offer.size_bytes_max == 0 || p->message->bytes <= c->offer.size_bytes_max) return false;
     struct queue_result r = {.outcome = QUEUE_FAILED, .code = 552, .class = 5, .subject = 3, .detail = 4, .answer = VIEW("the message is larger than the server takes")};
     settle_all(d, p, &r);
     return true;
@@ -220,7 +222,7 @@ MAY_YIELD static bool refuse_size(struct destination *d, struct smtp_client *c, 
 /* RFC 2852 §4.1.4: what is wanted back goes to no server that would not keep to it. */
 MAY_YIELD static bool refuse_in_time(struct destination *d, struct smtp_client *c, struct parcel *p)
 {
-    const struct queue_envelope *e = &p->message->envelope;
+    const struct queued_extras *e = queued_extras(p->message);
     int64_t left_s = (e->deliver_by.ms - clock_wall().ms) / 1000;
     if (!(e->deliver_by_mode & QUEUE_BY_RETURN) || c->is_lmtp) return false;
     if (c->offer.deliver_by && left_s > 0 && (uint64_t)left_s >= c->offer.deliver_by_min_s) return false;
@@ -429,4 +431,5 @@ void destination_work(void *argument)
     } else {
         destination_consider(d);
     }
+    destination_consider_end(d);
 }

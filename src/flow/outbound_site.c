@@ -9,7 +9,15 @@
 #include "runtime/event.h"
 #include "runtime/random.h"
 
-enum { WINDOW_FIRST = 2, REST_FIRST_MS = 60000, REST_MAX_MS = 3600000, STORE_MS = 5000, MINUTE_US = 60 * 1000 * 1000, DAY_MS = 24 * 3600 * 1000 };
+enum {
+    WINDOW_FIRST = 2,
+    REST_FIRST_MS = 60000,
+    REST_MAX_MS = 3600000,
+    IDLE_MS = 600000,
+    STORE_MS = 5000,
+    MINUTE_US = 60 * 1000 * 1000,
+    DAY_MS = 24 * 3600 * 1000,
+};
 
 /* ---- which site ---- */
 
@@ -31,10 +39,29 @@ static void write_key(buf *key, int pool, const view *hosts, size_t count)
     }
 }
 
+void site_find_limit(struct site *s)
+{
+    const struct outbound_options *o = &s->home->all->options;
+    view hosts[ROUTE_HOSTS_MAX], rest = buf_view(&s->key), word;
+    size_t count = 0;
+    (void)view_cut(&rest, ' ', &word);
+    while (count < ROUTE_HOSTS_MAX && view_cut(&rest, ' ', &word)) hosts[count++] = word;
+    s->limit = s->home->rules ? answer_rules_limit(s->home->rules, buf_view(&s->domain), hosts, count) : (struct site_limit){0};
+    if (s->limit.connections == 0 || s->limit.connections > o->connections_max) s->limit.connections = o->connections_max;
+    if (s->limit.messages == 0 || s->limit.messages > o->messages_per_connection) s->limit.messages = o->messages_per_connection;
+}
+
+static void forget(struct timer *t)
+{
+    struct site *s = container_of(t, struct site, idle);
+    check(s->members == 0 && s->connections == 0);
+    map_remove(&s->home->sites, buf_view(&s->key));
+    site_free(s);
+}
+
 struct site *site_of(struct outbound_loop *l, int pool, view domain, const view *hosts, size_t count)
 {
     buf key = BUF_INIT;
-    const struct outbound_options *o = &l->all->options;
     write_key(&key, pool, hosts, count);
     struct site *s = map_get(&l->sites, buf_view(&key));
     if (s) {
@@ -47,16 +74,18 @@ struct site *site_of(struct outbound_loop *l, int pool, view domain, const view 
     s->key = key;
     s->window = WINDOW_FIRST;
     list_init(&s->destinations);
-    if (o->rules) s->limit = answer_rules_limit(o->rules, domain, hosts, count);
-    if (s->limit.connections == 0 || s->limit.connections > o->connections_max) s->limit.connections = o->connections_max;
-    if (s->limit.messages == 0 || s->limit.messages > o->messages_per_connection) s->limit.messages = o->messages_per_connection;
+    buf_append(&s->domain, domain);
+    site_find_limit(s);
+    timer_init(&s->idle, forget);
     map_put(&l->sites, buf_view(&s->key), s);
     return s;
 }
 
 void site_free(struct site *s)
 {
+    timer_disarm(&s->idle);
     buf_done(&s->key);
+    buf_done(&s->domain);
     buf_done(&s->reason);
     free(s);
 }
@@ -65,9 +94,11 @@ void site_join(struct site *s, struct destination *d)
 {
     struct site *before = d->site;
     if (before == s) return;
-    site_unlist(d);
+    site_leave(d);
     if (before) before->connections -= d->connections;
     d->site = s;
+    s->members++;
+    timer_disarm(&s->idle);
     s->connections += d->connections;
     if (d->waiting > 0) site_list(s, d);
     if (before) site_consider(before);
@@ -84,6 +115,16 @@ void site_unlist(struct destination *d)
 {
     if (d->is_listed) list_remove(&d->in_site);
     d->is_listed = false;
+}
+
+void site_leave(struct destination *d)
+{
+    struct site *s = d->site;
+    site_unlist(d);
+    d->site = NULL;
+    if (!s || --s->members > 0) return;
+    millis after = clock_in(IDLE_MS);
+    timer_arm(&s->idle, millis_before(after, s->rests_until) ? s->rests_until : after);
 }
 
 /* ---- how much ---- */
@@ -135,12 +176,13 @@ result site_await_turn(struct site *s)
 
 void site_consider(struct site *s)
 {
-    size_t count = 0;
-    list_each(node, &s->destinations) count++;
-    while (count-- > 0 && s->connections < site_window(s)) {
+    const struct destination *first = NULL;
+    while (!list_is_empty(&s->destinations) && s->connections < site_window(s)) {
         struct destination *d = container_of(s->destinations.next, struct destination, in_site);
+        if (d == first) return;
         site_unlist(d);
         if (d->waiting == 0) continue;
+        if (!first) first = d;
         site_list(s, d);
         destination_consider(d);
     }

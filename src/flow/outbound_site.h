@@ -16,8 +16,11 @@ enum { SITE_KEY_MAX = 2048, SITE_BLOCKS_MAX = EGRESS_ADDRESSES_MAX, SITE_LEASE_M
 
 struct site {
     struct outbound_loop *home;
-    buf key;
+    buf key;                             /* the pool, then the hosts, a space before each */
+    buf domain;                          /* the destination that it was found for */
     struct list destinations;            /* that have mail, in the order of their turns; some have none any more */
+    unsigned members;                    /* destinations that are its, with mail or without */
+    struct timer idle;                   /* it has had none for a while: what it has learned is forgotten */
     unsigned connections, window;
     struct site_limit limit;             /* of the cluster */
     millis rests_until;
@@ -31,11 +34,15 @@ struct site {
 /* The site of these hosts for this pool. */
 struct site *site_of(struct outbound_loop *l, int pool, view domain, const view *hosts, size_t count);
 void site_free(struct site *s);
+/* What the rules of now allow. */
+void site_find_limit(struct site *s);
 /* The destination and its workers are the site's from now on. */
 void site_join(struct site *s, struct destination *d);
 /* It has mail: it gets its turns. */
 void site_list(struct site *s, struct destination *d);
 void site_unlist(struct destination *d);
+/* The destination is the site's no more, or never was of one. */
+void site_leave(struct destination *d);
 /* Connections that there may be here now. */
 unsigned site_window(const struct site *s);
 unsigned site_messages_per_connection(const struct site *s);

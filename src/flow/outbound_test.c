@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/test.h"
 #include "engine/memory.h"
+#include "flow/outbound_private.h"
 #include "flow/queue_private.h"
 #include "identity/directory.h"
 #include "runtime/clock.h"
@@ -372,7 +373,7 @@ static void compact_all(void *argument)
     colour_pretend_coroutine();
     struct shard *s = argument;
     struct fault fault = {0};
-    if (shard_compact(s, clock_in(PATIENCE_MS), &fault) != OK) test_fail(__FILE__, __LINE__, "shard %u: %s", s->number, fault.detail);
+    if (shard_compact(s, &fault) != OK) test_fail(__FILE__, __LINE__, "shard %u: %s", s->number, fault.detail);
 }
 
 TEST(outbound_folds_what_waits_and_finds_it_again)
@@ -560,10 +561,33 @@ TEST(egress_pools_are_for_whom_they_say)
         {.name = VIEW("notices"), .addresses = addresses, .address_count = 2, .classes = 1u << QUEUE_BOUNCE},
     };
     struct egress e = {pools, 3};
-    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("acme"), .standing = QUEUE_BULK}), 0);
-    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other"), .standing = QUEUE_BULK}), 1);
-    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other"), .class = QUEUE_BOUNCE}), 2);
-    EXPECT_NUMBER(egress_pool_of(&e, &(struct queue_envelope){.tenant = VIEW("other")}), EGRESS_NONE);
+    EXPECT_NUMBER(egress_pool_of(&e, VIEW("acme"), QUEUE_SUBMITTED, QUEUE_BULK), 0);
+    EXPECT_NUMBER(egress_pool_of(&e, VIEW("other"), QUEUE_SUBMITTED, QUEUE_BULK), 1);
+    EXPECT_NUMBER(egress_pool_of(&e, VIEW("other"), QUEUE_BOUNCE, QUEUE_GOOD), 2);
+    EXPECT_NUMBER(egress_pool_of(&e, VIEW("other"), QUEUE_SUBMITTED, QUEUE_GOOD), EGRESS_NONE);
     EXPECT(egress_day_limit(&addresses[0], (unix_ms){5}) == UINT64_MAX && egress_day_limit(&addresses[1], (unix_ms){5}) == 0);
     EXPECT(egress_day_limit(&addresses[1], (unix_ms){86400000}) == 100 && egress_day_limit(&addresses[1], (unix_ms){86400000ll * 4}) == 800);
+}
+
+TEST(outbound_forgets_destinations_that_nothing_waits_for)
+{
+    struct world *w = world_open(15, 1);
+    char domains[40][24];
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(domains[i], sizeof domains[i], "d%u.test", i);
+        put_address(w->sim, view_of(domains[i]));
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        char to[32];
+        snprintf(to, sizeof to, "a@%s", domains[i]);
+        send(w, 0, "m", to, 1, 1);
+    }
+    sim_run(w->sim, 20000);
+    EXPECT_NUMBER(w->taken_count, 40);
+    struct outbound *o = w->nodes[0].outbound;
+    EXPECT(o->of_loop[0].destinations.count + o->of_loop[1].destinations.count >= 40);
+    sim_run(w->sim, 15 * 60 * 1000);
+    EXPECT_NUMBER(o->of_loop[0].destinations.count + o->of_loop[1].destinations.count, 0);
+    EXPECT_NUMBER(o->of_loop[0].sites.count + o->of_loop[1].sites.count, 0);
+    world_close(w);
 }

@@ -44,7 +44,6 @@ struct queue *queue_new(struct accounts *accounts, struct loops *all)
         s->number = i;
         s->journal = shard_journal(i);
         s->loop = loops_at(all, i % loops_count(all));
-        list_init(&s->messages);
     }
     return q;
 }
@@ -53,6 +52,7 @@ void queue_free(struct queue *q)
 {
     if (!q) return;
     check(atomic_load(&q->running) == 0);
+    for (unsigned i = 0; i < QUEUE_SHARDS; i++) map_done(&q->shards[i].texts);
     free(q);
 }
 
@@ -121,7 +121,7 @@ static void start_shard(struct task *t)
     struct starter *starter = container_of(t, struct starter, task);
     struct shard *s = starter->shard;
     free(starter);
-    mutex_init(&s->reading);
+    shard_init(s);
     waitlist_init(&s->told);
     scope_init(&s->work, NULL);
     coroutine_spawn(loop_scope(s->loop), "queue shard", shard_run, s);

@@ -5,23 +5,23 @@ static bool view_contains(view whole, view part) { return part.len == 0 || view_
 
 bool queued_recipient_matches(const struct queue_filter *f, const struct queued_recipient *r)
 {
-    return r->state != RECIPIENT_DONE && view_contains(r->address.address, f->recipient) && (f->domain.len == 0 || view_equal_nocase(r->domain, f->domain)) &&
-           view_contains(buf_view(&r->answer), f->answer);
+    return r->state != RECIPIENT_DONE && view_contains(queued_address(r), f->recipient) && (f->domain.len == 0 || view_equal_nocase(queued_domain(r), f->domain)) &&
+           view_contains(shared_view(r->answer), f->answer);
 }
 
-static bool envelope_matches(const struct queue_filter *f, const struct queue_envelope *e)
+static bool envelope_matches(const struct queue_filter *f, const struct queued *m)
 {
-    if (!id_is_none(f->message) && !id_equal(f->message, e->message)) return false;
-    if (!id_is_none(f->account) && !id_equal(f->account, e->account)) return false;
-    if (f->tenant.len && !view_equal_nocase(f->tenant, e->tenant)) return false;
-    if ((f->before.ms && e->received.ms >= f->before.ms) || (f->after.ms && e->received.ms < f->after.ms)) return false;
-    return view_contains(e->sender, f->sender);
+    if (!id_is_none(f->message) && !id_equal(f->message, m->message)) return false;
+    if (!id_is_none(f->account) && !id_equal(f->account, queued_account(m))) return false;
+    if (f->tenant.len && !view_equal_nocase(f->tenant, queued_tenant(m))) return false;
+    if ((f->before.ms && m->received.ms >= f->before.ms) || (f->after.ms && m->received.ms < f->after.ms)) return false;
+    return view_contains(queued_sender(m), f->sender);
 }
 
 bool queued_matches(const struct queue_filter *f, const struct queued *m)
 {
-    if (m->is_removed || !envelope_matches(f, &m->envelope)) return false;
-    for (size_t i = 0; i < m->envelope.recipient_count; i++)
+    if (m->is_removed || !envelope_matches(f, m)) return false;
+    for (size_t i = 0; i < m->recipient_count; i++)
         if (queued_recipient_matches(f, &m->recipients[i])) return true;
     return false;
 }

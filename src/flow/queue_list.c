@@ -27,9 +27,9 @@ struct listing {
 static void keep_line(struct listing *l, const struct queued *m, const struct queued_recipient *r)
 {
     l->lines[l->count++] = (struct queue_line){
-        .message = m->envelope.message, .account = m->envelope.account, .tenant = arena_keep(l->arena, m->envelope.tenant), .sender = arena_keep(l->arena, m->envelope.sender),
-        .recipient = arena_keep(l->arena, r->address.address), .bytes = m->envelope.bytes, .received = m->envelope.received, .next_try = r->next_try, .tries = r->tries,
-        .is_held = m->is_held, .answer = arena_keep(l->arena, view_slice(buf_view(&r->answer), 0, QUEUE_ANSWER_BYTES_MAX)),
+        .message = m->message, .account = queued_account(m), .tenant = arena_keep(l->arena, queued_tenant(m)), .sender = arena_keep(l->arena, queued_sender(m)),
+        .recipient = arena_keep(l->arena, queued_address(r)), .bytes = m->bytes, .received = m->received, .next_try = r->next_try, .tries = r->tries,
+        .is_held = m->is_held, .answer = arena_keep(l->arena, view_slice(shared_view(r->answer), 0, QUEUE_ANSWER_BYTES_MAX)),
     };
 }
 
@@ -42,7 +42,7 @@ static bool fill_page(struct listing *l, const struct shard *s)
         if (l->count >= PAGE_LINES || arena_used(l->arena) > PAGE_BYTES_MAX) return true;
         l->arrival = m->arrival;
         if (!queued_matches(l->filter, m)) continue;
-        for (size_t i = 0; i < m->envelope.recipient_count; i++)
+        for (size_t i = 0; i < m->recipient_count; i++)
             if (queued_recipient_matches(l->filter, &m->recipients[i])) keep_line(l, m, &m->recipients[i]);
     }
     return false;
@@ -91,9 +91,9 @@ MAY_YIELD static void summarise_shard(void *argument, struct shard *s)
         const struct queued *m = container_of(node, struct queued, node);
         sum->messages++;
         sum->recipients += m->waiting;
-        sum->bytes += m->envelope.bytes;
+        sum->bytes += m->bytes;
         sum->held += m->is_held;
-        if (sum->oldest.ms == 0 || m->envelope.received.ms < sum->oldest.ms) sum->oldest = m->envelope.received;
+        if (sum->oldest.ms == 0 || m->received.ms < sum->oldest.ms) sum->oldest = m->received;
     }
 }
 
@@ -131,20 +131,20 @@ struct showing { struct id message; struct arena *arena; struct queue_message *i
 static void keep_state(struct showing *show, const struct queued *m)
 {
     struct queue_message *into = show->into;
-    size_t count = m->envelope.recipient_count;
-    into->envelope = m->envelope;
-    into->envelope.tenant = arena_keep(show->arena, m->envelope.tenant);
-    into->envelope.sender = arena_keep(show->arena, m->envelope.sender);
-    into->envelope.envelope_id = arena_keep(show->arena, m->envelope.envelope_id);
-    into->envelope.route = arena_keep(show->arena, m->envelope.route);
+    size_t count = m->recipient_count;
+    struct queue_envelope *e = &into->envelope;
+    queued_envelope(m, show->arena, e);
+    e->tenant = arena_keep(show->arena, e->tenant);
+    e->sender = arena_keep(show->arena, e->sender);
+    e->envelope_id = arena_keep(show->arena, e->envelope_id);
+    e->route = arena_keep(show->arena, e->route);
     into->is_held = m->is_held;
-    into->envelope.recipients = arena_array(show->arena, struct queue_address, count);
     into->recipients = arena_array(show->arena, struct queue_recipient_state, count);
     for (size_t i = 0; i < count; i++) {
         const struct queued_recipient *r = &m->recipients[i];
-        into->envelope.recipients[i] = (struct queue_address){arena_keep(show->arena, r->address.address), r->address.notify, arena_keep(show->arena, r->address.original)};
+        e->recipients[i] = (struct queue_address){arena_keep(show->arena, queued_address(r)), r->notify, arena_keep(show->arena, queued_original(m, i))};
         into->recipients[i] = (struct queue_recipient_state){
-            .tries = r->tries, .next_try = r->next_try, .tried = r->tried, .answer = arena_keep(show->arena, buf_view(&r->answer))};
+            .tries = r->tries, .next_try = r->next_try, .tried = r->tried, .answer = arena_keep(show->arena, shared_view(r->answer))};
         into->recipients[i].state = r->state == RECIPIENT_DONE ? QUEUED_DONE : r->state == RECIPIENT_OFFERED && !r->parcel ? QUEUED_SENDING : QUEUED_WAITING;
     }
 }
@@ -189,16 +189,16 @@ static struct queue_trace *add_entry(struct history *h)
 static void observe(void *argument, const struct queue_record *r, const struct queued *m)
 {
     struct history *h = argument;
-    if (!id_equal(m->envelope.message, h->message)) return;
+    if (!id_equal(m->message, h->message)) return;
     for (size_t i = 0; i < (r->kind == QUEUE_ATTEMPT ? r->result_count : 1); i++) {
         const struct queue_result *one = r->kind == QUEUE_ATTEMPT ? &r->results[i] : NULL;
         struct queue_trace *entry = add_entry(h);
-        if (!entry || (one && one->recipient >= m->envelope.recipient_count)) continue;
+        if (!entry || (one && one->recipient >= m->recipient_count)) continue;
         *entry = (struct queue_trace){.at = r->written, .kind = r->kind, .is_folded = m->shard->is_loading, .order = r->order, .target = arena_keep(h->arena, r->target)};
         if (!one) continue;
         entry->outcome = one->outcome;
         entry->code = one->code;
-        entry->recipient = arena_keep(h->arena, m->recipients[one->recipient].address.address);
+        entry->recipient = arena_keep(h->arena, queued_address(&m->recipients[one->recipient]));
         entry->host = arena_keep(h->arena, one->host);
         entry->answer = arena_keep(h->arena, one->answer);
     }

@@ -14,9 +14,9 @@ enum { IDS_ARENA_BYTES = 64 << 20 };
 /* To be tried now; what the sender wanted to be held until a time is held until then. */
 static void hurry(struct queued *m, struct outbound *sends)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < m->recipient_count; i++) {
         struct queued_recipient *r = &m->recipients[i];
-        r->next_try = r->tries ? (unix_ms){0} : m->envelope.not_before;
+        r->next_try = r->tries ? (unix_ms){0} : queued_extras(m)->not_before;
     }
     if (sends) outbound_hurry(sends, m);
 }
@@ -24,18 +24,20 @@ static void hurry(struct queued *m, struct outbound *sends)
 /* The address that it was sent to first is what notices tell (RFC 3461 §5.2.1). */
 static void change_address(struct queued *m, struct queued_recipient *r, view target)
 {
-    if (r->address.original.len == 0) r->address.original = arena_printf(m->arena, "rfc822;" VIEW_FMT, VIEW_ARG(r->address.address));
-    r->address.address = target;
-    r->domain = view_from(target, view_find_last(target, '@') + 1);
+    struct queued_extras *x = queued_need_extras(m);
+    view *original = &x->originals[r - m->recipients];
+    if (original->len == 0) *original = arena_printf(x->arena, "rfc822;" VIEW_FMT, VIEW_ARG(queued_address(r)));
+    queued_set_address(r, target);
     r->is_elsewhere = false;
 }
 
 static void redirect(struct queued *m, const struct queue_filter *filter, view target)
 {
-    view kept = arena_keep(m->arena, target);
+    struct queued_extras *x = queued_need_extras(m);
+    view kept = arena_keep(x->arena, target);
     bool is_address = view_has_byte(target, '@');
-    if (!is_address) m->envelope.route = kept;
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+    if (!is_address) x->route = kept;
+    for (size_t i = 0; i < m->recipient_count; i++) {
         struct queued_recipient *r = &m->recipients[i];
         if (r->state == RECIPIENT_DONE || (filter && !queued_recipient_matches(filter, r))) continue;
         r->next_try = (unix_ms){0};
@@ -102,7 +104,7 @@ MAY_YIELD static result append_each(struct ordering *o, struct shard *s)
     result code = OK;
     list_each(node, &s->messages) {
         const struct queued *m = container_of(node, struct queued, node);
-        if (count < o->matched && queued_matches(o->filter, m)) ids[count++] = m->envelope.message;
+        if (count < o->matched && queued_matches(o->filter, m)) ids[count++] = m->message;
     }
     for (size_t i = 0; i < count && code == OK; i++) {
         struct queue_record r = {.kind = QUEUE_ORDER, .id = random_id(), .written = clock_wall(), .message = ids[i], .order = o->order};

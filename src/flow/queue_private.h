@@ -8,8 +8,10 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
-#include "base/map.h"
 #include "flow/queue.h"
+#include "flow/queue_due.h"
+#include "flow/queue_index.h"
+#include "flow/queue_shared.h"
 #include "runtime/coroutine.h"
 #include "runtime/loop.h"
 
@@ -19,35 +21,53 @@ enum { QUEUE_OBJECT_NAME_MAX = 64 };
 
 /* One recipient of a message that waits. */
 struct queued_recipient {
-    struct queue_address address;        /* in the message's memory */
-    view domain;                         /* behind the last @ */
-    enum { RECIPIENT_WAITING, RECIPIENT_OFFERED, RECIPIENT_DONE } state;
-    unsigned tries;
-    unix_ms next_try, tried;             /* tried: when the last record about it was written */
-    bool is_out;                         /* with outbound: counted in queued.offered, whatever becomes of it meanwhile */
-    bool is_elsewhere;                   /* of QUEUE_HAS_LOCAL: no account of ours, as was found out */
+    const char *text;                    /* the address: in the message's memory, or in its extras' */
+    struct shared_text *answer;          /* the last one; NULL: none */
     struct parcel *parcel;               /* outbound's, while it waits there; else NULL */
-    buf answer;                          /* the last one, as text */
+    unix_ms next_try, tried;             /* tried: when the last record about it was written */
+    uint16_t text_len, domain_at, tries;
+    uint8_t notify;                      /* enum smtp_notify bits; 0: the default, FAILURE and DELAY */
+    uint8_t state : 2;                   /* enum recipient_state */
+    bool is_out : 1;                     /* with outbound: counted in queued.offered, whatever becomes of it meanwhile */
+    bool is_elsewhere : 1;               /* of QUEUE_HAS_LOCAL: no account of ours, as was found out */
+};
+enum recipient_state { RECIPIENT_WAITING, RECIPIENT_OFFERED, RECIPIENT_DONE };
+
+/* What few messages have. */
+struct queued_extras {
+    struct arena *arena;                 /* its own */
+    view envelope_id, route;
+    unix_ms not_before, deliver_by;
+    uint8_t deliver_by_mode;
+    view *originals;                     /* ORCPT of each recipient */
 };
 
+/* A message that waits: there may be a million. */
 struct queued {
-    struct shard *shard;
     struct list node;                    /* in shard.messages, in the order of arrival */
-    struct queue_envelope envelope;      /* views into memory of its own */
-    struct arena *arena;
-    struct queued_recipient *recipients;
-    size_t waiting;                      /* recipients that are not done */
-    size_t offered;                      /* of those, with outbound now */
-    bool is_held, is_removed, must_expire;
-    struct timer due;
+    struct shard *shard;
+    struct shared_text *origin;          /* queued_account(), queued_tenant(), queued_sender() */
+    struct queued_extras *extras;        /* NULL: none */
+    struct id message;
+    unix_ms received;
+    uint64_t bytes;                      /* to be sent */
     uint64_t arrival;                    /* its number in the shard: where a listing goes on */
     /* Where the bytes are: the journal's record or the shard's snapshot; what they lack is the object "queue/<message>". */
-    enum { BYTES_IN_JOURNAL, BYTES_IN_SNAPSHOT } where;
-    bool is_alone;
-    struct journal_record record;        /* meta is not kept */
-    uint64_t snapshot_offset;
-    uint32_t body_bytes;
+    struct journal_position at;
+    uint64_t place;                      /* the record's body_offset, or the offset in the snapshot */
+    uint32_t body_bytes, skip_bytes;
+    uint32_t flags;                      /* enum queue_flag */
+    uint32_t due_place;                  /* queue_due's; 0: it is not looked at again by itself */
+    uint32_t offered;                    /* recipients with outbound now, and whoever else holds it */
+    uint16_t recipient_count, waiting;   /* waiting: recipients that are not done */
+    uint8_t return_what, class, standing;
+    int8_t priority;
+    bool is_held : 1, is_removed : 1, must_expire : 1, is_in_snapshot : 1;
+    struct queued_recipient recipients[];
 };
+
+static inline view queued_address(const struct queued_recipient *r) { return view_make(r->text, r->text_len); }
+static inline view queued_domain(const struct queued_recipient *r) { return view_make(r->text + r->domain_at, (size_t)r->text_len - r->domain_at); }
 
 struct shard {
     struct queue *queue;
@@ -59,7 +79,9 @@ struct shard {
     bool is_owned, must_leave;
     millis lease_ends;                   /* by our clock, with a margin */
     struct list messages;
-    struct map by_id;
+    struct queue_index by_id;
+    struct queue_due due;
+    struct map texts;                    /* struct shared_text */
     size_t count;
     uint64_t bytes;
     struct journal_position position;
@@ -95,7 +117,27 @@ struct shard *queue_shard_of(struct queue *q, struct id message);
 bool queue_lets_go(const struct queue *q);
 view queue_object_name(const struct shard *s, struct id id, char text[static QUEUE_OBJECT_NAME_MAX]);
 
+/* ---- queue_message.c ---- */
+/* Not in any list yet; its bytes are nowhere. */
+struct queued *queued_new(struct shard *s, const struct queue_envelope *e);
+/* In no list any more, and not due. */
+void queued_free(struct queued *m);
+struct id queued_account(const struct queued *m);
+view queued_tenant(const struct queued *m);
+view queued_sender(const struct queued *m);
+view queued_original(const struct queued *m, size_t recipient);
+const struct queued_extras *queued_extras(const struct queued *m);
+/* To be changed. */
+struct queued_extras *queued_need_extras(struct queued *m);
+/* The address must live as long as the message. */
+void queued_set_address(struct queued_recipient *r, view address);
+void queued_set_answer(struct queued *m, struct queued_recipient *r, view answer);
+/* All of it; the array is the arena's, views are the message's. */
+void queued_envelope(const struct queued *m, struct arena *arena, struct queue_envelope *ret_envelope);
+
 /* ---- queue_shard.c ---- */
+/* Memory of a shard that knows nothing yet. */
+void shard_init(struct shard *s);
 /* Runs as a coroutine of the shard's loop: takes the lease, replays, follows, gives it back while the queue pauses, until must_stop. */
 void shard_run(void *shard);
 bool shard_may_act(const struct shard *s);
@@ -129,7 +171,8 @@ MAY_YIELD NODISCARD result shard_sweep(struct shard *s, millis deadline, struct 
 void shard_consider_sweep(struct shard *s);
 
 /* ---- queue_compact.c ---- */
-MAY_YIELD NODISCARD result shard_compact(struct shard *s, millis deadline, struct fault *fault);
+/* Mail comes and goes meanwhile, but for the last moment. */
+MAY_YIELD NODISCARD result shard_compact(struct shard *s, struct fault *fault);
 MAY_YIELD NODISCARD result shard_load(struct shard *s, view head, millis deadline, struct fault *fault);
 
 /* ---- what outbound uses ---- */

@@ -22,11 +22,14 @@ static void visit_owned(void *argument)
 void shard_reader_init(struct shard *s, struct queue *q, unsigned number)
 {
     *s = (struct shard){.queue = q, .number = number, .journal = q->shards[number].journal, .loop = loop_self()};
-    mutex_init(&s->reading);
-    list_init(&s->messages);
+    shard_init(s);
 }
 
-void shard_reader_done(struct shard *s) { shard_forget_all(s); }
+void shard_reader_done(struct shard *s)
+{
+    shard_forget_all(s);
+    map_done(&s->texts);
+}
 
 result queue_with_shard(struct queue *q, unsigned number, millis deadline, MAY_YIELD void (*run)(void *argument, struct shard *s), void *argument, struct fault *fault)
 {

@@ -1,7 +1,6 @@
 /* A shard at its owner: lease, replay, following the journal, and what is due. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "flow/outbound.h"
@@ -15,7 +14,6 @@ enum {
     LEASE_MARGIN_MS = QUEUE_LEASE_MS / 4,     /* for a clock that runs faster than the store's, and an operation that hangs */
     STORE_MS = 10000,
     RETRY_READ_MS = 1000,
-    MESSAGE_BYTES_MAX = 4 << 20,              /* envelope of the widest message there can be */
     PAGE_ARENA_BYTES = 64 << 20,
     COMPACT_BYTES_MIN = 8 << 20,
 };
@@ -25,70 +23,37 @@ bool shard_may_act(const struct shard *s)
     return s->is_owned && !s->must_leave && millis_before(clock_now(), s->lease_ends) && !queue_lets_go(s->queue);
 }
 
-struct queued *shard_find(struct shard *s, struct id message) { return map_get(&s->by_id, id_view(&message)); }
+struct queued *shard_find(struct shard *s, struct id message) { return queue_index_find(&s->by_id, message); }
+
+void shard_init(struct shard *s)
+{
+    mutex_init(&s->reading);
+    list_init(&s->messages);
+    queue_due_init(&s->due);
+}
 
 /* ---- messages ---- */
-
-static view domain_of(view address)
-{
-    size_t at = view_find_last(address, '@');
-    return at == VIEW_NONE ? VIEW_EMPTY : view_from(address, at + 1);
-}
-
-static void is_due(struct timer *t)
-{
-    queued_consider(container_of(t, struct queued, due));
-}
-
-static void keep_envelope(struct queued *m, const struct queue_envelope *e)
-{
-    m->envelope = *e;
-    m->envelope.tenant = arena_keep(m->arena, e->tenant);
-    m->envelope.sender = arena_keep(m->arena, e->sender);
-    m->envelope.envelope_id = arena_keep(m->arena, e->envelope_id);
-    m->envelope.recipients = NULL;
-    m->recipients = arena_array(m->arena, struct queued_recipient, e->recipient_count);
-    for (size_t i = 0; i < e->recipient_count; i++) {
-        struct queued_recipient *r = &m->recipients[i];
-        r->address = e->recipients[i];
-        r->address.address = arena_keep(m->arena, e->recipients[i].address);
-        r->address.original = arena_keep(m->arena, e->recipients[i].original);
-        r->domain = domain_of(r->address.address);
-        r->next_try = e->not_before;
-    }
-    m->envelope.route = arena_keep(m->arena, e->route);
-    m->waiting = e->recipient_count;
-}
 
 static void add_message(struct shard *s, const struct queue_record *r, const struct journal_record *record, uint64_t snapshot_offset, uint32_t body_bytes)
 {
     if (shard_find(s, r->message)) return;
-    struct queued *m = calloc(1, sizeof *m);
-    check(m);
-    m->shard = s;
-    m->arena = arena_new(NULL, MESSAGE_BYTES_MAX);
-    keep_envelope(m, &r->envelope);
-    m->where = record ? BYTES_IN_JOURNAL : BYTES_IN_SNAPSHOT;
-    m->is_alone = r->envelope.flags & QUEUE_IS_ALONE;
-    if (record) m->record = *record;
-    m->record.meta = VIEW_EMPTY;
-    m->snapshot_offset = snapshot_offset;
+    struct queued *m = queued_new(s, &r->envelope);
+    m->is_in_snapshot = !record;
+    if (record) m->at = record->at;
+    m->place = record ? record->body_offset : snapshot_offset;
     m->body_bytes = body_bytes;
-    timer_init(&m->due, is_due);
     m->arrival = ++s->arrivals;
     list_append(&s->messages, &m->node);
-    map_put(&s->by_id, id_view(&m->envelope.message), m);
+    queue_index_add(&s->by_id, m);
     s->count++;
-    s->bytes += m->envelope.bytes;
+    s->bytes += m->bytes;
     if (s->observe) s->observe(s->observer, r, m);
 }
 
 void queued_let_go(struct queued *m)
 {
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) buf_done(&m->recipients[i].answer);
-    timer_disarm(&m->due);
-    arena_free(m->arena);
-    free(m);
+    queue_due_clear(&m->shard->due, m);
+    queued_free(m);
 }
 
 /* Out of the shard; its memory goes when outbound has let go of it. */
@@ -97,11 +62,11 @@ static void take_out(struct queued *m)
     struct shard *s = m->shard;
     if (m->is_removed) return;
     m->is_removed = true;
-    timer_disarm(&m->due);
+    queue_due_clear(&s->due, m);
     list_remove(&m->node);
-    map_remove(&s->by_id, id_view(&m->envelope.message));
+    queue_index_remove(&s->by_id, m);
     s->count--;
-    s->bytes -= m->envelope.bytes;
+    s->bytes -= m->bytes;
     if (m->offered == 0) queued_let_go(m);
     else if (s->queue->outbound) outbound_recall(s->queue->outbound, m);
 }
@@ -109,8 +74,9 @@ static void take_out(struct queued *m)
 void shard_forget_all(struct shard *s)
 {
     list_each(node, &s->messages) take_out(container_of(node, struct queued, node));
-    map_done(&s->by_id);
-    s->by_id = MAP_INIT;
+    queue_index_done(&s->by_id);
+    if (s->texts.count == 0) map_done(&s->texts);
+    queue_due_done(&s->due);
     s->has_position = false;
     s->snapshot = ID_NONE;
     s->journal_bytes = 0;
@@ -120,17 +86,18 @@ void shard_forget_all(struct shard *s)
 
 static void apply_result(struct queued *m, const struct queue_result *one, unix_ms written)
 {
-    if (one->recipient >= m->envelope.recipient_count) return;
+    buf answer CLEANUP(buf_done) = BUF_INIT;
+    if (one->recipient >= m->recipient_count) return;
     struct queued_recipient *r = &m->recipients[one->recipient];
     /* Own records come by once more with the tail. */
     if (r->state == RECIPIENT_DONE || (one->outcome == QUEUE_DEFERRED && r->tried.ms >= written.ms)) return;
     r->tried = written;
-    r->tries++;
+    if (r->tries < UINT16_MAX) r->tries++;
     r->next_try = one->next_try;
-    buf_clear(&r->answer);
-    if (one->code) buf_appendf(&r->answer, "%u ", one->code);
-    if (one->class) buf_appendf(&r->answer, "%u.%u.%u ", one->class, one->subject, one->detail);
-    buf_append(&r->answer, one->answer);
+    if (one->code) buf_appendf(&answer, "%u ", one->code);
+    if (one->class) buf_appendf(&answer, "%u.%u.%u ", one->class, one->subject, one->detail);
+    buf_append(&answer, one->answer);
+    queued_set_answer(m, r, buf_view(&answer));
     /* A record of an owner before us may come while outbound has it: it keeps it until it gives it back. */
     if (one->outcome != QUEUE_DEFERRED) {
         r->state = RECIPIENT_DONE;
@@ -142,7 +109,7 @@ static void apply_result(struct queued *m, const struct queue_result *one, unix_
 
 static void drop(struct queued *m)
 {
-    if (m->is_alone) shard_remove_object(m->shard, m->envelope.message);
+    if (m->flags & QUEUE_IS_ALONE) shard_remove_object(m->shard, m->message);
     take_out(m);
 }
 
@@ -303,7 +270,7 @@ static void journal_changed(struct journal_watch *w)
 static void offer_due(struct queued *m, unix_ms now, bool is_over, unix_ms *next)
 {
     struct outbound *sends = m->shard->queue->outbound;
-    for (size_t i = 0; i < m->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < m->recipient_count; i++) {
         struct queued_recipient *r = &m->recipients[i];
         if (r->state != RECIPIENT_WAITING) continue;
         if (r->next_try.ms <= now.ms || is_over) {
@@ -321,10 +288,10 @@ void queued_consider(struct queued *m)
 {
     struct shard *s = m->shard;
     if (m->is_removed) return;
-    timer_disarm(&m->due);
+    queue_due_clear(&s->due, m);
     if (m->is_held || !s->queue->outbound) return;
     if (!shard_may_act(s)) {
-        if (s->is_owned && !s->must_leave) timer_arm(&m->due, clock_in(RETRY_READ_MS));
+        if (s->is_owned && !s->must_leave) queue_due_set(&s->due, m, clock_in(RETRY_READ_MS));
         return;
     }
     unix_ms now = clock_wall(), next = outbound_ends(s->queue->outbound, m);
@@ -335,7 +302,7 @@ void queued_consider(struct queued *m)
         next = (unix_ms){INT64_MAX};
     }
     offer_due(m, now, is_over, &next);
-    if (next.ms != INT64_MAX) timer_arm(&m->due, clock_in(next.ms - now.ms));
+    if (next.ms != INT64_MAX) queue_due_set(&s->due, m, clock_in(next.ms - now.ms));
 }
 
 static void take_back(struct queued *m, size_t recipient)
@@ -382,10 +349,10 @@ static void record_later(struct shard *s, const struct queue_record *r)
 MAY_YIELD static void record_results(struct queued *m, struct queue_result *results, size_t count)
 {
     struct fault fault = {0};
-    struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->envelope.message, .results = results, .result_count = count};
+    struct queue_record r = {.kind = QUEUE_ATTEMPT, .id = random_id(), .written = clock_wall(), .message = m->message, .results = results, .result_count = count};
     if (shard_append(m->shard, &r, clock_in(STORE_MS), &fault) == OK) return;
     /* What was delivered is so for this owner at least; if it cannot be recorded any more, the next one will send it again. */
-    EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->envelope.message), EVENT_FAULT(&fault));
+    EVENT_EMIT(QUEUE_NOT_WRITTEN, EVENT_ID("message", m->message), EVENT_FAULT(&fault));
     record_later(m->shard, &r);
     for (size_t i = 0; i < count && !m->is_removed; i++) apply_result(m, &results[i], r.written);
     if (m->waiting == 0) take_out(m);
@@ -415,13 +382,22 @@ void queued_settle(struct queued *m, struct queue_result *results, size_t count)
 }
 
 /* `at` counts from the record's body. */
-MAY_YIELD static result read_body(struct queued *m, uint64_t at, size_t len, millis deadline, buf *into, struct fault *fault)
+MAY_YIELD static result read_body_once(struct queued *m, uint64_t at, size_t len, millis deadline, buf *into, struct fault *fault)
 {
     struct shard *s = m->shard;
     char name[QUEUE_OBJECT_NAME_MAX];
-    if (m->where == BYTES_IN_SNAPSHOT)
-        return object_read(s->queue->engine, queue_object_name(s, s->snapshot, name), m->snapshot_offset + at, len, deadline, into, fault);
-    return engine_read_body(s->queue->engine, s->journal, &m->record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
+    if (m->is_in_snapshot) return object_read(s->queue->engine, queue_object_name(s, s->snapshot, name), m->place + at, len, deadline, into, fault);
+    struct journal_record record = {.at = m->at, .body_offset = m->place, .body_bytes = m->body_bytes};
+    return engine_read_body(s->queue->engine, s->journal, &record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
+}
+
+/* Once more when it was folded meanwhile. */
+MAY_YIELD static result read_body(struct queued *m, uint64_t at, size_t len, millis deadline, buf *into, struct fault *fault)
+{
+    struct id snapshot = m->shard->snapshot;
+    result code = read_body_once(m, at, len, deadline, into, fault);
+    if (code == NOT_FOUND && !id_equal(m->shard->snapshot, snapshot)) code = read_body_once(m, at, len, deadline, into, fault);
+    return code;
 }
 
 /* First what stands in the record's body, then the object but for what is left out of it. */
@@ -436,15 +412,15 @@ MAY_YIELD static result read_alone(struct queued *m, uint64_t offset, size_t len
         offset += front;
         len -= front;
     }
-    return object_read(s->queue->engine, queue_object_name(s, m->envelope.message, name), offset - m->body_bytes + m->envelope.skip_bytes, len, deadline, into, fault);
+    return object_read(s->queue->engine, queue_object_name(s, m->message, name), offset - m->body_bytes + m->skip_bytes, len, deadline, into, fault);
 }
 
 result queued_read(struct queued *m, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
 {
-    if (offset >= m->envelope.bytes) return OK;
-    if (len > m->envelope.bytes - offset) len = (size_t)(m->envelope.bytes - offset);
-    if (m->is_alone) return read_alone(m, offset, len, deadline, into, fault);
-    return read_body(m, offset + m->envelope.skip_bytes, len, deadline, into, fault);
+    if (offset >= m->bytes) return OK;
+    if (len > m->bytes - offset) len = (size_t)(m->bytes - offset);
+    if (m->flags & QUEUE_IS_ALONE) return read_alone(m, offset, len, deadline, into, fault);
+    return read_body(m, offset + m->skip_bytes, len, deadline, into, fault);
 }
 
 /* ---- the owner ---- */
@@ -483,7 +459,8 @@ MAY_YIELD static bool take_over(struct shard *s)
     s->is_owned = true;
     atomic_fetch_add(&s->queue->owned, 1);
     EVENT_EMIT(QUEUE_SHARD_TAKEN, EVENT_NUMBER("shard", s->number), EVENT_NUMBER("messages", s->count));
-    list_each(node, &s->messages) queued_consider(container_of(node, struct queued, node));
+    /* A few in each turn, in the order of their arrival. */
+    list_each(node, &s->messages) queue_due_set(&s->due, container_of(node, struct queued, node), clock_now());
     return true;
 }
 
@@ -520,7 +497,7 @@ MAY_YIELD static void keep_shard(struct shard *s)
         struct fault fault = {0};
         if (queue_lets_go(s->queue) || !rest(s, RENEW_MS) || !hold_lease(s)) return;
         shard_consider_sweep(s);
-        if (wants_compaction(s) && shard_compact(s, clock_in(STORE_MS * 6), &fault) != OK)
+        if (wants_compaction(s) && shard_compact(s, &fault) != OK)
             EVENT_EMIT(QUEUE_NOT_COMPACTED, EVENT_NUMBER("shard", s->number), EVENT_FAULT(&fault));
     }
 }

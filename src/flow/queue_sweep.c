@@ -13,7 +13,7 @@ enum { SWEEP_EVERY_MS = 6 * 3600 * 1000, SWEEP_MS = 600 * 1000, SWEEP_AGE_MS = 3
 static bool is_in_use(struct shard *s, struct id id)
 {
     const struct queued *m = shard_find(s, id);
-    return id_equal(s->snapshot, id) || (m && m->is_alone) || clock_wall().ms - id_time(id).ms < SWEEP_AGE_MS;
+    return id_equal(s->snapshot, id) || (m && m->flags & QUEUE_IS_ALONE) || clock_wall().ms - id_time(id).ms < SWEEP_AGE_MS;
 }
 
 /* The ids of a page's objects; *after is the last name. */

@@ -61,9 +61,11 @@ result sending_start(struct sending *s, struct service *service, const struct in
     if (r == OK) r = route_table_parse(view_of(c->outbound_routes), s->arena, &s->routes, fault);
     if (r == OK) r = read_source(c->outbound_source4, 4, &s->source4, &o.source4, fault);
     if (r == OK) r = read_source(c->outbound_source6, 6, &s->source6, &o.source6, fault);
-    if (r == OK) r = sending_read_rules(c, s->arena, &s->rules, fault);
+    s->rules_arena = arena_new(NULL, ARENA_BYTES);
+    s->rules = arena_new_struct(s->rules_arena, struct answer_rules);
+    if (r == OK) r = sending_read_rules(c, s->rules_arena, s->rules, fault);
     if (r != OK) return r;
-    o.rules = &s->rules;
+    o.rules = s->rules;
     s->egress = (struct egress){service->config->egress, service->config->egress_count};
     o.egress = &s->egress;
     o.server_name = view_of(c->server_name);
@@ -91,6 +93,22 @@ result sending_start(struct sending *s, struct service *service, const struct in
     return OK;
 }
 
+result sending_reload_rules(struct sending *s, const struct config *c, struct fault *fault)
+{
+    struct arena *arena = arena_new(NULL, ARENA_BYTES);
+    struct answer_rules *rules = arena_new_struct(arena, struct answer_rules);
+    result r = sending_read_rules(c, arena, rules, fault);
+    if (r != OK) {
+        arena_free(arena);
+        return r;
+    }
+    outbound_take_rules(s->outbound, rules);
+    arena_free(s->rules_arena);
+    s->rules_arena = arena;
+    s->rules = rules;
+    return OK;
+}
+
 void sending_stop(struct sending *s, struct service *service)
 {
     service->reporting = NULL;
@@ -102,6 +120,7 @@ void sending_stop(struct sending *s, struct service *service)
     mta_sts_free(s->sts);
     (void)!worker_run(WORKER_SLOW, unmake, s);
     if (s->tls) tls_context_free(s->tls);
+    arena_free(s->rules_arena);
     arena_free(s->arena);
     *s = (struct sending){0};
 }

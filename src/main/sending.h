@@ -14,7 +14,8 @@ struct sending {
     struct tls_reporting *reporting;
     struct outbound *outbound;
     struct route_table *routes;
-    struct answer_rules rules;
+    struct answer_rules *rules;
+    struct arena *rules_arena;           /* of them alone: they are read anew */
     struct egress egress;
     struct address source4, source6;
     struct arena *arena;
@@ -22,6 +23,8 @@ struct sending {
 
 /* Adds the rules of the configuration and the built-in ones; texts live in the arena. INVALID names file and line. */
 MAY_YIELD NODISCARD result sending_read_rules(const struct config *c, struct arena *arena, struct answer_rules *rules, struct fault *fault);
+/* The rules that the configuration names now. When they cannot be read those of before stay, and the fault says why. */
+MAY_YIELD NODISCARD result sending_reload_rules(struct sending *s, const struct config *c, struct fault *fault);
 /* Makes all of it; the queue pauses until the node's doors open (queue_pause()). `intake` lives as long. */
 MAY_YIELD NODISCARD result sending_start(struct sending *s, struct service *service, const struct intake *intake, struct fault *fault);
 /* Ends what is under way, for at most some seconds, gives the queue back, and frees. Fine when it was never started. */

@@ -317,6 +317,11 @@ static MAY_YIELD void reload(struct server *s)
         EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)));
         return;
     }
+    if (s->sending.outbound && sending_reload_rules(&s->sending, &fresh, &s->fault) != OK) {
+        EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)), EVENT_FAULT(&s->fault));
+        return;
+    }
+    s->config.outbound_rules = fresh.outbound_rules;
     s->config.tls_certificate = fresh.tls_certificate;
     s->config.tls_key = fresh.tls_key;
     s->config.log_file = fresh.log_file;

@@ -1,4 +1,5 @@
 """What operators see of the queue and do with it: `tayori queue`."""
+import signal
 import smtplib
 import subprocess
 import time
@@ -74,6 +75,26 @@ def test_rules_decide_what_an_answer_means(new_server, tmp_path, sink):
     wait_for(lambda: there.messages, 15)
     assert len(tries) == 2
     assert any(row["rule"].startswith("limit mx=google.com") for row in rows(server, "rules"))
+
+
+def test_rules_are_read_anew(new_server, tmp_path, sink):
+    rules = tmp_path / "rules"
+    rules.write_text("# none yet\n")
+    there = sink(RCPT="550 5.7.1 please come later")
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}", f'rules = "{rules}"')
+    submit(server, "a@elsewhere.test")
+    wait_for(lambda: there.connections and not queued(server))
+    rules.write_text('answer "come later" : greylisted defer retry=1h\n')
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "config_reloaded" in server.log_text())
+    submit(server, "b@elsewhere.test")
+    wait_for(lambda: [row["tries"] for row in queued(server)] == [1])
+    rules.write_text('# a comment\nanswer "come later" : no-such-class\n')
+    server.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "config_refused" in server.log_text())
+    assert f"{rules}:2: not a rule" in server.log_text()
+    submit(server, "c@elsewhere.test")
+    wait_for(lambda: [row["tries"] for row in queued(server)] == [1, 1])
 
 
 def test_pools_choose_where_mail_leaves_from(new_server, tmp_path, sink):
