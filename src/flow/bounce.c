@@ -122,8 +122,10 @@ MAY_YIELD static result post(struct outbound *o, view sender, unsigned flags, st
     struct arena *scratch CLEANUP(arena_freep) = arena_new(NULL, SCRATCH_BYTES);
     struct smtp_path path;
     struct intake_recipient recipient;
+    struct intake intake = *o->options.intake;
     if (!parse_sender(sender, arena, &path)) return OK;
-    enum smtp_status_name status = intake_decide(o->options.intake, &path, text.len, deadline, arena, scratch, &recipient, fault);
+    intake.is_for_notices = true;
+    enum smtp_status_name status = intake_decide(&intake, &path, text.len, deadline, arena, scratch, &recipient, fault);
     if (status == SMTP_RECIPIENT_OK && recipient.forward_count > 0) return pass_on(o, &recipient, flags, message, text, arena, deadline, fault);
     if (status == SMTP_RECIPIENT_OK) return deliver_here(o, &recipient, message, text, arena, deadline, fault);
     if (status == SMTP_RELAY_DENIED) return enqueue(o, sender, flags, message, text, deadline, fault);

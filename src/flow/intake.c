@@ -50,11 +50,12 @@ MAY_YIELD static enum smtp_status_name check_account(struct expansion *e, struct
     result code = identity_find_account(e->intake->identity, id, e->deadline, e->scratch, &account, e->fault);
     if (code == NOT_FOUND) return SMTP_NO_SUCH_USER;
     if (code != OK) return SMTP_NO_SUCH_USER_NOW;
+    *ret_account = (struct intake_account){id, {account.quota_bytes, account.quota_messages}};
+    if (e->intake->is_for_notices) return SMTP_RECIPIENT_OK;
     if (account.standing == STANDING_SUSPENDED) {
         (void)fail(e->fault, DENIED, "account " VIEW_FMT " is suspended", VIEW_ARG(account.address));
         return suspended_status(e->intake);
     }
-    *ret_account = (struct intake_account){id, {account.quota_bytes, account.quota_messages}};
     return intake_check_quota(e->intake, ret_account, e->size_bytes, e->deadline, e->fault);
 }
 

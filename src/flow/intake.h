@@ -44,6 +44,7 @@ struct intake {
     view postmaster_domain;              /* of <postmaster> without a domain (RFC 5321 §4.5.1): this, or the nearest domain above it that is ours */
     bool suspended_is_permanent;         /* 550 5.2.1 and not 450 4.2.1 */
     bool over_quota_is_permanent;        /* 552 5.2.2 and not 452 4.2.2 */
+    bool is_for_notices;                 /* what is told of their own mail reaches accounts that are suspended or full, too */
 };
 
 struct intake_account {

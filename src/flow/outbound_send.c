@@ -116,7 +116,7 @@ MAY_YIELD static void settle(struct destination *d, struct queued *m, struct que
         for (size_t i = 0; i < count; i++)
             if (results[i].outcome == QUEUE_FAILED) {
                 results[i].outcome = QUEUE_DEFERRED;
-                results[i].next_try = (unix_ms){clock_wall().ms + d->home->all->options.retry_min_ms};
+                results[i].next_try = outbound_next_try(&d->home->all->options, m, m->recipients[results[i].recipient].tries);
             }
     }
     tell_late(d, m, results, count);

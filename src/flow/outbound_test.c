@@ -42,7 +42,7 @@ struct world {
     const char *rcpt_answer;             /* NULL: 250 */
     struct taken taken[TAKEN_MAX];
     size_t taken_count;
-    unsigned connections, open, open_max;
+    unsigned connections, open, open_max, rcpt_count;
     int64_t pause_ms;                    /* before each answer to RCPT */
     struct answer_rules rules;
     struct arena *arena;
@@ -84,6 +84,7 @@ MAY_YIELD static bool sink_answer(struct sink *s, view line)
     if (view_starts_nocase(line, VIEW("RCPT"))) {
         if (s->world->pause_ms && coroutine_sleep(s->world->pause_ms) != OK) return false;
         s->recipients += s->world->rcpt_answer == NULL;
+        s->world->rcpt_count++;
         return sink_say(s, s->world->rcpt_answer ? s->world->rcpt_answer : "250 ok");
     }
     if (view_starts_nocase(line, VIEW("DATA"))) return s->recipients ? sink_take_data(s) : sink_say(s, "554 no recipients");
@@ -334,6 +335,29 @@ TEST(outbound_tells_senders_elsewhere_never_when_the_sender_is_null)
     sim_dns_put(w->sim, VIEW("example.test"), DNS_MX, VIEW("\0\12\11elsewhere\4test\0"));
     sim_run(w->sim, 60000);
     EXPECT_NUMBER(sim_event_count(w->sim, EVENT_NOTICE_SENT), 1);
+    EXPECT_NUMBER(summary_of(w, 0).messages, 0);
+    world_close(w);
+}
+
+static void add_sender(void *argument)
+{
+    colour_pretend_coroutine();
+    struct node *n = argument;
+    struct id id;
+    struct directory_account_change change = {.sets_standing = true, .standing = STANDING_SUSPENDED, .sets_quota = true, .quota_bytes = 1};
+    REQUIRE(directory_add_domain(n->identity, VIEW("example.test"), VIEW("default"), clock_in(PATIENCE_MS), NULL) == OK);
+    REQUIRE(directory_add_account(n->identity, VIEW("s@example.test"), &change, clock_in(PATIENCE_MS), &id, NULL) == OK);
+}
+
+/* Who has no room any more, or must not log in now, is told all the same: the other side is not asked again and again until it changes. */
+TEST(outbound_tells_a_sender_whose_mailbox_takes_no_mail)
+{
+    struct world *w = world_open(3, 1);
+    w->rcpt_answer = "550 5.1.1 nobody";
+    sim_call(w->nodes[0].sim, 0, add_sender, &w->nodes[0]);
+    send(w, 0, "m", "a@elsewhere.test", 1, 1);
+    sim_run(w->sim, 3600 * 1000);
+    EXPECT_NUMBER(w->rcpt_count, 1);
     EXPECT_NUMBER(summary_of(w, 0).messages, 0);
     world_close(w);
 }
