@@ -39,8 +39,9 @@ enum smtp_status_name mail_check(const struct smtp_session *s, const struct smtp
 void mail_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
     struct transaction *t = &s->transaction;
-    if (smtp_session_is_submission(s) && !command->path.is_null) {
-        enum smtp_status_name status = submission_check_sender(s, smtp_path_keep_text(s->scratch, &command->path));
+    if (smtp_session_is_submission(s)) {
+        enum smtp_status_name status = submission_check_account(s);
+        if (status == SMTP_DONE && !command->path.is_null) status = submission_check_sender(s, smtp_path_keep_text(s->scratch, &command->path));
         if (status != SMTP_DONE) {
             smtp_session_refuse(s, command, status, &(struct fault){0});
             return;

@@ -140,6 +140,8 @@ static inline enum smtp_status_name message_verdict(const struct smtp_session *s
 /* ---- submission (submission.c) ---- */
 /* Whether the account may send under this address: DONE, SENDER_NOT_YOURS, or that it cannot be asked now. */
 MAY_YIELD enum smtp_status_name submission_check_sender(struct smtp_session *s, view address);
+/* The account may send now: DONE; it was suspended or removed since it logged in; or it cannot be asked now. */
+MAY_YIELD enum smtp_status_name submission_check_account(struct smtp_session *s);
 /* FUTURERELEASE, DELIVERBY and MT-PRIORITY into the transaction: DONE, or why not. */
 enum smtp_status_name submission_keep_wishes(struct smtp_session *s, const struct smtp_parameters *p);
 /* A recipient who is ours, but whose mail goes by the queue: it is to be held, or its arrival is to be told. */

@@ -9,6 +9,17 @@
 
 enum { DIRECTORY_TIMEOUT_MS = 30000 };
 
+/* ---- who sends ---- */
+
+/* The connection may be older than what an operator has done about the account. */
+enum smtp_status_name submission_check_account(struct smtp_session *s)
+{
+    struct identity_account account;
+    result code = identity_find_account(s->smtpd->intake.identity, s->account, clock_in(DIRECTORY_TIMEOUT_MS), s->scratch, &account, NULL);
+    if (code == OK) return account.standing == STANDING_SUSPENDED ? SMTP_NOT_PERMITTED : SMTP_DONE;
+    return code == NOT_FOUND ? SMTP_NOT_PERMITTED : SMTP_AUTH_UNAVAILABLE;
+}
+
 /* ---- whose addresses ---- */
 
 MAY_YIELD static result address_leads_here(struct smtp_session *s, view address, struct arena *arena, struct fault *fault)

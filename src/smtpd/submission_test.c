@@ -1,5 +1,7 @@
 /* What submission refuses in a header, whatever its bytes do to those who read it. */
 #include "base/test.h"
+#include "identity/directory.h"
+#include "runtime/clock.h"
 #include "smtpd/post_office.h"
 #include "smtpd/submission_header.h"
 
@@ -70,4 +72,27 @@ TEST(submission_finds_authors_behind_a_lone_cr)
     submit(VIEW("Subject: x\rFrom: b@example.test\r\n"), NOT_YOURS);
     submit(VIEW("From: a@example.test\r\nX: y\r\rSender: b@example.test\r\n"), TAKEN);     /* it ends the header */
     submit(VIEW("Subject: x\rFrom: a@example.test\r\n"), TAKEN);
+}
+
+static void suspend(void *argument)
+{
+    colour_pretend_coroutine();
+    struct post_office *o = argument;
+    struct directory_account_change change = {.sets_standing = true, .standing = STANDING_SUSPENDED};
+    EXPECT(directory_set_account(o->identity, VIEW("a@example.test"), &change, clock_in(60000), NULL) == OK);
+}
+
+/* Somebody else has its password, and stays connected: an operator who suspends the account ends what is sent by it. */
+TEST(submission_takes_no_more_mail_of_an_account_that_was_suspended)
+{
+    struct smtpd_options options = smtpd_default_options();
+    options.allows_plain_login = true;
+    struct post_office *o = post_office_open(1, &options);
+    struct transcript *t = post_office_connect(o, SMTPD_SUBMISSION);
+    TRANSCRIPT(t, "S: 220 *\nC: EHLO x\nS~ 250 HELP\nC: AUTH PLAIN AGFAZXhhbXBsZS50ZXN0AHNlY3JldA==\nS: 235 *\n"
+                  "C: MAIL FROM:<a@example.test>\nS: 250 *\nC: RSET\nS: 250 *\n");
+    sim_call(o->node, 0, suspend, o);
+    TRANSCRIPT(t, "C: MAIL FROM:<a@example.test>\nS: 550 5.7.1 *\nC: MAIL FROM:<>\nS: 550 5.7.1 *\n");
+    transcript_close(t);
+    post_office_close(o);
 }
