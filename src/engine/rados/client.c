@@ -178,8 +178,8 @@ static void completion_arrived(struct task *t)
     if (returned == -ESHUTDOWN) connection_is_fenced(o->client, o->connection);
     rados_aio_release(o->completion);
     list_remove(&o->node);
-    end_flight(o);
     connection_drop(o->client, o->connection);
+    end_flight(o);                       /* the last that is done with the client: client_close() waits for it */
     timer_disarm(&o->timer);
     o->library_has_share = false;
     if (o->is_told) {

@@ -58,6 +58,7 @@ MAY_YIELD static result read_proxy_header(struct stream *s, struct proxy_header 
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return IO;
         if (got > 0) {
             size_t mine = header_bytes_in(view_make(bytes, have + (size_t)got), have);
+            if (mine == 0) return INVALID;         /* its line has ended, but not as it should */
             if (recv(s->fd, bytes + have, mine, 0) != (ssize_t)mine) return IO;
             have += mine;
             result r = proxy_header_parse(view_make(bytes, have), ret_header, &len);

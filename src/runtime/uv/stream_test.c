@@ -416,6 +416,23 @@ static void comes_through_a_proxy(void *argument)
     net_close(&n);
 }
 
+/* What has a line end of another kind is no header, and what waits behind it must not be asked for again and again. */
+static void comes_through_no_proxy(void *argument)
+{
+    colour_pretend_coroutine();
+    struct net n;
+    buf answer CLEANUP(buf_done) = BUF_INIT;
+    net_open_with(&n, (struct listener_options){.proxy_protocol = true}, serve_proxied);
+    struct stream *s = net_connect(&n);
+    EXPECT(stream_write(s, &(view){"PROXY \nand more", 15}, 1, clock_in(1000), NULL) == OK);
+    EXPECT(stream_read(s, &answer, 100, clock_in(2000), NULL) != TIMEOUT);
+    EXPECT_NUMBER(answer.len, 0);
+    stream_close(s);
+    net_close(&n);
+}
+
+TEST(the_proxy_header_ends_as_it_should) { net_run(2, comes_through_no_proxy); }
+
 TEST(the_proxy_header_names_the_peer) { net_run(2, comes_through_a_proxy); }
 
 /* --- notices --- */

@@ -18,6 +18,8 @@
 enum {
     OUTPUT_STEP_BYTES = 64 * 1024,     /* plain bytes sealed before they are sent */
     RECORD_BYTES = 16 * 1024,          /* RFC 8446 §5.1 */
+    INPUT_STEP_BYTES = 32 * 1024,      /* taken from the socket in one call of OpenSSL, which goes on by itself while nothing is for us */
+    BACKLOG_MAX_BYTES = 512 * 1024,    /* of its own answers to a peer who does not take them */
 };
 
 struct tls {
@@ -25,6 +27,7 @@ struct tls {
     struct tls_generation *generation;
     buf output;                        /* sealed; [output_at, len) is not yet sent */
     size_t output_at;
+    size_t taken;                      /* from the socket, in this call of OpenSSL */
     bool takes_no_more;                /* reads only what OpenSSL holds already: no system call */
     bool is_starved;                   /* OpenSSL needs bytes from the socket to go on */
     bool saw_end, has_failed, is_open;
@@ -37,7 +40,9 @@ static int bio_read(BIO *bio, char *into, int max)
     struct stream *s = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     size_t got = 0;
-    result r = s->tls->takes_no_more || s->is_drained ? BUSY : stream_receive(s, into, (size_t)max, &got, NULL);
+    bool rests = s->tls->takes_no_more || s->is_drained || s->tls->taken >= INPUT_STEP_BYTES;
+    result r = rests ? BUSY : stream_receive(s, into, (size_t)max, &got, NULL);
+    s->tls->taken += got;
     if (r == OK) return (int)got;
     if (r == BUSY) BIO_set_retry_read(bio);
     if (r == END) s->tls->saw_end = true;
@@ -166,6 +171,7 @@ static result read_some(struct stream *s, buf *into, size_t max, struct fault *f
     while (total < max && r == OK) {
         size_t got = 0;
         t->is_starved = false;
+        t->taken = 0;
         t->takes_no_more = total > 0;
         ERR_clear_error();
         int returned = SSL_read_ex(t->ssl, into->at + into->len, max - total, &got);
@@ -177,6 +183,21 @@ static result read_some(struct stream *s, buf *into, size_t max, struct fault *f
     return total ? OK : r;
 }
 
+/*
+ * There is more in the socket, and what came was not for us: changes of keys, attempts to negotiate anew. A peer may send those for ever, so
+ * others have their turn, and the deadline holds.
+ */
+MAY_YIELD static result go_on(struct stream *s, millis deadline, struct fault *fault)
+{
+    if (coroutine_is_overdue()) coroutine_pause();
+    result r = coroutine_check();
+    if (r == OK && !millis_before(clock_now(), deadline)) r = TIMEOUT;
+    if (r != OK) return fail(fault, r, "waiting for input");
+    if (s->tls->output.len - s->tls->output_at <= BACKLOG_MAX_BYTES) return OK;
+    s->tls->has_failed = true;
+    return fail(fault, IO, "TLS: the peer does not take the answers to what it sends");
+}
+
 result tls_read(struct stream *s, buf *into, size_t max, millis deadline, struct fault *fault)
 {
     for (;;) {
@@ -185,9 +206,9 @@ result tls_read(struct stream *s, buf *into, size_t max, millis deadline, struct
         result r = read_some(s, into, max, fault);
         if (tls_has_output(s->tls) && list_is_empty(&s->writer)) tls_send_rest(s);
         if (r != BUSY) return r;
-        if (!s->is_drained) continue;
-        r = stream_wait_readable(s, deadline);
-        if (r != OK) return fail(fault, r, "waiting for input");
+        if (!s->is_drained) r = go_on(s, deadline, fault);
+        else if ((r = stream_wait_readable(s, deadline)) != OK) return fail(fault, r, "waiting for input");
+        if (r != OK) return r;
     }
 }
 
@@ -242,6 +263,7 @@ MAY_YIELD static result handshake(struct stream *s, millis deadline, struct faul
     struct tls *t = s->tls;
     for (;;) {
         t->is_starved = false;
+        t->taken = 0;
         ERR_clear_error();
         int returned = SSL_do_handshake(t->ssl);
         result r = returned == 1 ? OK : judge(s, returned, "TLS handshake", fault);
@@ -255,9 +277,9 @@ MAY_YIELD static result handshake(struct stream *s, millis deadline, struct faul
         result sent = send_all(s, deadline, fault);
         if (sent != OK) return sent;
         if (r == OK) return OK;
-        if (!s->is_drained) continue;
-        r = stream_wait_readable(s, deadline);
-        if (r != OK) return fail(fault, r, "waiting for the TLS handshake");
+        if (!s->is_drained) r = go_on(s, deadline, fault);
+        else if ((r = stream_wait_readable(s, deadline)) != OK) return fail(fault, r, "waiting for the TLS handshake");
+        if (r != OK) return r;
     }
 }
 

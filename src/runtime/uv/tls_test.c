@@ -1,6 +1,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -124,6 +125,83 @@ static void speaks_versions(void *argument)
     EXPECT(coroutine_sleep(20) == OK);
     tls_context_free(server);
 }
+
+/* --- a client that keeps us busy --- */
+
+enum { FLOOD_BYTES = 512 << 10, FLOOD_STEP = 500 };
+
+static atomic_uint turns, turns_then;
+static bool has_heard;
+
+static void serve_flooded(struct stream *s)
+{
+    colour_pretend_coroutine();
+    buf got CLEANUP(buf_done) = BUF_INIT;
+    EXPECT(stream_start_tls(s, server, clock_in(5000), NULL) == OK);
+    has_heard = stream_read(s, &got, 100, clock_in(60000), NULL) == OK && got.len == 1;
+    turns_then = atomic_load(&turns);
+    stream_close(s);
+}
+
+static void count_turns(void *argument)
+{
+    colour_pretend_coroutine();
+    while (coroutine_sleep(1) == OK) turns++;
+}
+
+/* Sends changes of keys, which OpenSSL takes by itself and tells nobody of, and then a byte. */
+static void flood(void *argument)
+{
+    int fd = connect_to(((struct net *)argument)->at.port);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    SSL_set_fd(ssl, fd);
+    REQUIRE(SSL_connect(ssl) == 1);
+    BIO *made = BIO_new(BIO_s_mem());
+    BIO_up_ref(made);
+    SSL_set0_wbio(ssl, made);
+    size_t len = 0;
+    char *bytes;
+    while (len < FLOOD_BYTES) {
+        for (int i = 0; i < FLOOD_STEP; i++) REQUIRE(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 && SSL_do_handshake(ssl) == 1);
+        len = (size_t)BIO_get_mem_data(made, &bytes);
+    }
+    REQUIRE(SSL_write(ssl, "x", 1) == 1);
+    len = (size_t)BIO_get_mem_data(made, &bytes);
+    atomic_store(&turns, 0);
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write(fd, bytes + at, len - at);
+        if (n <= 0) break;
+        at += (size_t)n;
+    }
+    shutdown(fd, SHUT_WR);
+    while (read(fd, bytes, 1) > 0) {}          /* a socket that is closed with input unread takes back what it sent */
+    BIO_free(made);
+    SSL_free(ssl);
+    close(fd);
+    SSL_CTX_free(context);
+}
+
+static void is_flooded(void *argument)
+{
+    colour_pretend_coroutine();
+    struct net n;
+    struct scope scope;
+    server = net_tls("mail.example.test");
+    net_open(&n, serve_flooded);
+    scope_init(&scope, NULL);
+    coroutine_spawn(&scope, "count", count_turns, NULL);
+    EXPECT(worker_run(WORKER_SLOW, flood, &n) == OK);
+    EXPECT(coroutine_sleep(100) == OK);
+    EXPECT(has_heard);
+    EXPECT(turns_then > 5);              /* 16 steps of ours; in one go it was 3 */
+    net_close(&n);
+    scope_done(&scope);
+    EXPECT(coroutine_sleep(20) == OK);
+    tls_context_free(server);
+}
+
+TEST_SLOW(tls_changes_of_keys_do_not_keep_the_loop, 60) { net_run(1, is_flooded); }
 
 TEST(tls_speaks_1_2_and_1_3_and_nothing_older) { net_run(1, speaks_versions); }
 
