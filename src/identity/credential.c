@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "identity/identity.h"
+#include "identity/scram_keys.h"
 #include "runtime/random.h"
 
 enum { SALT_BYTES = 16, HASH_BYTES = 32, LANES = 1 };
@@ -19,7 +20,7 @@ static const view scheme_argon2id = VIEW_INIT("{ARGON2ID}");
 bool credential_has_scheme(view text)
 {
     return view_starts_nocase(text, scheme_plain) || view_starts_nocase(text, scheme_crypt) ||
-           view_starts_nocase(text, scheme_argon2id);
+           view_starts_nocase(text, scheme_argon2id) || view_starts_nocase(text, SCRAM_SCHEME);
 }
 
 result credential_make(view password, struct arena *arena, view *ret_stored, struct fault *fault)
@@ -67,6 +68,8 @@ result credential_matches(view stored, view password)
         memcpy(encoded, hash.at, hash.len);
         return argon2id_verify(encoded, password.at, password.len) == ARGON2_OK ? OK : DENIED;
     }
+    struct scram_keys keys;
+    if (scram_keys_parse(stored, &keys)) return scram_keys_match(&keys, password);
     return INVALID;
 }
 

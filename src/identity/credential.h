@@ -1,8 +1,8 @@
 /*
  * credential: stored passwords and checking against them.
  *
- * A stored credential is "{SCHEME}value": PLAIN, CRYPT (whatever crypt(3) knows) or ARGON2ID (RFC 9106 encoded
- * string). New passwords are hashed with argon2id at the parameters below. Hashing costs tens of
+ * A stored credential is "{SCHEME}value": PLAIN, CRYPT (whatever crypt(3) knows), ARGON2ID (RFC 9106 encoded
+ * string) or SCRAM-SHA-256 (scram_keys.h). New passwords are hashed with argon2id at the parameters below. Hashing costs tens of
  * milliseconds and CREDENTIAL_MEMORY_KIB of memory: it runs on workers.
  */
 #pragma once

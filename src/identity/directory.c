@@ -100,8 +100,24 @@ result directory_find_tenant(struct identity *i, view name, millis deadline, str
     json_t *row CLEANUP(json_done) = NULL;
     result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, NULL, fault);
     if (r != OK) return r;
-    *ret_tenant = (struct directory_tenant){arena_keep(arena, name), {json_integer_value(json_object_get(row, "created"))}};
+    *ret_tenant = (struct directory_tenant){arena_keep(arena, name), {json_integer_value(json_object_get(row, "created"))},
+                                            !view_equal(row_string(row, "scram", arena), VIEW("off"))};
     return OK;
+}
+
+result directory_set_tenant(struct identity *i, view name, bool has_scram, millis deadline, struct fault *fault)
+{
+    for (unsigned tries = 0; tries < DIRECTORY_TRIES; tries++) {
+        struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
+        json_t *row CLEANUP(json_done) = NULL;
+        view text;
+        result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, &text, fault);
+        if (r != OK) return r;
+        row_set_string(row, "scram", has_scram ? VIEW("on") : VIEW("off"));
+        r = directory_replace(i, DIRECTORY_TENANTS, name, row, text, deadline, fault);
+        if (r != CONFLICT) return r;
+    }
+    return fail(fault, BUSY, "others change tenant " VIEW_FMT " at this moment", VIEW_ARG(name));
 }
 
 struct reference_search {

@@ -7,6 +7,7 @@
 #include "identity/credential.h"
 #include "identity/directory_private.h"
 #include "identity/identity_private.h"
+#include "identity/scram_keys.h"
 #include "runtime/coroutine.h"
 #include "runtime/random.h"
 #include "runtime/workers.h"
@@ -14,7 +15,8 @@
 struct hash_job {
     view password;
     struct arena *arena;
-    view stored;
+    bool makes_keys;
+    view stored, keys;
     result code;
     struct fault *fault;
 };
@@ -22,29 +24,41 @@ struct hash_job {
 BLOCKS static void run_hash_job(void *argument)
 {
     struct hash_job *job = argument;
+    struct scram_keys keys;
+    buf text CLEANUP(buf_done) = BUF_INIT;
     job->code = credential_make(job->password, job->arena, &job->stored, job->fault);
+    /* A password that SASLprep forbids is one all the same; by SCRAM nobody can log in with it. */
+    if (job->code != OK || !job->makes_keys || scram_keys_make(job->password, &keys, NULL) != OK) return;
+    scram_keys_append(&text, &keys);
+    job->keys = arena_keep(job->arena, buf_view(&text));
 }
 
-static MAY_YIELD result set_password(json_t *row, view password, struct arena *arena, struct fault *fault)
+static MAY_YIELD result set_password(json_t *row, view password, bool makes_keys, struct arena *arena, struct fault *fault)
 {
     if (password.len == 0) return fail(fault, INVALID, "an empty password: expected at least one character");
     if (credential_has_scheme(password)) {
+        struct scram_keys keys;
+        if (view_starts_nocase(password, SCRAM_SCHEME) && !scram_keys_parse(password, &keys))
+            return fail(fault, INVALID, "{SCRAM-SHA-256}: expected iterations:salt$StoredKey:ServerKey, at least %d iterations", SCRAM_ITERATIONS_MIN);
         row_set_string(row, "password", password);
+        row_set_scram(row, VIEW_EMPTY);
         return OK;
     }
     if (password.len > 2 && password.at[0] == '{' && view_has_byte(password, '}'))
-        return fail(fault, INVALID, "password scheme: expected {PLAIN}, {CRYPT} or {ARGON2ID}");
-    struct hash_job job = {.password = password, .arena = arena, .fault = fault};
+        return fail(fault, INVALID, "password scheme: expected {PLAIN}, {CRYPT}, {ARGON2ID} or {SCRAM-SHA-256}");
+    struct hash_job job = {.password = password, .arena = arena, .makes_keys = makes_keys, .fault = fault};
     result r;
     /* A bulk load hashes faster than the pool: it waits for its turn rather than fail. */
     while ((r = worker_run(WORKER_SLOW, run_hash_job, &job)) == BUSY)
         if ((r = coroutine_sleep(5)) != OK) return r;
     if (r == OK) r = job.code;
-    if (r == OK) row_set_string(row, "password", job.stored);
-    return r;
+    if (r != OK) return r;
+    row_set_string(row, "password", job.stored);
+    row_set_scram(row, job.keys);
+    return OK;
 }
 
-static MAY_YIELD result change_row(json_t *row, const struct directory_account_change *change, struct arena *arena, struct fault *fault)
+static MAY_YIELD result change_row(struct identity *i, json_t *row, const struct directory_account_change *change, millis deadline, struct arena *arena, struct fault *fault)
 {
     if (change->sets_display_name) {
         if (change->display_name.len > DIRECTORY_DISPLAY_NAME_BYTES_MAX || !utf8_is_valid(change->display_name))
@@ -61,7 +75,8 @@ static MAY_YIELD result change_row(json_t *row, const struct directory_account_c
     }
     if (change->sets_standing) row_set_string(row, "standing", change->standing == STANDING_SUSPENDED ? VIEW("suspended") : VIEW("active"));
     if (change->sets_sending) row_set_string(row, "sending", change->sending);
-    return change->sets_password ? set_password(row, change->password, arena, fault) : OK;
+    if (!change->sets_password) return OK;
+    return set_password(row, change->password, identity_tenant_has_scram(i, row_string(row, "tenant", arena), deadline, arena), arena, fault);
 }
 
 static MAY_YIELD result put_account(struct identity *i, view address, const json_t *account_row, struct id account, millis deadline, struct fault *fault)
@@ -89,10 +104,10 @@ result directory_add_account(struct identity *i, view address, const struct dire
     result r = directory_address_key(i, address, true, deadline, arena, &key, &tenant, fault);
     if (r == OK && identity_row_fresh(i, DIRECTORY_ADDRESSES, key, deadline, arena, &existing, NULL) == OK)
         r = fail(fault, EXISTS, "address " VIEW_FMT " exists already", VIEW_ARG(key));
-    if (r == OK) r = change_row(row, change, arena, fault);
+    if (r == OK) row_set_string(row, "tenant", tenant);
+    if (r == OK) r = change_row(i, row, change, deadline, arena, fault);
     if (r != OK) return r;
     row_set_string(row, "address", key);
-    row_set_string(row, "tenant", tenant);
     struct id account = random_id();
     r = put_account(i, key, row, account, deadline, fault);
     if (r == OK) *ret_account = account;
@@ -123,7 +138,7 @@ static MAY_YIELD result try_change(struct identity *i, view address, const struc
     char text[ID_TEXT_LEN + 1];
     view key, read_text;
     result r = read_by_address(i, address, deadline, arena, &key, &account, &row, &read_text, fault);
-    if (r == OK) r = change_row(row, change, arena, fault);
+    if (r == OK) r = change_row(i, row, change, deadline, arena, fault);
     if (r == OK) r = directory_replace(i, DIRECTORY_ACCOUNTS, id_text(account, text), row, read_text, deadline, fault);
     return r;
 }

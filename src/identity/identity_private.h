@@ -27,6 +27,18 @@ MAY_YIELD NODISCARD result identity_row(struct identity *i, view table, view key
 /* The row as the store has it. */
 MAY_YIELD NODISCARD result identity_row_fresh(struct identity *i, view table, view key, millis deadline, struct arena *arena, view *ret_json, struct fault *fault);
 void identity_changed(struct identity *i);
+/*
+ * The account that a user name leads to, and what is kept of its password: `ret_password` as it stands in its row, `ret_keys` SCRAM keys that hold for
+ * it, or empty. NOT_FOUND: none, or an alias.
+ */
+MAY_YIELD NODISCARD result identity_find_scram(struct identity *i, view user, millis deadline, struct arena *arena, struct identity_account *ret_account,
+                                               view *ret_password, view *ret_keys, struct fault *fault);
+/* The end of a log-in, whatever proved it: tells of it, and whether it is one. `holds`: the proof was right. */
+NODISCARD result identity_judge(const struct login *login, const struct identity_account *account, bool holds, struct fault *fault);
+/* Whether SCRAM keys are kept of a tenant's passwords. False also when it cannot be asked. */
+MAY_YIELD bool identity_tenant_has_scram(struct identity *i, view tenant, millis deadline, struct arena *arena);
+/* Makes SCRAM keys of a password that was just found to be right and has none, if its tenant lets it. Failures do not matter: it will be seen again. */
+MAY_YIELD void identity_capture_scram(struct identity *i, const struct identity_account *account, view stored, view password, struct arena *arena);
 
 struct row_cache *row_cache_new(void);
 void row_cache_free(struct row_cache *c);

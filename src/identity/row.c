@@ -1,8 +1,11 @@
 #include "identity/row.h"
 
+#include <openssl/sha.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "identity/scram_keys.h"
 #include "runtime/clock.h"
 
 void json_done(json_t **object)
@@ -86,6 +89,41 @@ result row_read_account(view key, view json, struct arena *arena, struct identit
     if (ret_credential) *ret_credential = row_string(row, "password", arena);
     *ret_account = account;
     return OK;
+}
+
+/* ---- SCRAM ---- */
+
+static void mark_of(const json_t *object, char mark[static 33])
+{
+    const json_t *password = json_object_get(object, "password");
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    view text = json_is_string(password) ? view_make(json_string_value(password), json_string_length(password)) : VIEW_EMPTY;
+    SHA256((const unsigned char *)(text.len ? text.at : ""), text.len, digest);
+    for (size_t i = 0; i < 16; i++) snprintf(mark + 2 * i, 3, "%02x", digest[i]);
+}
+
+void row_set_scram(json_t *object, view keys)
+{
+    char mark[33];
+    json_object_del(object, "scram");
+    if (keys.len == 0) return;
+    mark_of(object, mark);
+    json_t *scram = json_object();
+    check(scram != NULL);
+    row_set_string(scram, "keys", keys);
+    row_set_string(scram, "of", view_of(mark));
+    json_object_set_new(object, "scram", scram);
+}
+
+view row_scram(const json_t *object, struct arena *arena)
+{
+    const json_t *scram = json_object_get(object, "scram");
+    char mark[33];
+    view password = row_string(object, "password", arena);
+    if (view_starts_nocase(password, SCRAM_SCHEME)) return password;
+    mark_of(object, mark);
+    if (!scram || !view_equal(row_string(scram, "of", arena), view_of(mark))) return VIEW_EMPTY;
+    return row_string(scram, "keys", arena);
 }
 
 static void read_targets(const json_t *row, struct arena *arena, struct identity_address *address)

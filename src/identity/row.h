@@ -22,4 +22,11 @@ void row_set_number(json_t *object, const char *key, uint64_t value);
 
 /* CORRUPT when what an account cannot do without is missing. */
 NODISCARD result row_read_account(view key, view json, struct arena *arena, struct identity_account *ret_account, view *ret_credential, struct fault *fault);
+/*
+ * SCRAM keys of a password: "scram":{"keys":"{SCRAM-SHA-256}...","of":"..."}. `of` is a digest of the "password" that they belong to: a program that
+ * does not know of them and changes the password keeps them, and they are void then. Without `keys` (empty) they go.
+ */
+void row_set_scram(json_t *object, view keys);
+/* Those that hold for the password as it is, a password that is kept as such keys included; else the empty view. */
+view row_scram(const json_t *object, struct arena *arena);
 NODISCARD result row_read_address(view key, view json, struct arena *arena, struct identity_address *ret_address, struct fault *fault);

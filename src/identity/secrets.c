@@ -105,3 +105,28 @@ result identity_find_secrets(struct identity *i, view name, millis deadline, str
     for (unsigned tries = 0; r == CONFLICT && tries < DIRECTORY_TRIES; tries++) r = find(i, name, true, deadline, arena, ret_secrets, fault);
     return r == CONFLICT ? fail(fault, BUSY, "others change the secret " VIEW_FMT " at this moment", VIEW_ARG(name)) : r;
 }
+
+static MAY_YIELD result find_lasting(struct identity *i, view name, bool is_fresh, millis deadline, struct arena *arena, view *ret_secret, struct fault *fault)
+{
+    struct kept list[SECRETS_MAX];
+    json_t *row CLEANUP(json_done) = NULL;
+    view text = VIEW_EMPTY;
+    result r = is_fresh ? identity_row_fresh(i, SECRET_TABLE, name, deadline, arena, &text, fault) : identity_row(i, SECRET_TABLE, name, deadline, arena, &text, fault);
+    if (r == NOT_FOUND && !is_fresh) return CONFLICT;
+    if (r == NOT_FOUND) {
+        r = add_secret(i, name, VIEW_EMPTY, deadline, fault);
+        return r == OK ? CONFLICT : r;
+    }
+    if (r == OK) r = parse_row(name, text, &row, fault);
+    if (r != OK) return r;
+    if (read_list(row, arena, list) == 0) return fail(fault, CORRUPT, "table secret, row " VIEW_FMT " is damaged", VIEW_ARG(name));
+    *ret_secret = list[0].bytes;
+    return OK;
+}
+
+result identity_find_lasting_secret(struct identity *i, view name, millis deadline, struct arena *arena, view *ret_secret, struct fault *fault)
+{
+    result r = find_lasting(i, name, false, deadline, arena, ret_secret, fault);
+    for (unsigned tries = 0; r == CONFLICT && tries < DIRECTORY_TRIES; tries++) r = find_lasting(i, name, true, deadline, arena, ret_secret, fault);
+    return r == CONFLICT ? fail(fault, BUSY, "others change the secret " VIEW_FMT " at this moment", VIEW_ARG(name)) : r;
+}

@@ -14,5 +14,7 @@ enum { SECRET_BYTES = 32, SECRETS_MAX = 8, SECRET_KNOWN_MS = 60000 };
 
 struct identity_secrets { view list[SECRETS_MAX]; size_t count; };      /* the one to make things with first; at least one */
 
+/* One that stays as it is for ever, made by whoever needs it first: for what must look the same next year. A name is of one kind or the other. */
+MAY_YIELD NODISCARD result identity_find_lasting_secret(struct identity *i, view name, millis deadline, struct arena *arena, view *ret_secret, struct fault *fault);
 MAY_YIELD NODISCARD result identity_find_secrets(struct identity *i, view name, millis deadline, struct arena *arena, struct identity_secrets *ret_secrets,
                                                  struct fault *fault);

@@ -42,7 +42,7 @@ view command_hex(const unsigned char digest[static 32], struct arena *arena);
 
 typedef result command_fn(struct command_call *call, struct fault *fault);
 #define COMMANDS(X)                                                                                                     \
-    X("tenant.add", command_tenant_add) X("tenant.show", command_tenant_show) X("tenant.list", command_tenant_list)     \
+    X("tenant.set", command_tenant_set) X("tenant.add", command_tenant_add) X("tenant.show", command_tenant_show) X("tenant.list", command_tenant_list)     \
     X("tenant.remove", command_tenant_remove)                                                                           \
     X("domain.add", command_domain_add) X("domain.show", command_domain_show) X("domain.list", command_domain_list)     \
     X("domain.set", command_domain_set) X("domain.remove", command_domain_remove)                                       \
@@ -58,6 +58,7 @@ typedef result command_fn(struct command_call *call, struct fault *fault);
     X("queue.list", command_queue_list) X("queue.summary", command_queue_summary) X("queue.destinations", command_queue_destinations) \
     X("queue.hold", command_queue_hold) X("queue.release", command_queue_release) X("queue.retry", command_queue_retry) \
     X("queue.expire", command_queue_expire) X("queue.remove", command_queue_remove) X("legacy.list", command_legacy_list) X("legacy.forget", command_legacy_forget) \
+    X("report.list", command_report_list) X("report.show", command_report_show) X("report.forget", command_report_forget) \
     X("queue.redirect", command_queue_redirect) \
     X("queue.show", command_queue_show) X("queue.trace", command_queue_trace) X("queue.top", command_queue_top) \
     X("queue.explain", command_queue_explain) X("queue.rules", command_queue_rules)                                     \

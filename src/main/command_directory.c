@@ -46,7 +46,14 @@ result command_tenant_show(struct command_call *call, struct fault *fault)
     struct directory_tenant tenant;
     result r = directory_find_tenant(call->service->identity, command_text(call, "tenant"), command_deadline(), call->arena, &tenant, fault);
     if (r != OK) return r;
-    return command_row(call, json_pack("{s:o, s:I}", "tenant", text_json(tenant.name), "created", (json_int_t)tenant.created.ms));
+    return command_row(call, json_pack("{s:o, s:I, s:s}", "tenant", text_json(tenant.name), "created", (json_int_t)tenant.created.ms, "scram", tenant.has_scram ? "on" : "off"));
+}
+
+result command_tenant_set(struct command_call *call, struct fault *fault)
+{
+    view scram = command_text(call, "scram");
+    if (!view_equal(scram, VIEW("on")) && !view_equal(scram, VIEW("off"))) return fail(fault, INVALID, "nothing to set: expected --scram on or --scram off");
+    return directory_set_tenant(call->service->identity, command_text(call, "tenant"), view_equal(scram, VIEW("on")), command_deadline(), fault);
 }
 
 result command_tenant_list(struct command_call *call, struct fault *fault)

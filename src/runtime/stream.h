@@ -69,7 +69,10 @@ struct tls_info {
 };
 struct tls_info stream_tls(const struct stream *s);
 /* RFC 9266 tls-exporter channel binding, 32 bytes. NOT_FOUND without TLS. */
+/* Before TLS 1.3 only with an extended master secret (§4.2 there). */
 NODISCARD result stream_channel_binding(struct stream *s, unsigned char binding[static 32]);
+/* RFC 5929 §4 tls-server-end-point of the server's end: a digest of the certificate that it has shown, 32 to 64 bytes. NOT_FOUND without one. */
+NODISCARD result stream_server_end_point(struct stream *s, unsigned char binding[static 64], size_t *ret_len);
 
 /* An outgoing connection. */
 MAY_YIELD NODISCARD result stream_connect(const struct address *to, const struct address *from_or_null, millis deadline,

@@ -368,9 +368,27 @@ result stream_channel_binding(struct stream *s, unsigned char binding[static 32]
     static const char label[] = "EXPORTER-Channel-Binding";
     unsigned char bytes[32];
     if (!s->tls || !s->tls->is_open) return NOT_FOUND;
+    if (SSL_version(s->tls->ssl) < TLS1_3_VERSION && SSL_get_extms_support(s->tls->ssl) != 1) return NOT_FOUND;
     ERR_clear_error();
     int done = SSL_export_keying_material(s->tls->ssl, bytes, sizeof bytes, label, sizeof label - 1, (const unsigned char *)"", 0, 1);
     if (done != 1) return NOT_FOUND;
     memcpy(binding, bytes, sizeof bytes);
+    return OK;
+}
+
+result stream_server_end_point(struct stream *s, unsigned char binding[static 64], size_t *ret_len)
+{
+    unsigned char bytes[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    int digest = NID_undef;
+    if (!s->tls || !s->tls->is_open) return NOT_FOUND;
+    const X509 *certificate = SSL_get_certificate(s->tls->ssl);
+    if (!certificate || X509_get_signature_info((X509 *)(uintptr_t)certificate, &digest, NULL, NULL, NULL) != 1) return NOT_FOUND;
+    /* §4.1: SHA-256 in the place of what is weaker; for a signature without a digest (Ed25519) nothing is defined. */
+    if (digest == NID_md5 || digest == NID_sha1) digest = NID_sha256;
+    const EVP_MD *md = digest == NID_undef ? NULL : EVP_get_digestbynid(digest);
+    if (!md || X509_digest(certificate, md, bytes, &len) != 1 || len > 64) return NOT_FOUND;
+    memcpy(binding, bytes, len);
+    *ret_len = len;
     return OK;
 }
