@@ -85,6 +85,8 @@ struct id draft_message(const struct draft *d);
 MAY_YIELD void draft_free(struct draft *d);
 /* All of its bytes, if they are few enough to be kept inline. False: an object, for draft_store(). */
 bool draft_is_small(const struct draft *d, view *ret_bytes);
+/* All of its bytes while they are in memory, 1 MiB at most. Before it is delivered. */
+bool draft_is_held(const struct draft *d, view *ret_bytes);
 /* A large draft's bytes become an object of this name too: for what is not an account's. OK also when it is there. */
 MAY_YIELD NODISCARD result draft_store(struct draft *d, view name, millis deadline, struct fault *fault);
 

@@ -155,6 +155,13 @@ result draft_place(struct draft *d, struct id account, uint32_t second, millis d
     return code == EXISTS ? OK : code;
 }
 
+bool draft_is_held(const struct draft *d, view *ret_bytes)
+{
+    if (!is_in_memory(d)) return false;
+    *ret_bytes = draft_body(d);
+    return true;
+}
+
 bool draft_is_small(const struct draft *d, view *ret_bytes)
 {
     if (!draft_is_inline(d)) return false;

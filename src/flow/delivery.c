@@ -1,6 +1,7 @@
 #include "flow/delivery.h"
 
 #include "base/check.h"
+#include "flow/complaints.h"
 #include "runtime/event.h"
 
 static size_t count_accounts(const struct delivery_order *order)
@@ -78,6 +79,7 @@ void delivery_run(const struct delivery_order *order, millis deadline, struct ar
             count++;
         }
     }
+    if (order->intake->complaints) complaints_take_in(order->intake->complaints, order, deadline);
     if (count > 0) accounts_deliver(order->intake->accounts, order->draft, deliveries, count, deadline);
     for (size_t i = 0; i < count; i++) tell(order, &deliveries[i], recipients[i], arena);
     for (size_t i = 0; i < order->recipient_count; i++) set_status(&order->recipients[i], &by_account);

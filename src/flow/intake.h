@@ -36,11 +36,13 @@ enum {
 };
 
 struct forwarding;
+struct complaints;
 
 struct intake {
     struct identity *identity;
     struct accounts *accounts;
     const struct forwarding *forwarding; /* NULL: aliases to other servers are refused */
+    struct complaints *complaints;       /* NULL: reports about mail of ours are mail like any other */
     view postmaster_domain;              /* of <postmaster> without a domain (RFC 5321 §4.5.1): this, or the nearest domain above it that is ours */
     bool suspended_is_permanent;         /* 550 5.2.1 and not 450 4.2.1 */
     bool over_quota_is_permanent;        /* 552 5.2.2 and not 452 4.2.2 */

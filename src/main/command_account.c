@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "flow/complaints.h"
 #include "identity/directory.h"
 #include "identity/row.h"
 #include "main/command.h"
@@ -113,6 +114,12 @@ static MAY_YIELD result show_usage(struct command_call *call, struct account *ac
     json_object_set_new(json, "bytes", json_integer((json_int_t)usage.bytes));
     json_object_set_new(json, "expunged_messages", json_integer((json_int_t)usage.expunged_messages));
     json_object_set_new(json, "expunged_bytes", json_integer((json_int_t)usage.expunged_bytes));
+    struct complaints_of_account complaints;
+    r = complaints_find(call->service->engine, account_id(account), command_deadline(), &complaints, fault);
+    if (r == OK && complaints.messages) {
+        json_object_set_new(json, "complaints", json_integer((json_int_t)complaints.messages));
+        json_object_set_new(json, "last_complaint", json_integer((json_int_t)complaints.last.ms));
+    }
     unix_ms written;
     view node;
     if (account_origin(account, &written, &node)) {

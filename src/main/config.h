@@ -47,7 +47,7 @@ struct config {
     const char *outbound_rules, *own_networks, *submission_help, *hide_client;
     const char *server_comment, *server_admin;
     const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_authorities, *outbound_source4, *outbound_source6;
-    const char *outbound_tls_report_from;
+    const char *outbound_tls_report_from, *reports_feedback;
     uint64_t outbound_mta_sts, outbound_tls_reports;
     uint64_t outbound_connections, outbound_messages, outbound_expire_ms, outbound_delay_notice_ms, outbound_retry_min_ms, outbound_retry_max_ms;
     uint64_t plaintext_login, idle_timeout_ms;

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "flow/complaints.h"
 #include "flow/forward.h"
 #include "flow/intake.h"
 #include "flow/legacy.h"
@@ -39,6 +40,7 @@ struct server {
     struct tls_context *tls;
     struct intake intake;
     struct forwarding forwarding;
+    struct complaints *complaints;
     struct sending sending;
     struct smtpd *smtpd;
     struct imapd *imapd;
@@ -98,7 +100,10 @@ static result make_smtpd(struct server *s)
         .over_quota_is_permanent = c->over_quota_is_permanent,
     };
     struct legacy_network *networks;
-    result r = legacy_networks_parse(view_of(c->own_networks), s->arena, &networks, &o.own_network_count, &s->fault);
+    result r = complaints_new(s->service.engine, s->service.identity, s->service.loops, view_of(c->reports_feedback), &s->complaints, &s->fault);
+    if (r != OK) return r;
+    s->intake.complaints = o.complaints = s->complaints;
+    r = legacy_networks_parse(view_of(c->own_networks), s->arena, &networks, &o.own_network_count, &s->fault);
     if (r != OK) return r;
     o.own_networks = networks;
     o.legacy_help = view_of(c->submission_help);
@@ -361,6 +366,7 @@ static MAY_YIELD void stop(struct server *s)
         httpd_free(s->httpd);
     }
     upkeep_stop(s->upkeep);
+    complaints_free(s->complaints);
     service_close(&s->service);
     tls_context_free(s->tls);
     EVENT_EMIT(SERVICE_STOPPED, EVENT_NUMBER("sessions_left", 0));

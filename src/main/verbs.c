@@ -2,7 +2,7 @@
 
 #define ADDRESS {"ADDRESS", "address", ARGUMENT_TEXT, NULL, true, false, "the account's address, user@example.jp"}
 #define PASSWORD {"--password-stdin", "password", ARGUMENT_STDIN, NULL, false, false, \
-                  "read the password from the first line of standard input; {PLAIN}, {CRYPT} or {ARGON2ID} before it: stored as it is"}
+                  "read the password from the first line of standard input; {PLAIN}, {CRYPT}, {ARGON2ID} or {SCRAM-SHA-256} before it: stored as it is"}
 #define QUOTA {"--quota", "quota", ARGUMENT_TEXT, "SIZE", false, false, "most bytes of its mailboxes, with suffix K, M, G or T; 0: no limit"}
 #define QUOTA_MESSAGES {"--quota-messages", "quota_messages", ARGUMENT_NUMBER, "N", false, false, "most messages in its mailboxes; 0: no limit"}
 #define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
@@ -35,7 +35,10 @@ const struct verb verbs[] = {
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},
 
     {"tenant", "add", "tenant.add", NULL, NULL, "add a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "a-z 0-9 . - _"}}},
-    {"tenant", "show", "tenant.show", NULL, "tenant created:date", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "show", "tenant.show", NULL, "tenant created:date scram", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "set", "tenant.set", NULL, NULL, "change a tenant", NULL,
+     {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"},
+      {"--scram", "scram", ARGUMENT_TEXT, "on|off", false, false, "whether keys for SCRAM are kept of its accounts' passwords, beside their hashes; on unless set"}}},
     {"tenant", "list", "tenant.list", NULL, "tenant created:date", "list all tenants", NULL, {{0}}},
     {"tenant", "remove", "tenant.remove", NULL, NULL, "remove a tenant without domains", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
 
@@ -69,7 +72,7 @@ const struct verb verbs[] = {
 
     {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED}},
     {"account", "show", "account.show", NULL,
-     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by",
+     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by complaints last_complaint:date",
      "show an account and what it holds", NULL, {ADDRESS}},
     {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
@@ -149,6 +152,12 @@ const struct verb verbs[] = {
      "They are refused with a text that tells them what to do. Those of an account have its address; others tried from\n.Ic smtp . own_networks .\n"
      "Hours: in how many it was tried.", {{0}}},
     {"legacy", "forget", "legacy.forget", NULL, NULL, "remove one from the list", NULL, {{"KEY", "key", ARGUMENT_TEXT, NULL, true, false, "as the list has it"}}},
+    {"report", "list", "report.list", NULL, "address messages reports last:date type reporter", "list accounts whose mail others have complained about",
+     "From complaint reports (ARF) that came to addresses of\n.Ic reports . feedback .\n"
+     "Messages: how many different ones were complained about; reports: complaints in all.", {{0}}},
+    {"report", "show", "report.show", NULL, "message first:date last:date type reporter reports", "show which messages of an account were complained about",
+     "The last 20. The log has each message by its id, and\n.Ic tayori queue trace\nwhat became of it, as long as that is kept.", {ADDRESS}},
+    {"report", "forget", "report.forget", NULL, NULL, "forget the complaints about an account", NULL, {ADDRESS}},
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
      "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"

@@ -13,6 +13,7 @@
 
 struct smtpd;
 struct signing;
+struct complaints;
 struct tls_context;
 struct legacy_network;
 
@@ -31,6 +32,7 @@ struct smtpd_options {
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
     struct queue *queue;                 /* NULL: no submission */
     struct signing *signing;             /* NULL: nothing is signed */
+    struct complaints *complaints;       /* NULL: what is submitted gets no id that complaints are known by */
     bool allows_plain_login;             /* AUTH without TLS from anywhere; from this machine it always may be */
     view hides_client;                   /* tenants with spaces between, or "*": what they submit does not tell the client's address and name */
     const struct legacy_network *own_networks;   /* MX: whose clients are told how to submit (flow/legacy.h) */

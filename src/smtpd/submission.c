@@ -1,5 +1,6 @@
 /* What submission does more than an MX (RFC 6409): whose addresses they are, where recipients are, what the header must have. */
 #include "base/check.h"
+#include "flow/complaints.h"
 #include "flow/transport.h"
 #include "formats/header.h"
 #include "runtime/clock.h"
@@ -170,10 +171,19 @@ MAY_YIELD static void begin_signing(struct smtp_session *s, view header, view bo
     else if (code != NOT_FOUND) message_condemn(s, SMTP_LOCAL_ERROR);
 }
 
+/* A message without it is better than none. */
+MAY_YIELD static void make_token(struct smtp_session *s, buf *into)
+{
+    struct complaints *complaints = smtp_session_options(s)->complaints;
+    struct fault fault = {0};
+    if (!complaints || complaints_token(complaints, s->account, s->transaction.message, clock_in(DIRECTORY_TIMEOUT_MS), into, &fault) == OK) return;
+    EVENT_EMIT(MESSAGE_NOT_MARKED, EVENT_ID("message", s->transaction.message), EVENT_FAULT(&fault));
+}
+
 MAY_YIELD static void finish_header(struct smtp_session *s)
 {
     struct transaction *t = &s->transaction;
-    buf completed CLEANUP(buf_done) = BUF_INIT;
+    buf completed CLEANUP(buf_done) = BUF_INIT, token CLEANUP(buf_done) = BUF_INIT;
     view header, body;
     t->header_is_done = true;
     submission_header_mend(&t->header);
@@ -184,7 +194,8 @@ MAY_YIELD static void finish_header(struct smtp_session *s)
         return;
     }
     t->tls_is_optional = transport_header_makes_tls_optional(header);
-    struct submission_facts facts = {.now = clock_wall(), .message = t->message, .server_name = smtp_session_options(s)->server_name};
+    make_token(s, &token);
+    struct submission_facts facts = {.now = clock_wall(), .message = t->message, .server_name = smtp_session_options(s)->server_name, .token = buf_view(&token)};
     submission_header_complete(header, &facts, &completed);
     begin_signing(s, buf_view(&completed), body);
     if (message_verdict(s) == SMTP_SAVED) message_keep(s, buf_view(&completed));

@@ -4,6 +4,7 @@
 #include "formats/date.h"
 #include "formats/header.h"
 #include "formats/mail_address.h"
+#include "trust/complaint_token.h"
 
 static bool is_lone_cr(view v, size_t i) { return v.at[i] == '\r' && (i + 1 == v.len || v.at[i + 1] != '\n'); }
 
@@ -42,9 +43,10 @@ static void put_missing(view header, const struct submission_facts *facts, buf *
     if (!has_field(header, VIEW("Message-ID"))) {
         char id[ID_TEXT_LEN + 1];
         buf_append(into, VIEW("Message-ID: <"));
-        buf_append(into, id_text(facts->message, id));
+        buf_append(into, facts->token.len ? facts->token : id_text(facts->message, id));
         buf_appendf(into, "@" VIEW_FMT ">\r\n", VIEW_ARG(facts->server_name));
     }
+    if (facts->token.len) buf_appendf(into, VIEW_FMT ": " VIEW_FMT "\r\n", VIEW_ARG(COMPLAINT_FIELD), VIEW_ARG(facts->token));
 }
 
 void submission_header_complete(view header, const struct submission_facts *facts, buf *into)
@@ -53,7 +55,8 @@ void submission_header_complete(view header, const struct submission_facts *fact
     struct header_field field;
     put_missing(header, facts, into);
     while (header_next(&rest, &field))
-        if (!view_equal_nocase(field.name, VIEW("Bcc")) && !view_equal_nocase(field.name, VIEW("Resent-Bcc"))) buf_append(into, field.whole);
+        if (!view_equal_nocase(field.name, VIEW("Bcc")) && !view_equal_nocase(field.name, VIEW("Resent-Bcc")) && !view_equal_nocase(field.name, COMPLAINT_FIELD))
+            buf_append(into, field.whole);
     /* header_next() moves past the empty line: what it was is what is left between. */
     view fields = view_slice(header, 0, header.len - rest.len);
     if (view_ends(fields, VIEW("\r\n\r\n")) || view_equal(fields, VIEW("\r\n"))) buf_append(into, VIEW("\r\n"));

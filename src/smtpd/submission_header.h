@@ -1,7 +1,9 @@
 /*
  * submission_header: what a submission server does to a message's header (RFC 6409 §8), and what it reads there.
  *
- * A CR alone ends a line, as it does for many readers and at the sending end (flow/smtp_client.h). Bcc and Resent-Bcc go (RFC 5322 §3.6.3, §3.6.6), Date and Message-ID come when they are missing. Everything else stays byte for byte. Pure.
+ * A CR alone ends a line, as it does for many readers and at the sending end (flow/smtp_client.h). Bcc and Resent-Bcc go (RFC 5322 §3.6.3, §3.6.6),
+ * Date and Message-ID come when they are missing; the id that complaints are known by (trust/complaint_token.h) comes, and one that is there already
+ * goes: it is somebody else's. Everything else stays byte for byte. Pure.
  */
 #pragma once
 
@@ -14,6 +16,7 @@ struct submission_facts {
     unix_ms now;
     struct id message;
     view server_name;
+    view token;                          /* by which a complaint is known; empty: none */
 };
 /* Every CR without LF in the header of a message becomes CRLF. The header may then end sooner than it did. */
 void submission_header_mend(buf *message);

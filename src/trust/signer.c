@@ -24,7 +24,7 @@ static const struct { view name; bool is_closed; enum dkim_kind kind; } signed_n
     {VIEW_INIT("content-type"), true, 0}, {VIEW_INIT("content-transfer-encoding"), true, 0}, {VIEW_INIT("sender"), false, 0},
     {VIEW_INIT("in-reply-to"), false, 0}, {VIEW_INIT("references"), false, 0}, {VIEW_INIT("resent-from"), false, 0}, {VIEW_INIT("resent-date"), false, 0},
     {VIEW_INIT("resent-to"), false, 0}, {VIEW_INIT("list-id"), false, 0}, {VIEW_INIT("list-unsubscribe"), false, 0}, {VIEW_INIT("list-unsubscribe-post"), false, 0},
-    {VIEW_INIT("autocrypt"), false, 0}, {VIEW_INIT("dkim-signature"), false, DKIM_ARC_MESSAGE},
+    {VIEW_INIT("autocrypt"), false, 0}, {VIEW_INIT("x-complaint-id"), false, 0}, {VIEW_INIT("dkim-signature"), false, DKIM_ARC_MESSAGE},
 };
 
 /* False: more than a signature has. */
