@@ -253,7 +253,7 @@ TEST(popd_holds_to_the_order_of_commands)
 
 TEST(popd_speaks_tls)
 {
-    struct pop_world *w = pop_world_open(1, NULL);
+    struct pop_world *w = pop_world_open(2, NULL);
     pop_world_play(w, POPD_PLAIN, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: STLS\nS: +OK *\nT:\nC: PASS secret\nS: -ERR USER first\nC: STLS\nS: -ERR *\n"
                    "C: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK *\n" QUIT);
     /* what was sent behind STLS in the clear is not obeyed */
