@@ -193,7 +193,7 @@ struct imap_append_message {
     struct imap_flags flags;
     bool has_date;
     struct date date;
-    bool is_utf8;                       /* UTF8 (~{n}, RFC 6855 §4: the rest begins with ")" */
+    bool is_utf8;                       /* UTF8 (~{n}, RFC 6855 §4, of the message or of a part: the rest begins with ")" */
     bool is_catenate;                   /* RFC 4469: URLs, and when has_literal then a literal, and more parts after it */
     bool is_continued;                  /* these are further parts of the message before (of a rest) */
     view *urls;
@@ -424,10 +424,11 @@ NODISCARD bool imap_parse_tag(view text, view *ret_tag);
  * What follows the message literal of APPEND or REPLACE: nothing (is_last), further parts of a CATENATE, or for MULTIAPPEND (RFC 3502)
  * the next message; up to a literal's announcement.
  */
-enum imap_append_place { IMAP_AFTER_MESSAGE, IMAP_AFTER_UTF8, IMAP_AFTER_CATENATE };
+enum imap_append_place { IMAP_AFTER_MESSAGE, IMAP_AFTER_UTF8, IMAP_AFTER_CATENATE, IMAP_AFTER_CATENATE_UTF8 };
 static inline enum imap_append_place imap_append_place(const struct imap_append_message *m)
 {
-    return m->is_catenate && m->has_literal ? IMAP_AFTER_CATENATE : m->is_utf8 ? IMAP_AFTER_UTF8 : IMAP_AFTER_MESSAGE;
+    if (m->is_catenate && m->has_literal) return m->is_utf8 ? IMAP_AFTER_CATENATE_UTF8 : IMAP_AFTER_CATENATE;
+    return m->is_utf8 ? IMAP_AFTER_UTF8 : IMAP_AFTER_MESSAGE;
 }
 NODISCARD result imap_parse_append_rest(view text, enum imap_append_place place, struct arena *arena, bool *ret_is_last,
                                         struct imap_append_message *ret_message, struct fault *fault);

@@ -19,16 +19,27 @@ static bool take_url(struct imap_grammar *g, struct imap_append_message *message
     return true;
 }
 
-/* cat-part *(SP cat-part) ")", up to the announcement of a text's literal: cat-part = "TEXT" SP literal / url (RFC 4469 §5) */
+/* The literal's announcement. */
+static bool take_part(struct imap_grammar *g, struct imap_append_message *message)
+{
+    if (!imap_take_literal_header(&g->at, &message->literal)) return imap_miss(g, "a literal");
+    if (message->is_utf8 && !message->literal.is_binary) return imap_miss(g, "a literal8");
+    message->has_literal = true;
+    return true;
+}
+
+/*
+ * cat-part *(SP cat-part) ")", up to the announcement of a text's literal: cat-part = "TEXT" SP literal / url (RFC 4469 §5) /
+ * "UTF8" SP "(" literal8 ")" (RFC 6855 §4)
+ */
 static bool take_parts(struct imap_grammar *g, struct imap_append_message *message)
 {
     message->is_catenate = true;
     do {
-        if (imap_take_word(g, VIEW("TEXT"))) {
-            message->has_literal = imap_take_space(g) && imap_take_literal_header(&g->at, &message->literal);
-            return message->has_literal || imap_miss(g, "a literal");
-        }
-        if (!imap_take_word(g, VIEW("URL"))) return imap_miss(g, "TEXT or URL");
+        message->is_utf8 = take_view_nocase(&g->at, VIEW("UTF8 ("));
+        if (message->is_utf8) return take_part(g, message);
+        if (imap_take_word(g, VIEW("TEXT"))) return imap_take_space(g) && take_part(g, message);
+        if (!imap_take_word(g, VIEW("URL"))) return imap_miss(g, "TEXT, UTF8 or URL");
         if (!take_url(g, message)) return false;
     } while (take_byte(&g->at, ' '));
     if (!imap_take_close(g)) return false;
@@ -53,9 +64,7 @@ bool imap_take_append_message(struct imap_grammar *g, struct imap_append_message
         if (!take_parts(g, &message)) return false;
     } else {
         message.is_utf8 = take_view_nocase(&g->at, VIEW("UTF8 ("));
-        if (!imap_take_literal_header(&g->at, &message.literal)) return imap_miss(g, "a literal");
-        if (message.is_utf8 && !message.literal.is_binary) return imap_miss(g, "a literal8");
-        message.has_literal = true;
+        if (!take_part(g, &message)) return false;
     }
     *ret_message = message;
     return true;
@@ -101,7 +110,8 @@ static void write_message(struct imap_command_writer *w, const struct imap_appen
             buf_append_cstr(out, i ? " URL " : "URL ");
             imap_command_string(w, message->urls[i]);
         }
-        if (message->has_literal) buf_append_cstr(out, message->url_count ? " TEXT " : "TEXT ");
+        if (message->has_literal && message->url_count) buf_append_byte(out, ' ');
+        if (message->has_literal) buf_append_cstr(out, message->is_utf8 ? "UTF8 (" : "TEXT ");
     } else {
         buf_append_cstr(out, message->is_utf8 ? " UTF8 (" : " ");
     }
@@ -130,10 +140,14 @@ result imap_parse_append_rest(view text, enum imap_append_place place, struct ar
     struct imap_grammar g = {.at = cursor_of(text), .arena = arena};
     struct imap_append_message message = {0};
     bool is_good = true, is_last = false;
-    if (place == IMAP_AFTER_CATENATE && take_byte(&g.at, ' ')) {
+    if (place == IMAP_AFTER_CATENATE_UTF8) {
+        is_good = imap_take_close(&g);
+        place = IMAP_AFTER_CATENATE;
+    }
+    if (is_good && place == IMAP_AFTER_CATENATE && take_byte(&g.at, ' ')) {
         message.is_continued = true;
         is_good = take_parts(&g, &message);
-    } else {
+    } else if (is_good) {
         is_good = place == IMAP_AFTER_MESSAGE || imap_take_close(&g);
         is_last = is_good && cursor_at_end(&g.at);
         if (is_good && !is_last) is_good = imap_take_append_message(&g, &message);

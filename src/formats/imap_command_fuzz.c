@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(code == INVALID || code == TOO_BIG || code == NOT_FOUND);
         check(fault.client_text[0] != 0);
     }
-    result rest = imap_parse_append_rest(text, (enum imap_append_place)(size % 3), arena_again, &is_last, &message, &fault);
+    result rest = imap_parse_append_rest(text, (enum imap_append_place)(size % 4), arena_again, &is_last, &message, &fault);
     check(rest == OK || rest == INVALID || rest == TOO_BIG);
     return 0;
 }

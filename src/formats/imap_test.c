@@ -206,6 +206,10 @@ TEST(imap_append_rest_ends_or_brings_another_message)
     EXPECT(imap_parse_append_rest(VIEW(" URL \"/x/;UID=1\" TEXT {3}"), IMAP_AFTER_CATENATE, arena, &is_last, &message, NULL) == OK && !is_last);
     EXPECT(message.is_continued && message.url_count == 1 && message.has_literal);
     EXPECT(imap_parse_append_rest(VIEW(")"), IMAP_AFTER_CATENATE, arena, &is_last, &message, NULL) == OK && is_last);
+    EXPECT(imap_parse_append_rest(VIEW(") UTF8 (~{3}"), IMAP_AFTER_CATENATE_UTF8, arena, &is_last, &message, NULL) == OK && !is_last);
+    EXPECT(message.is_continued && message.is_utf8 && imap_append_place(&message) == IMAP_AFTER_CATENATE_UTF8);
+    EXPECT(imap_parse_append_rest(VIEW("))"), IMAP_AFTER_CATENATE_UTF8, arena, &is_last, &message, NULL) == OK && is_last);
+    EXPECT(imap_parse_append_rest(VIEW(")"), IMAP_AFTER_CATENATE_UTF8, arena, &is_last, &message, NULL) == INVALID);
     EXPECT(imap_parse_append_rest(VIEW("x"), IMAP_AFTER_MESSAGE, arena, &is_last, &message, NULL) == INVALID);
     EXPECT(imap_parse_append_rest(VIEW(""), IMAP_AFTER_UTF8, arena, &is_last, &message, NULL) == INVALID);
 }
