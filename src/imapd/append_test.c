@@ -197,3 +197,19 @@ TEST(imapd_replace_is_one_step)
     transcript_close(c);
     test_server_close(t);
 }
+
+TEST(imapd_a_refused_append_leaves_no_commands_behind)
+{
+    struct test_server *t = test_server_open(20, NULL);
+    test_server_add(t, "INBOX", "", VIEW("Subject: one\r\n\r\n"));
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a UID REPLACE 1 INBOX {13+}\nC: b CREATE evil\nS: a BAD [CLIENTBUG] *\nC: c EXAMINE INBOX\nS~ c OK *\n"
+                  "C: d REPLACE 1 INBOX {13+}\nC: b CREATE evil (\\Seen) {13+}\nC: b CREATE evil\nS: d NO [READ-ONLY] *\n"
+                  "C: e ENABLE UIDONLY\nS: * ENABLED UIDONLY\nS: e OK *\nC: f REPLACE 1 INBOX {13+}\nC: b CREATE evil\nS: f BAD [UIDREQUIRED] *\n"
+                  "C: g LIST \"\" e*\nS: g OK *\n");
+    transcript_close(c);
+    c = test_server_connect(t);
+    TRANSCRIPT(c, "C: a APPEND INBOX {13+}\nC: b CREATE evil\nS: * BYE *\nS: a BAD [CLIENTBUG] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}

@@ -2,6 +2,7 @@
  * From a command's text to its answer: parse, check the state, act, tell what changed, answer.
  */
 #include "base/check.h"
+#include "base/utf8.h"
 #include "imapd/session.h"
 
 enum {
@@ -98,10 +99,19 @@ MAY_YIELD static bool may_run(struct session *s, const struct imap_command *c, s
     return true;
 }
 
-MAY_YIELD static void run(struct session *s, const struct imap_command *c, struct reply *r)
+/* What a refused APPEND sends is not to be taken for commands. Before log-in nobody may send much. */
+MAY_YIELD static void drop_message(struct session *s, view text)
+{
+    if (s->state == SESSION_NOT_AUTHENTICATED) session_bye(s, "message before log-in", "Log in first");
+    else (void)!session_drop_literals(s, text);
+}
+
+/* `message`: the text that announces one, else empty. */
+MAY_YIELD static void run(struct session *s, const struct imap_command *c, view message, struct reply *r)
 {
     const struct command_rule *rule = &rules[c->verb];
     if (may_run(s, c, r)) rule->run(s, c, r);
+    else if (message.len) drop_message(s, message);
     bool tells = s->state == SESSION_SELECTED && r->kind != REPLY_NONE && !(rule->flags & COMMAND_IS_QUIET);
     if (tells && !s->is_closing) session_sync(s, c->is_uid || !(rule->flags & COMMAND_USES_NUMBERS));
     if (r->kind != REPLY_NONE && !(rule->flags & COMMAND_IS_QUIET)) session_tell_annotations(s, 0);
@@ -127,6 +137,28 @@ static bool takes_messages(const struct imap_command *c)
     return c->append.message.has_literal || imap_text_wants_literal(c->append.message.rest, &literal);
 }
 
+/* RFC 6855 §3: what stands in quotes is UTF-8; literals may be anything. */
+static bool has_broken_quotes(view text)
+{
+    while (text.len) {
+        size_t quote = view_find(text, '"'), literal = view_find(text, '\r');
+        if (literal < quote) {                 /* "{n}" or "{n+}" stands before it, as the parser will see */
+            uint64_t bytes = 0;
+            for (size_t at = view_find_last(view_slice(text, 0, literal), '{') + 1; at < literal && ascii_is_digit(text.at[at]) && bytes < text.len; at++)
+                bytes = bytes * 10 + (unsigned)(text.at[at] - '0');
+            text = view_from(text, literal + 2 + (size_t)bytes);
+            continue;
+        }
+        if (quote == VIEW_NONE) return false;
+        text = view_from(text, quote + 1);
+        size_t end = 0;
+        while (end < text.len && text.at[end] != '"') end += text.at[end] == '\\' ? 2 : 1;
+        if (!utf8_is_valid(view_slice(text, 0, end))) return true;
+        text = view_from(text, end + 1);
+    }
+    return false;
+}
+
 void session_run_command(struct session *s, view text, bool is_append)
 {
     struct imap_command command;
@@ -135,15 +167,17 @@ void session_run_command(struct session *s, view text, bool is_append)
     result code = imap_parse_command(text, s->arena, &command, &fault);
     bool joins_appends = code == OK && command.verb == IMAP_APPEND;
     if (!joins_appends) session_finish_appends(s);
-    if (code != OK || takes_messages(&command) != is_append) {
-        if (code == OK) fault_tell(&fault, "Expected a literal");
+    bool is_broken = session_speaks_utf8(s) && !utf8_is_valid(text) && has_broken_quotes(text);
+    if (code != OK || is_broken || takes_messages(&command) != is_append) {
+        if (code == OK) fault_tell(&fault, is_broken ? "Strings in quotes are UTF-8" : "Expected a literal");
         refuse(s, text, code, &fault);
+        if (is_append) drop_message(s, text);
         return;
     }
     s->error_count = 0;
     command.tag = arena_keep(s->arena, command.tag);       /* AUTHENTICATE and APPEND read on, and lose the text */
     session_begin_progress(s, command.tag);
-    run(s, &command, &r);
+    run(s, &command, is_append ? text : VIEW_EMPTY, &r);
     if (!s->is_broken) reply_write(s, command.tag, imap_verb_name(command.verb), &r);
     reply_done(&r);
 }

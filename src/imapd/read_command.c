@@ -45,6 +45,17 @@ result session_skip_bytes(struct session *s, uint64_t count)
     return OK;
 }
 
+result session_drop_literals(struct session *s, view text)
+{
+    struct imap_literal literal;
+    while (imap_text_wants_literal(text, &literal) && !literal.is_sync) {
+        result code = session_skip_bytes(s, literal.size_bytes);
+        if (code == OK) code = read_line(s, &text);
+        if (code != OK) return code;
+    }
+    return OK;
+}
+
 /* Refuses; of a literal that comes anyway everything is dropped, up to the end of the command. */
 MAY_YIELD static result refuse(struct session *s, struct imap_literal literal)
 {

@@ -141,6 +141,8 @@ void reply_write(struct session *s, view tag, const char *name, const struct rep
 MAY_YIELD NODISCARD result session_read_command(struct session *s, view *ret_text, bool *ret_is_append);
 /* Reads and drops what follows an announcement that cannot be taken. */
 MAY_YIELD NODISCARD result session_skip_bytes(struct session *s, uint64_t count);
+/* The same of all that a refused command, whose text ends with an announcement, sends without being asked. */
+MAY_YIELD NODISCARD result session_drop_literals(struct session *s, view text);
 MAY_YIELD void session_run_command(struct session *s, view text, bool is_append);   /* dispatch.c */
 
 /* ---- the selected mailbox (select.c, sync.c) ---- */
