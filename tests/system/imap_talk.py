@@ -39,7 +39,7 @@ class Talk:
         return line.decode("utf-8", "surrogateescape")
 
     def pattern(self, text):
-        parts = re.split(r"%([a-z_0-9]+)%", text)
+        parts = re.split(r"%([a-z_][a-z_0-9]*)%", text)
         out = ""
         for i, part in enumerate(parts):
             if i % 2 == 0:
@@ -62,7 +62,7 @@ class Talk:
             assert skips and not re.match(r"[^*+ ]+ (OK|NO|BAD) ", line), f"expected {text!r}\n     got {line!r}"
 
     def fill_in(self, text):
-        return re.sub(r"%([a-z_0-9]+)%", lambda m: self.names[m.group(1)], text)
+        return re.sub(r"%([a-z_][a-z_0-9]*)%", lambda m: self.names[m.group(1)], text)
 
     def say(self, text, literal):
         mark = re.search(r"\{#([+-]*)\}$", text)

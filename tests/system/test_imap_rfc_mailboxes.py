@@ -1,5 +1,8 @@
 """The examples of RFCs about mailboxes: LIST in all its forms, special uses, annotations, ids, quota."""
+import base64
+
 import pytest
+from conftest import PASSWORD
 from imap_talk import Talk, mail, run_server, talk  # noqa: F401
 
 pytestmark = pytest.mark.local
@@ -104,9 +107,6 @@ def test_list_extended_rfc5258_examples_9_and_10(talk):
     c = make(talk(select=None), "foo2", "foo2/bar1", "foo2/bar2", "baz2/bar2", "eps2", "eps2/mamba", "foo",
              subscribed=["foo2/bar1", "foo2/bar2", "baz2/bar2", "eps2", "eps2/mamba", "qux2/bar2", "foo/bar"])
     c.play(r"""
-        C: D03 LIST (RECURSIVEMATCH SUBSCRIBED) "" "*2"
-        S: * LIST (\HasChildren) "/" baz2
-        S: D03 OK LIST completed""" if False else r"""
         C: D03 LIST (RECURSIVEMATCH SUBSCRIBED) "" "*2"
         S: * LIST (\HasNoChildren \Subscribed) "/" baz2/bar2
         S: * LIST (\HasChildren \Subscribed) "/" eps2 ("CHILDINFO" ("SUBSCRIBED"))
@@ -475,8 +475,6 @@ def test_namespace_id_enable_unselect(talk):
 
 def test_log_in_rfc4959_and_unauthenticate_rfc8437(talk, imap_server):
     c = Talk(imap_server)
-    import base64
-    from conftest import PASSWORD
     response = base64.b64encode(f"\0{talk.user}\0{PASSWORD}".encode()).decode()
     c.play(f"""
         C: A00 UNAUTHENTICATE
