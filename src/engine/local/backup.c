@@ -32,7 +32,7 @@ static void run_prepare(void *argument)
     if (j->code == EXISTS) j->code = INVALID;
     if (j->code == OK) j->code = files_make_folder(files_path(path, j->folder, "objects"), j->fault);
     if (j->code == OK) j->code = rocks_flush(&j->engine->rocks, j->fault);
-    if (j->code == OK) object_files_keep_removed_in(j->engine->files, path);
+    if (j->code == OK) j->code = object_files_keep_removed_in(j->engine->files, path, j->fault);
 }
 
 static void run_objects(void *argument)
@@ -69,7 +69,7 @@ result local_backup(struct engine *base, const char *folder, void (*progress)(vo
     struct change c = {.kind = CHANGE_CHECKPOINT, .deadline = MILLIS_NEVER, .fault = fault, .copy_folder = files_path(tables, folder, "tables")};
     code = change_commit(e, &c);
     if (code == OK) code = run_on_worker(run_objects, &j);
-    object_files_keep_removed_in(e->files, NULL);
+    (void)!object_files_keep_removed_in(e->files, NULL, NULL);
     return code;
 }
 
@@ -93,15 +93,18 @@ BLOCKS static result check_backup(const char *backup, struct fault *fault)
     return is_known ? OK : fail(fault, INVALID, "%s is not a backup that this version can read", backup);
 }
 
+/* Until all is there the folder is none that can be opened: whoever restores may die, and half of the mail would look like all of it. */
 result engine_restore_local(const char *backup, const char *folder, struct fault *fault)
 {
     struct files_progress progress = {0};
-    char from[PATH_BYTES], to[PATH_BYTES];
+    char from[PATH_BYTES], to[PATH_BYTES], format[PATH_BYTES];
     if (strlen(backup) >= PATH_BYTES - 32 || strlen(folder) >= PATH_BYTES - 32) return fail(fault, INVALID, "the folder's name is too long");
     result code = check_backup(backup, fault);
     if (code == OK) code = files_make_empty_folder(folder, fault);
+    if (code == OK) code = files_write_small(files_path(format, folder, "format"), VIEW("a restore that was not finished\n"), fault);
     if (code == OK)
         code = files_link_tree(files_path(from, backup, "tables"), files_path(to, folder, "tables"), may_change, &progress, fault);
     if (code == OK) code = files_link_tree(files_path(from, backup, "objects"), files_path(to, folder, "objects"), NULL, &progress, fault);
-    return code == OK ? files_sync_all(folder, fault) : code;
+    if (code == OK) code = files_sync_all(folder, fault);
+    return code == OK ? files_write_small(format, VIEW(LOCAL_FORMAT_TEXT), fault) : code;
 }

@@ -184,3 +184,47 @@ TEST_SLOW(local_backup_while_writing_restores_one_moment, 60)
     EXPECT_NUMBER(files_seen, 0);
     test_remove_folder(folder);
 }
+
+static void back_up_once(void *argument)
+{
+    colour_pretend_coroutine();
+    struct run *r = argument;
+    struct engine *e = test_open(&r->options);
+    struct journal_append a = {.journal = journal_of(0), .meta = VIEW("1")};
+    EXPECT(engine_append(e, &a, MILLIS_NEVER) == OK);
+    EXPECT(object_put(e, VIEW("object"), VIEW("bytes"), MILLIS_NEVER, NULL) == OK);
+    EXPECT(engine_backup(e, r->backup, NULL, NULL, NULL) == OK);
+    engine_close(e);
+}
+
+static void open_restored(void *argument)
+{
+    colour_pretend_coroutine();
+    struct run *r = argument;
+    struct engine_local_options options = r->options;
+    struct engine *e;
+    struct fault fault = {0};
+    options.folder = r->restored;
+    EXPECT_NUMBER(engine_open_local(&options, &e, &fault), INVALID);
+    EXPECT(strstr(fault.detail, "not finished"));
+}
+
+/* The tables are there, the objects are not. */
+TEST(local_restore_that_was_cut_short_is_no_store)
+{
+    static struct run r;
+    char folder[LOCAL_TEST_FOLDER_BYTES], store[LOCAL_TEST_FOLDER_BYTES + 16], path[PATH_BYTES], aside[PATH_BYTES];
+    struct fault fault = {0};
+    colour_pretend_worker();
+    test_make_folder(folder);
+    snprintf(store, sizeof store, "%s/store", folder);
+    snprintf(r.backup, sizeof r.backup, "%s/backup", folder);
+    snprintf(r.restored, sizeof r.restored, "%s/restored", folder);
+    r.options = test_options(store, true);
+    test_run(back_up_once, &r);
+    REQUIRE(rename(files_path(path, r.backup, "objects"), files_path(aside, r.backup, "aside")) == 0);
+    REQUIRE(fclose(fopen(path, "w")) == 0);
+    EXPECT_NUMBER(engine_restore_local(r.backup, r.restored, &fault), IO);
+    test_run(open_restored, &r);
+    test_remove_folder(folder);
+}

@@ -67,7 +67,11 @@ static result take_folder(struct tree *t, unsigned depth)
     if (depth > DEPTH_MAX) return fail(t->fault, TOO_BIG, "%s lies too deep", t->from.at);
     DIR *d = opendir(t->from.at);
     if (!d) return errno == ENOENT ? OK : files_fail(errno, t->fault, "folder %s", t->from.at);
-    for (struct dirent *entry; code == OK && (entry = readdir(d));) {
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(d);
+        if (!entry && errno) code = files_fail(errno, t->fault, "folder %s", t->from.at);
+        if (!entry || code != OK) break;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
         set_path(&t->from, from_len, entry->d_name);
         if (t->links) set_path(&t->to, to_len, entry->d_name);

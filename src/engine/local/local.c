@@ -16,7 +16,7 @@
 #include "runtime/event.h"
 
 enum { BLOCK_ARENA_BYTES = 64 << 20, FORMAT_TEXT_MAX = 100 };
-static const char format_text[] = "tayori local engine 1\n";
+static const char format_text[] = LOCAL_FORMAT_TEXT;
 
 static const struct engine_methods methods;
 

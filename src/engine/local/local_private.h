@@ -27,6 +27,9 @@ enum {
     LOCAL_ROOM_KEPT_SEGMENTS = 4,         /* free disk, in segments of the log, that stays for flushes and compaction */
 };
 
+/* Of the file "format". */
+#define LOCAL_FORMAT_TEXT "tayori local engine 1\n"
+
 struct change;
 struct object_files;
 struct leases;

@@ -198,15 +198,17 @@ result object_files_link(struct object_files *f, view from, view to, struct faul
 
 /* ---- removing --------------------------------------------------------------------------------------------- */
 
-void object_files_keep_removed_in(struct object_files *f, const char *folder)
+result object_files_keep_removed_in(struct object_files *f, const char *folder, struct fault *fault)
 {
     int fd = -1;
     if (folder) fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder && fd < 0) return files_fail(errno, fault, "folder %s", folder);
     pthread_mutex_lock(&f->lock);
     if (f->keeps_removed) close(f->removed);
     f->keeps_removed = fd >= 0;
     f->removed = fd;
     pthread_mutex_unlock(&f->lock);
+    return OK;
 }
 
 BLOCKS static int copy_to(int from_root, int root, const char *path)

@@ -43,4 +43,4 @@ BLOCKS NODISCARD result object_files_list(struct object_files *f, view prefix, v
 /*
  * From now on what is removed is first linked (or copied) into folder/objects, until NULL: so that a backup that began before has it.
  */
-void object_files_keep_removed_in(struct object_files *f, const char *folder);
+NODISCARD result object_files_keep_removed_in(struct object_files *f, const char *folder, struct fault *fault);

@@ -70,7 +70,11 @@ static result read_folder(struct listing *l, int fd)
     }
     result code = OK;
     size_t before = l->path.len;
-    for (struct dirent *entry; code == OK && (entry = readdir(d)); l->path.len = before) {
+    for (; code == OK; l->path.len = before) {
+        errno = 0;
+        struct dirent *entry = readdir(d);
+        if (!entry && errno) code = files_fail(errno, l->fault, "list objects");
+        if (!entry) break;
         if (entry->d_name[0] == '.') continue;
         buf_append_cstr(&l->path, entry->d_name);
         if (!is_folder(dirfd(d), entry)) {
