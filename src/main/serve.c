@@ -30,11 +30,12 @@
 #include "smtpd/smtpd.h"
 #include "upkeep/upkeep.h"
 
-enum { STOP_TIMEOUT_MS = 20000, STOP_LOOK_MS = 20 };
+enum { STOP_TIMEOUT_MS = 20000, STOP_LOOK_MS = 20, CONFIG_BYTES_MAX = 16 << 20, CERTIFICATE_NAMES_BYTES = 64 << 10 };
 
 struct server {
     const struct config_options *options;
     struct arena *arena;
+    struct arena *live;           /* of the configuration that was read last, whose live settings `config` has; NULL: none was since the start */
     struct config config;
     struct service service;
     struct tls_context *tls;
@@ -57,19 +58,20 @@ struct server {
 
 /* ---- certificates ---- */
 
-static void name_certificate(struct server *s, struct tls_certificate *certificate)
+static void name_certificate(const struct server *s, struct arena *arena, struct tls_certificate *certificate)
 {
     bool own = !*s->config.tls_certificate;
     const char *folder = s->config.state_folder;
-    certificate->certificate_file = own ? arena_cstr(s->arena, arena_printf(s->arena, "%s/certificate.pem", folder)) : s->config.tls_certificate;
-    certificate->key_file = own ? arena_cstr(s->arena, arena_printf(s->arena, "%s/key.pem", folder)) : s->config.tls_key;
+    certificate->certificate_file = own ? arena_cstr(arena, arena_printf(arena, "%s/certificate.pem", folder)) : s->config.tls_certificate;
+    certificate->key_file = own ? arena_cstr(arena, arena_printf(arena, "%s/key.pem", folder)) : s->config.tls_key;
 }
 
 BLOCKS static void load_certificate(void *argument)
 {
     struct server *s = argument;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, CERTIFICATE_NAMES_BYTES);
     struct tls_certificate certificate;
-    name_certificate(s, &certificate);
+    name_certificate(s, arena, &certificate);
     s->code = OK;
     if (!*s->config.tls_certificate && access(certificate.key_file, R_OK) != 0)
         s->code = tls_make_certificate(s->config.server_name, certificate.certificate_file, certificate.key_file, &s->fault);
@@ -314,17 +316,17 @@ static result open_log(const struct config *c, struct fault *fault)
     return event_open(*c->log_file ? c->log_file : NULL, (enum event_format)c->log_format, (enum event_level)c->log_level, fault);
 }
 
-/* Live settings only; what needs a restart is kept as it was. */
-static MAY_YIELD void reload(struct server *s)
+/* Live settings only; what needs a restart is kept as it was. Refused: nothing is taken over. */
+static MAY_YIELD result read_anew(struct server *s)
 {
+    struct arena *arena = arena_new(NULL, CONFIG_BYTES_MAX), *before = s->live;
     struct config fresh;
-    if (config_load(s->options, s->arena, stderr, &fresh) != OK) {
-        EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)));
-        return;
-    }
-    if (s->sending.outbound && sending_reload_rules(&s->sending, &fresh, &s->fault) != OK) {
-        EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)), EVENT_FAULT(&s->fault));
-        return;
+    s->fault = (struct fault){0};
+    result r = config_load(s->options, arena, stderr, &fresh);
+    if (r == OK && s->sending.outbound) r = sending_reload_rules(&s->sending, &fresh, &s->fault);
+    if (r != OK) {
+        arena_free(arena);
+        return r;
     }
     s->config.outbound_rules = fresh.outbound_rules;
     s->config.tls_certificate = fresh.tls_certificate;
@@ -332,7 +334,15 @@ static MAY_YIELD void reload(struct server *s)
     s->config.log_file = fresh.log_file;
     s->config.log_format = fresh.log_format;
     s->config.log_level = fresh.log_level;
-    result r = open_log(&s->config, &s->fault);
+    s->live = arena;
+    arena_free(before);
+    return OK;
+}
+
+static MAY_YIELD void reload(struct server *s)
+{
+    result r = read_anew(s);
+    if (r == OK) r = open_log(&s->config, &s->fault);
     if (r == OK) r = on_worker(s, load_certificate);
     if (r == OK) EVENT_EMIT(CONFIG_RELOADED, EVENT_TEXT("file", view_of(s->options->file)));
     else EVENT_EMIT(CONFIG_REFUSED, EVENT_TEXT("file", view_of(s->options->file)), EVENT_FAULT(&s->fault));
@@ -421,7 +431,7 @@ int serve(const struct config_options *options)
     struct server *s = calloc(1, sizeof *s);
     check(s != NULL);
     s->options = options;
-    s->arena = arena_new(NULL, 16 << 20);
+    s->arena = arena_new(NULL, CONFIG_BYTES_MAX);
     int status = 2;
     if (config_load(options, s->arena, stderr, &s->config) == OK) {
         uint64_t seed[2];
@@ -436,6 +446,7 @@ int serve(const struct config_options *options)
         event_close();
         if (status == 0 && s->hands_over) status = hand_over(s->arena);
     }
+    arena_free(s->live);
     arena_free(s->arena);
     free(s);
     return status;

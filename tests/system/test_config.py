@@ -84,6 +84,16 @@ def test_reload_with_errors_changes_nothing(new_server, tmp_path):
     certificate_of(server)
 
 
+def test_reload_is_done_any_number_of_times(new_server, tmp_path):
+    """What was read before is forgotten: a log that is rotated every hour ends no server after some months."""
+    many = " ".join(f"d{i}.example.test=127.0.0.1:2525" for i in range(2900))
+    server = serve(new_server, tmp_path, GOOD + f'outbound {{{{ routes = "{many}" }}}}\n')
+    for round in range(170):
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: server.log_text().count('"config_reloaded"') == round + 1)
+    certificate_of(server)
+
+
 def test_message_limit_of_the_file_is_announced(new_server, tmp_path):
     server = serve(new_server, tmp_path, GOOD)
     with socket.create_connection(("127.0.0.1", server.port("smtp"))) as s:
