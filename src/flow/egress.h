@@ -5,7 +5,7 @@
  * accounts, kinds of messages. The first pool that is for a message takes it, so that one abused account does not spoil the
  * addresses of all. An address that is new takes so many messages in its first day of sending, twice as many in each further one.
  *
- * Pools are read alone; what an address has sent and where it is blocked is of a loop (outbound_private.h).
+ * Pools are read alone; what an address has sent and where it is blocked is in the store (egress_ledger.h).
  */
 #pragma once
 

@@ -40,8 +40,6 @@ struct outbound *outbound_new(const struct outbound_options *options, struct que
     for (unsigned i = 0; i < loops; i++) {
         o->of_loop[i].all = o;
         o->of_loop[i].rules = options->rules;
-        o->of_loop[i].counts = calloc((size_t)EGRESS_POOLS_MAX * EGRESS_ADDRESSES_MAX, sizeof *o->of_loop[i].counts);
-        check(o->of_loop[i].counts);
     }
     return o;
 }
@@ -88,6 +86,7 @@ static struct outbound_loop *loop_here(struct outbound *o)
         scope_init(&l->scope, NULL);
         waitlist_init(&l->settled);
         l->is_open = true;
+        if (o->options.egress && o->options.egress->pool_count > 0) l->ledger = egress_ledger_new(o->queue->engine, o->options.egress, &l->scope);
     }
     return l;
 }
@@ -126,22 +125,15 @@ static void end_loop(void *argument)
     colour_pretend_coroutine();
     struct outbound_loop *l = argument;
     size_t at = 0;
+    if (l->ledger) egress_ledger_save(l->ledger);
     if (l->is_open) scope_done(&l->scope);
     l->is_open = false;
+    egress_ledger_free(l->ledger);
     for (struct map_slot *slot; (slot = map_next(&l->destinations, &at));) destination_free(slot->value);
     map_done(&l->destinations);
     at = 0;
     for (struct map_slot *slot; (slot = map_next(&l->sites, &at));) site_free(slot->value);
     map_done(&l->sites);
-    free(l->counts);
-}
-
-struct egress_count *outbound_egress_count(struct outbound_loop *l, const struct egress_address *a)
-{
-    struct egress_count *c = l->counts;
-    while (c->address && c->address != a) c++;
-    c->address = a;
-    return c;
 }
 
 void outbound_free(struct outbound *o)

@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "flow/bounce.h"
+#include "flow/egress_ledger.h"
 #include "flow/outbound.h"
 #include "flow/queue_private.h"
 #include "flow/smtp_client.h"
@@ -53,14 +54,11 @@ struct destination {
     char text[];                         /* of domain and key */
 };
 
-/* What an address that is being warmed up has sent here today. */
-struct egress_count { const struct egress_address *address; int64_t day; uint64_t messages; };
-
 struct outbound_loop {
     struct outbound *all;
     const struct answer_rules *rules;    /* NULL: none. Nobody keeps one over a yield */
     struct map destinations, sites;
-    struct egress_count *counts;         /* of all addresses of all pools */
+    struct egress_ledger *ledger;        /* NULL: there are no pools */
     struct scope scope;
     bool is_open;
     struct waitlist settled;             /* somebody waits for deliveries of a shard to end */
@@ -82,8 +80,6 @@ void destination_rest(struct destination *d, const char *reason);
 void destination_consider(struct destination *d);
 /* Nothing waits, perhaps: then it is forgotten after a while. */
 void destination_consider_end(struct destination *d);
-
-struct egress_count *outbound_egress_count(struct outbound_loop *l, const struct egress_address *a);
 
 /* ---- outbound_send.c ---- */
 /* One connection: as a coroutine of the loop. */

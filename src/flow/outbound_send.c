@@ -269,6 +269,7 @@ MAY_YIELD static result open_client(struct attempt *a, const struct address *to,
     struct destination *d = a->destination;
     struct stream *stream;
     a->client = (struct smtp_client){0};
+    if (d->home->ledger) egress_ledger_await(d->home->ledger);
     if (!site_choose_source(d->site, d->pool, to->family, &a->source)) {
         a->is_undecided = a->are_away = true;
         return fail(&a->fault, UNAVAILABLE, "no IPv%u address of the pool may send there now", to->family);

@@ -16,7 +16,6 @@ enum {
     IDLE_MS = 600000,
     STORE_MS = 5000,
     MINUTE_US = 60 * 1000 * 1000,
-    DAY_MS = 24 * 3600 * 1000,
 };
 
 /* ---- which site ---- */
@@ -256,36 +255,30 @@ void site_leave_place(struct site *s, struct site_place *p)
 
 /* ---- where from ---- */
 
-static bool is_blocked(const struct site *s, const struct egress_address *a)
+/* The same for all pools. */
+static view hosts_of(const struct site *s)
 {
-    for (size_t i = 0; i < s->blocked_count; i++)
-        if (s->blocked[i].address == a && millis_before(clock_now(), s->blocked[i].until)) return true;
-    return false;
+    view key = buf_view(&s->key), pool;
+    (void)view_cut(&key, ' ', &pool);
+    return key;
 }
 
 void site_block(struct site *s, const struct egress_address *a, int64_t ms, view answer)
 {
     char text[ADDRESS_TEXT_MAX];
-    size_t i = 0;
-    if (!a || is_blocked(s, a)) return;
-    while (i < s->blocked_count && s->blocked[i].address != a) i++;
-    if (i == SITE_BLOCKS_MAX) return;
-    if (i == s->blocked_count) s->blocked_count++;
-    s->blocked[i].address = a;
-    s->blocked[i].until = clock_in(ms);
-    EVENT_EMIT(EGRESS_BLOCKED, EVENT_TEXT("address", address_text(&a->address, text)), EVENT_TEXT("site", view_slice(buf_view(&s->key), 0, 200)), EVENT_NUMBER("ms", ms),
+    if (!a || !egress_ledger_block(s->home->ledger, a, hosts_of(s), ms, answer)) return;
+    EVENT_EMIT(EGRESS_BLOCKED, EVENT_TEXT("address", address_text(&a->address, text)), EVENT_TEXT("site", view_slice(hosts_of(s), 0, 200)), EVENT_NUMBER("ms", ms),
                EVENT_TEXT("answer", answer));
 }
 
-/* This loop's part of what an address may send in a day. */
+/* Of what an address may send in a day: what this loop has sent since the others were told stands for what they have. */
 static bool has_room(const struct site *s, const struct egress_address *a)
 {
-    unix_ms now = clock_wall();
-    uint64_t limit = egress_day_limit(a, now);
+    uint64_t limit = egress_day_limit(a, clock_wall()), written, since;
     if (limit == UINT64_MAX) return true;
-    struct egress_count *c = outbound_egress_count(s->home, a);
-    if (c->day != now.ms / DAY_MS) *c = (struct egress_count){.address = a, .day = now.ms / DAY_MS};
-    return c->messages * QUEUE_SHARDS < limit * shards_here(s);
+    egress_ledger_sent(s->home->ledger, a, &written, &since);
+    unsigned mine = shards_here(s);
+    return written + since * QUEUE_SHARDS / (mine ? mine : 1) < limit;
 }
 
 bool site_choose_source(struct site *s, int pool, unsigned family, const struct egress_address **ret_address)
@@ -298,7 +291,7 @@ bool site_choose_source(struct site *s, int pool, unsigned family, const struct 
     for (size_t i = 0; i < e->pools[pool].address_count; i++) {
         const struct egress_address *a = &e->pools[pool].addresses[i];
         if (a->address.family != family) continue;
-        if (is_blocked(s, a) || !has_room(s, a)) continue;
+        if (egress_ledger_is_blocked(s->home->ledger, a, hosts_of(s)) || !has_room(s, a)) continue;
         fit++;
         if (random_below(fit) == 0) found = a;
     }
@@ -309,5 +302,5 @@ bool site_choose_source(struct site *s, int pool, unsigned family, const struct 
 void site_count_sent(struct site *s, const struct egress_address *a)
 {
     if (!a || a->warm_from.ms == 0) return;
-    outbound_egress_count(s->home, a)->messages++;
+    egress_ledger_count(s->home->ledger, a);
 }

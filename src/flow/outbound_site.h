@@ -2,7 +2,7 @@
  * outbound_site: what one set of servers takes from us.
  *
  * Domains with the same MX set are one site, for each egress pool. A site has the connections that are open, a window that grows with what is
- * taken and halves when it slows down, a pace, rests, and the source addresses that it has blocked.
+ * taken and halves when it slows down, a pace and rests. Which source addresses it refuses all nodes know (egress_ledger.h).
  *
  * Limits are of the whole cluster: each of the queue's shards has its part of them, and a loop has the parts of the shards that it owns. So no node
  * asks another, and the sum is right as long as each shard has one owner. A limit below the number of shards would leave some owners nothing: its
@@ -12,7 +12,7 @@
 
 #include "flow/outbound_private.h"
 
-enum { SITE_KEY_MAX = 2048, SITE_BLOCKS_MAX = EGRESS_ADDRESSES_MAX, SITE_LEASE_MS = 60000 };
+enum { SITE_KEY_MAX = 2048, SITE_LEASE_MS = 60000 };
 
 struct site {
     struct outbound_loop *home;
@@ -27,8 +27,6 @@ struct site {
     int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
     buf reason;                          /* why it rests */
     int64_t next_us;                     /* when the next message may go, by clock_now_us(); 0: no pace */
-    struct { const struct egress_address *address; millis until; } blocked[SITE_BLOCKS_MAX];
-    size_t blocked_count;
 };
 
 /* The site of these hosts for this pool. */
@@ -53,7 +51,7 @@ bool site_is_wanted(const struct site *s, const struct destination *but);
 /* Waits until the pace allows one more message. */
 MAY_YIELD NODISCARD result site_await_turn(struct site *s);
 void site_rest(struct site *s, int64_t at_least_ms, view reason);
-void site_block(struct site *s, const struct egress_address *a, int64_t ms, view answer);
+void site_block(struct site *s, const struct egress_address *a, int64_t ms, view answer);   /* NULL is fine */
 
 /* A place among few: held while a connection is open. */
 struct site_place { bool is_needed, is_held; char name[64], owner[ID_TEXT_LEN + 1]; millis renew_at; };

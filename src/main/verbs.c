@@ -148,6 +148,14 @@ const struct verb verbs[] = {
     {"queue", "redirect", "queue.redirect", NULL, "messages", "send these messages another way",
      "To a server\n.Pq Ar HOST:PORT , lmtp:HOST:PORT ,\nor to an address that takes the place of the recipients; notices go on naming the first one.",
      {QUEUE_MESSAGE, QUEUE_FILTERS, QUEUE_ALL, {"--to", "to", ARGUMENT_TEXT, "TARGET", true, false, "HOST:PORT, lmtp:HOST:PORT or an address"}}},
+    {"pool", "list", "pool.list", NULL, "pool address hello sent limit refused", "list the addresses that mail leaves from, and what they have sent today",
+     "What one has sent is counted while it is warmed up, for all nodes together; a day is one of UTC.", {{0}}},
+    {"pool", "refused", "pool.refused", NULL, "pool address destination since:date until:date answer", "list destinations that refuse addresses of ours",
+     "Mail for them leaves from other addresses of the pool, or waits. All nodes know it, and it outlives them.", {{0}}},
+    {"pool", "clear", "pool.clear", NULL, "cleared", "use an address again where it was refused", "All nodes follow within ten seconds.",
+     {{"ADDRESS", "address", ARGUMENT_TEXT, NULL, true, false, "as the list has it"},
+      {"--destination", "destination", ARGUMENT_TEXT, "TEXT", false, false, "only where the names of the servers have this in them"}}},
+
     {"legacy", "list", "legacy.list", NULL, "key account peer hours first:date last:date", "list users who still try to send by port 25 without a password",
      "They are refused with a text that tells them what to do. Those of an account have its address; others tried from\n.Ic smtp . own_networks .\n"
      "Hours: in how many it was tried.", {{0}}},

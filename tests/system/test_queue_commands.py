@@ -9,8 +9,31 @@ from mail import message, wait_for
 from test_submission import queued, sender, sink, submit  # noqa: F401
 
 
-def rows(server, *words):
-    return server.command("queue", *words, json_rows=True)
+def rows(server, *words, noun="queue"):
+    return server.command(noun, *words, json_rows=True)
+
+
+def test_what_a_new_address_has_sent_is_kept(new_server, tmp_path, sink):
+    """Three messages in its first day: the fourth waits, also after a start."""
+    there = sink()
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    pool = f"""}}
+egress "all" {{ addresses = {{"127.0.0.5 mail.example.test"}} warm_up = {{"127.0.0.5 {today} 3"}}"""
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}", pool)
+    for i in range(2):
+        submit(server, f"a{i}@elsewhere.test")
+        wait_for(lambda: len(there.messages) == i + 1)
+    server.stop()
+    server.start()
+    assert [(row["address"], row["sent"], row["limit"], row["refused"]) for row in rows(server, "list", noun="pool")] == [("127.0.0.5", 2, 3, 0)]
+    submit(server, "a2@elsewhere.test")
+    wait_for(lambda: len(there.messages) == 3)
+    wait_for(lambda: rows(server, "list", noun="pool")[0]["sent"] == 3)
+    server.kill()
+    server.start()
+    submit(server, "a3@elsewhere.test")
+    time.sleep(5)
+    assert len(there.messages) == 3 and len(queued(server)) == 1
 
 
 def test_an_operator_asks_about_the_queue(new_server, tmp_path, sink):
@@ -119,6 +142,25 @@ egress "all" { addresses = {"127.0.0.5 mail.example.test"}"""
     assert "egress_blocked" in server.log_text()
     assert set(seen) <= {"127.0.0.3", "127.0.0.4", "127.0.0.5"} and "127.0.0.4" in seen
     assert "egress_not_confirmed" in server.log_text()
+    refused = rows(server, "refused", noun="pool")
+    assert [(row["pool"], row["address"], row["destination"]) for row in refused] == [("bulk", "127.0.0.3", "127.0.0.1")]
+    assert "zen.spamhaus.org" in refused[0]["answer"] and refused[0]["until"] > refused[0]["since"]
+    # It is known after a start, until an operator says otherwise.
+    server.stop()
+    server.start()
+    seen.clear()
+    for i in range(6):
+        submit(server, f"c{i}@elsewhere.test")
+        time.sleep(1.2)
+    wait_for(lambda: len(seen) >= 2)
+    assert set(seen) == {"127.0.0.4"}
+    assert rows(server, "clear", "127.0.0.3", noun="pool") == [{"cleared": 1}] and rows(server, "refused", noun="pool") == []
+    for i in range(40):
+        submit(server, f"d{i}@elsewhere.test")
+        time.sleep(1.2)
+        if "127.0.0.3" in seen:
+            break
+    assert "127.0.0.3" in seen
     checked = subprocess.run([PROGRAM, "config", "check", "--config", broken(tmp_path)], capture_output=True, text=True)
     assert "127.0.0.9" in checked.stderr
 
