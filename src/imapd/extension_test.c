@@ -129,6 +129,16 @@ TEST(imapd_quota_is_told)
     test_server_close(t);
 }
 
+TEST(imapd_an_account_without_limits_has_no_quota_root)
+{
+    struct test_server *t = test_server_open(27, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a GETQUOTAROOT INBOX\nS: * QUOTAROOT INBOX\nS: a OK *\n"
+                  "C: b GETQUOTA \"\"\nS: b NO [NONEXISTENT] *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
 TEST(imapd_quota_of_messages_is_told_and_kept)
 {
     struct test_server *t = test_server_open(26, NULL);

@@ -1,5 +1,6 @@
 /*
- * GETQUOTA and GETQUOTAROOT: RFC 9208 §4.1. An account is one quota root, whose name is empty; only the operator changes limits.
+ * GETQUOTA and GETQUOTAROOT: RFC 9208 §4.1. An account with limits is one quota root, whose name is empty; only the operator changes
+ * them. Without limits there is none: a list of no resources is against the grammar (§7), and Thunderbird hangs up at it.
  */
 #include "formats/imap_write.h"
 #include "imapd/session.h"
@@ -22,10 +23,12 @@ static void tell_quota(struct session *s)
     buf_append(out, VIEW(")\r\n"));
 }
 
+static bool has_root(const struct session *s) { return s->quota.bytes || s->quota.messages; }
+
 void imapd_getquota(struct session *s, const struct imap_command *c, struct reply *r)
 {
     view name;
-    if (c->verb == IMAP_GETQUOTA && c->quota_root.len) {
+    if (c->verb == IMAP_GETQUOTA && (c->quota_root.len || !has_root(s))) {
         reply_set(r, REPLY_NO, "NONEXISTENT", "There is no such quota root");
         return;
     }
@@ -34,7 +37,7 @@ void imapd_getquota(struct session *s, const struct imap_command *c, struct repl
         if (session_mailbox_name(s, c->mailbox, r, &name) != OK) return;         /* there need not be one of that name */
         buf_append(out, VIEW("* QUOTAROOT "));
         imap_write_mailbox(out, name, session_speaks_utf8(s));
-        buf_append(out, VIEW(" \"\"\r\n"));
+        buf_append(out, has_root(s) ? VIEW(" \"\"\r\n") : VIEW("\r\n"));
     }
-    tell_quota(s);
+    if (has_root(s)) tell_quota(s);
 }
