@@ -54,6 +54,8 @@ def mbsync_config(server, folder):
     (folder / "mail").mkdir(exist_ok=True)
     path = folder / "mbsyncrc"
     path.write_text(f"""
+FSync no
+
 IMAPAccount tayori
 Host localhost
 Port {server.port('imaps')}
@@ -82,8 +84,8 @@ SyncState *
     return path
 
 
-def mbsync(path, *extra):
-    done = subprocess.run([need("mbsync"), "-c", str(path), "-a", *extra], capture_output=True, text=True, timeout=300)
+def mbsync(path, *extra, timeout_s=300):
+    done = subprocess.run([need("mbsync"), "-c", str(path), "-a", *extra], capture_output=True, text=True, timeout=timeout_s)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -132,7 +134,8 @@ def test_fetchmail_takes_all(server, tmp_path):
         assert out.read_text().count("Subject: f") == 5
 
 
-def test_mutt_in_batch_mode_saves_and_deletes(server, tmp_path):
+@pytest.mark.parametrize("program", ["mutt", "neomutt"])
+def test_mutt_in_batch_mode_saves_and_deletes(server, tmp_path, program):
     server.command("account", "set", "hanako@example.test", "--password-stdin", stdin="{PLAIN}secret\n")
     send(server, message("mutt"))
     commands = tmp_path / "muttrc"
@@ -141,7 +144,7 @@ set folder=imap://127.0.0.1:{server.port('imap')}/ spoolfile=+INBOX imap_user=ha
 set ssl_force_tls=no imap_authenticators=login quit=yes delete=yes confirmappend=no confirmcreate=no move=no
 push "<save-message>=Saved<enter><sync-mailbox><quit>"
 """)
-    done = subprocess.run(["script", "-qec", f"{need('mutt')} -n -F {commands}", "/dev/null"], capture_output=True, text=True, timeout=60,
+    done = subprocess.run(["script", "-qec", f"{need(program)} -n -F {commands}", "/dev/null"], capture_output=True, text=True, timeout=60,
                           env={**os.environ, "TERM": "xterm", "HOME": str(tmp_path)})
     client = imap(server, password="secret")
     assert fetch_all(client) == {}, done.stdout[-2000:]
