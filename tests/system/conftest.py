@@ -56,6 +56,13 @@ def free_port_base():
             base = base + 100 if base < 32000 else 10000
 
 
+def free_port():
+    """Any, for what is not a server of ours."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="session")
 def node_modules():
     """What package-lock.json names, installed; anew when it has changed."""

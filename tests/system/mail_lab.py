@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from conftest import need
+from conftest import free_port, need
 
 # Addresses of this run alone; MX hosts listen on port 25 and policies are on 443, as they must.
 NET = f"127.77.{os.getpid() % 250 + 1}"
@@ -61,12 +61,6 @@ class Certificate:
             data = self.x509.public_bytes(serialization.Encoding.DER)
         data = data if matching == 0 else hashlib.new({1: "sha256", 2: "sha512"}[matching], data).digest()
         return f"{usage} {selector} {matching} {data.hex()}"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Names:
