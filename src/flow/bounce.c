@@ -18,12 +18,13 @@ enum {
 };
 
 /* RFC 3461 §4.1: without NOTIFY, failures and delays. */
-static bool wants(const struct queued *m, const struct queued_recipient *r, enum bounce_kind kind)
+static bool wants(const struct queued *m, const struct queued_recipient *r, const struct queue_result *of, enum bounce_kind kind)
 {
     unsigned notify = r->notify ? r->notify : SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
     if (notify & SMTP_NOTIFY_NEVER) return false;
-    /* Each relay tells (RFC 2852 §4.1). */
-    if (kind == BOUNCE_DELIVERED && queued_extras(m)->deliver_by_mode & QUEUE_BY_TRACE) return true;
+    /* Each relay tells (RFC 2852 §4.1.4), and who passes it on to one that keeps no time (§4.1.4.2), whatever that one tells. */
+    if (kind == BOUNCE_DELIVERED && (of->is_untimed || queued_extras(m)->deliver_by_mode & QUEUE_BY_TRACE)) return true;
+    if (kind == BOUNCE_DELIVERED && of->is_passed_on) return false;
     return notify & (kind == BOUNCE_FAILED ? SMTP_NOTIFY_FAILURE : kind == BOUNCE_DELAYED ? SMTP_NOTIFY_DELAY : SMTP_NOTIFY_SUCCESS);
 }
 
@@ -39,7 +40,7 @@ static size_t gather(struct queued *m, enum bounce_kind kind, const struct queue
     for (size_t i = 0; i < count; i++) {
         const struct queue_result *r = &results[i];
         const struct queued_recipient *q = &m->recipients[r->recipient];
-        if (!is_of_kind(r, kind) || !wants(m, q, kind) || (kind == BOUNCE_DELIVERED && r->is_passed_on)) continue;
+        if (!is_of_kind(r, kind) || !wants(m, q, r, kind)) continue;
         into[gathered++] = (struct bounce_recipient){.address = queued_address(q), .original = queued_original(m, r->recipient), .host = r->host, .answer = r->answer,
                                                      .code = r->code, .class = r->class, .subject = r->subject, .detail = r->detail, .is_final = r->is_final};
     }
@@ -146,6 +147,7 @@ result bounce_send(struct outbound *o, struct queued *m, enum bounce_kind kind, 
     struct bounce b = {
         .kind = kind, .server_name = o->options.server_name, .sender = queued_sender(m), .envelope_id = queued_extras(m)->envelope_id, .message = m->message,
         .notice = random_id(), .received = m->received, .now = clock_wall(), .until = {m->received.ms + o->options.expire_ms},
+        .deliver_by = {queued_extras(m)->deliver_by_mode ? queued_extras(m)->deliver_by.ms : 0},
         .recipients = recipients, .recipient_count = told, .header = buf_view(&header),
         .is_whole = code == OK && returns_whole(m, kind), .is_utf8 = m->flags & QUEUE_IS_UTF8,
     };

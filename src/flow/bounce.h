@@ -25,6 +25,7 @@ struct bounce {
     view server_name, sender, envelope_id;
     struct id message, notice;
     unix_ms received, now, until;        /* until: when it is given up (BOUNCE_DELAYED) */
+    unix_ms deliver_by;                  /* RFC 2852 §5; 0: whenever */
     const struct bounce_recipient *recipients;
     size_t recipient_count;
     view header;                         /* of the original, as far as it is returned */

@@ -211,6 +211,7 @@ static void put_report(buf *into, const struct bounce *b)
     }
     buf_appendf(into, "Reporting-MTA: dns; " VIEW_FMT "\r\n", VIEW_ARG(b->server_name));
     put_date(into, "Arrival-Date", b->received);
+    if (b->deliver_by.ms) put_date(into, "Deliver-By-Date", b->deliver_by);
     for (size_t i = 0; i < b->recipient_count; i++) put_recipient(into, b, &b->recipients[i]);
 }
 

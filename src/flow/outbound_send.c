@@ -194,6 +194,7 @@ MAY_YIELD static void send_parcel(struct attempt *a, struct parcel *p)
         result_of_outcome(&results[i], d, m, &outcomes[i], a->host);
         outbound_judge(d, a->host, &results[i], &verdict);
         results[i].is_passed_on = c->offer.dsn;
+        results[i].is_untimed = x->deliver_by_mode & QUEUE_BY_NOTIFY && !c->offer.deliver_by && !c->is_lmtp && message.by_seconds > 0;
         results[i].is_final = c->is_lmtp;
     }
     outbound_learn(d, a->source, &verdict);

@@ -86,6 +86,7 @@ struct queue_result {
     view answer;
     /* Not stored. */
     bool is_passed_on;                   /* delivered to a server that tells the sender itself (DSN) */
+    bool is_untimed;                     /* to one that knows nothing of the time that it should be there by (DELIVERBY) */
     bool is_final;                       /* delivered into a mailbox, and not only to the next server */
     uint8_t meaning;                     /* enum answer_class */
 };

@@ -184,7 +184,7 @@ static void put_mail_wishes(struct sending *s)
     }
     if (c->offer.deliver_by && m->by_mode)
         wire_putf(&c->wire, " BY=%lld;%c%s", (long long)m->by_seconds, m->by_mode & SMTP_BY_RETURN ? 'R' : 'N', m->by_mode & SMTP_BY_TRACE ? "T" : "");
-    if (c->offer.priority && m->priority) wire_putf(&c->wire, " MT-PRIORITY=%d", m->priority);
+    if (c->offer.priority) wire_putf(&c->wire, " MT-PRIORITY=%d", m->priority);
 }
 
 /* RFC 3461 §4.1, §4.2. An address of type utf-8 is written as it came (RFC 6533 §3). */

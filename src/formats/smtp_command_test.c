@@ -150,7 +150,7 @@ TEST(smtp_command_reads_times_and_priorities)
     const view bad[] = {VIEW("MAIL FROM:<a@b> HOLDFOR="), VIEW("MAIL FROM:<a@b> HOLDFOR=1234567890"), VIEW("MAIL FROM:<a@b> HOLDUNTIL=2026-13-01T00:00:00Z"),
                         VIEW("MAIL FROM:<a@b> HOLDUNTIL=2026-12-01 00:00:00"), VIEW("MAIL FROM:<a@b> BY=0;R"), VIEW("MAIL FROM:<a@b> BY=-1;R"), VIEW("MAIL FROM:<a@b> BY=5"),
                         VIEW("MAIL FROM:<a@b> BY=5;X"), VIEW("MAIL FROM:<a@b> BY=5;RTT"), VIEW("MAIL FROM:<a@b> MT-PRIORITY=10"), VIEW("MAIL FROM:<a@b> MT-PRIORITY=-0"),
-                        VIEW("MAIL FROM:<a@b> MT-PRIORITY="), VIEW("RCPT TO:<a@b> MT-PRIORITY=1")};
+                        VIEW("MAIL FROM:<a@b> MT-PRIORITY="), VIEW("MAIL FROM:<a@b> HOLDFOR=0"), VIEW("MAIL FROM:<a@b> HOLDFOR=060"), VIEW("RCPT TO:<a@b> MT-PRIORITY=1")};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) EXPECT(!parse(arena, bad[i], &command, &status));
     buf xtext CLEANUP(buf_done) = BUF_INIT;
     smtp_xtext_append(&xtext, VIEW("a+b=c d@e"));

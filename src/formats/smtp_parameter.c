@@ -140,7 +140,7 @@ void smtp_xtext_append(buf *into, view text)
     }
 }
 
-/* future-release-interval = [1-9] *8DIGIT (RFC 4865 §4); 0 does no harm. */
+/* 1*9DIGIT */
 static bool take_seconds(struct cursor *c, uint32_t *ret_seconds)
 {
     uint64_t number;
@@ -152,10 +152,11 @@ static bool take_seconds(struct cursor *c, uint32_t *ret_seconds)
     return true;
 }
 
+/* future-release-integer = %x31-39 *8DIGIT (RFC 4865 §3) */
 static bool parse_hold_for(view value, struct arena *arena, struct smtp_parameters *parameters)
 {
     struct cursor c = cursor_of(value);
-    return take_seconds(&c, &parameters->hold_seconds) && cursor_at_end(&c);
+    return cursor_peek(&c) != '0' && take_seconds(&c, &parameters->hold_seconds) && cursor_at_end(&c);
 }
 
 /* RFC 4865 §4: Internet-style-date-time of RFC 3339. */

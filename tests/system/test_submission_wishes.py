@@ -1,6 +1,7 @@
 """What a sender may wish for: notices of arrival (DSN), a time to send at (FUTURERELEASE), one to be there by (DELIVERBY), a priority."""
 import email
 import time
+from email.utils import parsedate_to_datetime
 
 from mail import message, wait_for
 from test_submission import inbox, login, queued, sender, sink  # noqa: F401
@@ -83,7 +84,7 @@ def test_mail_is_held_until_its_time(new_server, tmp_path, sink):
     assert len(got) == 1 and got[0].startswith(b"Return-Path: <hanako@example.test>\r\n")
     with login(server) as client:
         assert b"FUTURERELEASE 2592000 20" in client.ehlo()[1]
-        for bad in ("HOLDFOR=2592001", "HOLDFOR=5 HOLDUNTIL=2026-01-01T00:00:00Z", "HOLDFOR=x"):
+        for bad in ("HOLDFOR=2592001", "HOLDFOR=5 HOLDUNTIL=2026-01-01T00:00:00Z", "HOLDFOR=x", "HOLDFOR=0"):
             assert client.docmd("MAIL", f"FROM:<hanako@example.test> {bad}")[0] == 501
         assert client.docmd("MAIL", "FROM:<hanako@example.test> HOLDUNTIL=2020-01-01T00:00:00Z")[0] == 250
 
@@ -101,6 +102,21 @@ def test_what_is_wanted_back_in_time_comes_back(new_server, tmp_path, sink):
     submit(server, "BY=100;R", "TO:<a@elsewhere.test>")
     _, fields, _ = report(wait_for(lambda: len(inbox(server)) == 2 and inbox(server))[1])
     assert fields["Status"] == "5.3.3" and not there.messages
+
+
+def test_a_server_that_keeps_no_time_makes_a_relayed_notice(new_server, tmp_path, sink):
+    """RFC 2852 §4.1.4.2, also when that server tells of deliveries itself; §5: Deliver-By-Date."""
+    there = sink(EHLO="250-sink.test\r\n250-DSN\r\n250 MT-PRIORITY", MAIL=lambda s: heard.append(s.sender) or "250 ok")
+    heard = []
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
+    submit(server, "BY=1000;N", "TO:<a@elsewhere.test>", "TO:<b@elsewhere.test> NOTIFY=NEVER")
+    about, fields, *_ = email.message_from_bytes(wait_for(lambda: inbox(server))[0]).get_payload()[1].get_payload()
+    assert fields["Action"] == "relayed" and fields["Final-Recipient"] == "rfc822; a@elsewhere.test"
+    assert 900 < parsedate_to_datetime(about["Deliver-By-Date"]).timestamp() - time.time() <= 1000
+    assert heard[0].endswith(" MT-PRIORITY=0") and "BY=" not in heard[0]      # RFC 6710 §4.2
+    submit(server, "", "TO:<a@elsewhere.test>")
+    wait_for(lambda: len(there.messages) == 2 and not queued(server))
+    assert len(inbox(server)) == 1
 
 
 def test_who_wants_to_know_in_time_is_told_of_the_delay(new_server, tmp_path, sink):
