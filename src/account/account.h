@@ -28,6 +28,7 @@ struct accounts_options {
     view node_name;                              /* noted in what is written, cut to 63 bytes; empty: "" */
     unsigned feature_level;                      /* 0: FEATURE_LEVEL_MAX */
     uint64_t draft_memory_bytes;                 /* of messages on their way in that are too large for a record, per loop; 0: 32 MiB */
+    uint32_t turn_rows;                          /* records that make more rows anew are applied in turns; 0: STATE_TURN_ROWS */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);

@@ -46,6 +46,31 @@ void block_free(struct block_pool *pool, struct block *b)
     free(b);
 }
 
+static void *copy_array(const void *of, size_t bytes)
+{
+    void *copy = bytes ? malloc(bytes) : NULL;
+    check(copy != NULL || bytes == 0);
+    return bytes ? memcpy(copy, of, bytes) : NULL;
+}
+
+struct block *block_copy(struct block_pool *pool, const struct block *b)
+{
+    struct block *copy = block_new(pool);
+    uint64_t serial = copy->serial;
+    check(b->is_loaded && b->range_count == 0);
+    *copy = *b;
+    copy->serial = serial;
+    copy->place = (struct block_place){.object = PLACE_NONE};
+    copy->capacity = b->count;
+    copy->rows = copy_array(b->rows, b->count * sizeof *b->rows);
+    copy->uidl_capacity = b->uidl_count;
+    copy->uidls = copy_array(b->uidls, b->uidl_count * sizeof *b->uidls);
+    copy->uidl_text = BUF_INIT;
+    if (b->uidl_text.len) buf_append(&copy->uidl_text, buf_view(&b->uidl_text));
+    pool->memory_bytes += copy->capacity * sizeof *b->rows + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;
+    return copy;
+}
+
 void block_changed(struct block_pool *pool, struct block *b)
 {
     b->serial = ++pool->serial;
@@ -62,12 +87,13 @@ static void count_row(struct block *b, uint32_t index, const struct row *row)
     if (row->flags & ROW_DELETED) b->deleted++;
     b->size_bytes += row->size_bytes;
     if (row->modseq > b->highest_modseq) b->highest_modseq = row->modseq;
+    if (index == 0 || row->modseq < b->lowest_modseq) b->lowest_modseq = row->modseq;
 }
 
 void block_recount(struct block *b)
 {
     b->first_uid = b->last_uid = b->unseen = b->deleted = b->first_unseen = 0;
-    b->size_bytes = b->highest_modseq = 0;
+    b->size_bytes = b->highest_modseq = b->lowest_modseq = 0;
     for (uint32_t i = 0; i < b->count; i++) count_row(b, i, &b->rows[i]);
 }
 
@@ -250,6 +276,7 @@ void block_take_rows(struct block_pool *pool, struct block *b, struct block *loa
     b->uidl_count = loaded->uidl_count;
     b->uidl_capacity = loaded->uidl_capacity;
     b->uidl_text = loaded->uidl_text;
+    b->lowest_modseq = loaded->lowest_modseq;
     b->is_loaded = true;
     b->used = ++pool->tick;
     loaded->rows = NULL;

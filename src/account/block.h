@@ -16,6 +16,7 @@
 /* What all blocks of a state share. */
 struct block_pool {
     uint32_t block_rows;                /* at most so many in a block: BLOCK_ROWS, tests take fewer */
+    uint32_t turn_rows;                 /* a record that makes more of them anew is applied in turns: STATE_TURN_ROWS, tests take fewer */
     uint64_t serial;                    /* the last one given */
     uint64_t tick;                      /* of the last use, for eviction */
     size_t memory_bytes;                /* rows, UIDLs and ranges of all blocks */
@@ -47,6 +48,7 @@ struct block {
     uint32_t first_unseen;              /* index, or count */
     uint32_t before;                    /* rows of the mailbox in the blocks before this one (mailbox_count_before()) */
     uint64_t size_bytes, highest_modseq;
+    uint64_t lowest_modseq;             /* while it is loaded */
     struct block_range *ranges;         /* not loaded: the UIDs, if any is missing between */
     uint32_t range_count;
     struct block_uidl *uidls;
@@ -58,6 +60,8 @@ struct block {
 
 struct block *block_new(struct block_pool *pool);
 void block_free(struct block_pool *pool, struct block *b);
+/* Of a loaded one, with rows of its own: about to be changed. */
+struct block *block_copy(struct block_pool *pool, const struct block *b);
 
 /* The rows are about to change, or have: the block is no longer what a snapshot has. */
 void block_changed(struct block_pool *pool, struct block *b);

@@ -26,7 +26,7 @@ void mailbox_add_block(struct mailbox *m, struct block *b)
 void mailbox_push(struct mailbox *m, const struct row *row, view uidl)
 {
     struct block *last = m->block_count ? m->blocks[m->block_count - 1] : NULL;
-    if (!last || !last->is_loaded || last->count >= m->state->pool.block_rows) {
+    if (!last || !last->is_loaded || last->count >= m->state->pool.block_rows || block_is_shared(m->state, last)) {
         last = block_new(&m->state->pool);
         mailbox_add_block(m, last);
     }
@@ -94,20 +94,19 @@ uint32_t mailbox_uid_at(struct mailbox *m, uint32_t rank)
     return block_uid_at(b, index);
 }
 
-static bool can_join(const struct block_pool *pool, const struct block *left, const struct block *right)
+static bool can_join(const struct state *s, const struct block *left, const struct block *right)
 {
-    return left->is_loaded && right->is_loaded && left->count + right->count <= pool->block_rows / 2;
+    return !block_is_shared(s, left) && left->is_loaded && right->is_loaded && left->count + right->count <= s->pool.block_rows / 2;
 }
 
-static void join(struct block_pool *pool, struct block *left, struct block *right)
+static void join(struct state *s, struct block *left, struct block *right)
 {
-    for (uint32_t i = 0; i < right->count; i++) block_push(pool, left, &right->rows[i], block_uidl(right, i));
-    block_free(pool, right);
+    for (uint32_t i = 0; i < right->count; i++) block_push(&s->pool, left, &right->rows[i], block_uidl(right, i));
+    state_release_block(s, right);
 }
 
 void mailbox_tidy(struct mailbox *m)
 {
-    struct block_pool *pool = &m->state->pool;
     uint32_t kept = 0;
     m->exists = m->unseen = m->deleted = 0;
     m->size_bytes = 0;
@@ -115,9 +114,9 @@ void mailbox_tidy(struct mailbox *m)
         struct block *b = m->blocks[i];
         if (!b) continue;
         if (b->count == 0) {
-            block_free(pool, b);
-        } else if (kept && can_join(pool, m->blocks[kept - 1], b)) {
-            join(pool, m->blocks[kept - 1], b);
+            state_release_block(m->state, b);
+        } else if (kept && can_join(m->state, m->blocks[kept - 1], b)) {
+            join(m->state, m->blocks[kept - 1], b);
         } else {
             m->blocks[kept++] = b;
         }
@@ -268,6 +267,12 @@ static void remove_part(struct mailbox *m, struct block *b, uint32_t before, con
     block_remove(&m->state->pool, b, takes_row, &part);
 }
 
+void mailbox_tell_vanished(struct mailbox *m, const struct vanished_list *vanished)
+{
+    vanish_log_add(m, vanished->at, vanished->count);
+    list_each(node, &m->numberings) numbering_vanish(container_of(node, struct numbering, node), vanished->at, vanished->count);
+}
+
 void mailbox_remove_rows(struct mailbox *m, const struct removal *removal, struct vanished_list *vanished)
 {
     uint32_t before = 0, exists = m->exists;
@@ -282,20 +287,20 @@ void mailbox_remove_rows(struct mailbox *m, const struct removal *removal, struc
             if (removal->buries) {
                 grave_bury_block(m, b, removal->when, m->state->sequence);
             } else {
-                block_free(&m->state->pool, b);
+                state_release_block(m->state, b);
             }
         } else if (fate == GOES_IN_PART) {
-            remove_part(m, b, before, removal, vanished);
+            remove_part(m, state_own_block(m, i), before, removal, vanished);
         }
         before += count;
+        state_breathe(m->state, fate == GOES_IN_PART ? count : 0);
     }
     if (vanished->count == 0) return;
     mailbox_tidy(m);
     m->highest_modseq = m->state->sequence;
-    vanish_log_add(m, vanished->at, vanished->count);
     m->state->usage.messages -= exists - m->exists;
     m->state->usage.bytes -= bytes - m->size_bytes;
-    list_each(node, &m->numberings) numbering_vanish(container_of(node, struct numbering, node), vanished->at, vanished->count);
+    if (!state_keeps_vanished(m, vanished)) mailbox_tell_vanished(m, vanished);
 }
 
 /* ---- keywords ---- */

@@ -70,6 +70,13 @@ size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size
     return count;
 }
 
+/* Every row of the block is to be told, and no ghost stands between them. `ghost`: the first that is not below them. */
+static bool has_changed_whole(const struct numbering *n, const struct block *b, size_t ghost, bool without_ghosts)
+{
+    if (b->lowest_modseq <= n->told_modseq || n->known_count || b->last_uid > n->known_uid) return false;
+    return without_ghosts || ghost == n->ghost_count || n->ghosts[ghost].first > b->last_uid;
+}
+
 /* Numbers that the rows have once the ghosts are forgotten, or before. */
 static void find_changed(struct numbering *n, bool without_ghosts, struct imap_set_builder *changed)
 {
@@ -78,7 +85,14 @@ static void find_changed(struct numbering *n, bool without_ghosts, struct imap_s
     for (uint32_t i = 0; m && i < m->block_count; i++) {
         const struct block *b = m->blocks[i];
         if (!block_may_have_changes(n, b)) continue;
+        if (b->lowest_modseq == b->highest_modseq && numbering_has_told(n, b->lowest_modseq)) continue;
         uint32_t before = mailbox_count_before(m, i);
+        while (ghost < n->ghost_count && n->ghosts[ghost].last < b->first_uid) ghost++;
+        if (has_changed_whole(n, b, ghost, without_ghosts)) {
+            if (!without_ghosts) before += ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
+            imap_set_builder_add_range(changed, before + 1, before + b->count);
+            continue;
+        }
         for (uint32_t k = 0; k < b->count && b->rows[k].uid <= n->known_uid; k++) {
             if (b->rows[k].modseq <= n->told_modseq || numbering_has_told(n, b->rows[k].modseq)) continue;
             while (ghost < n->ghost_count && n->ghosts[ghost].last < b->rows[k].uid) ghost++;

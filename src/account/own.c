@@ -168,11 +168,11 @@ static bool is_next(const struct account *a, const struct own_append *o)
     return o->append.before_known && a->skip == 0 && journal_position_equal(&o->append.before, &a->position);
 }
 
-/* False when a block is missing: then the tail is read, by a coroutine that can wait for it. */
+/* False when a block is missing, or it takes turns: then the tail is read, by a coroutine that can wait for it. */
 static bool apply_next(struct account *a, struct own_append *o)
 {
     struct block_key key;
-    if (state_needs(a->state, o->record, &key, 1) > 0) return false;
+    if (state_wants_turns(a->state, o->record) || state_needs(a->state, o->record, &key, 1) > 0) return false;
     state_apply(a->state, o->record, (struct record_place){.at = o->append.at, .body_offset = o->append.body_offset, .body_bytes = (uint32_t)o->append.body.len},
                 o->arena, o->outcome);
     a->position = o->append.at;

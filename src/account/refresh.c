@@ -8,10 +8,11 @@
 #include "base/hash.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
+#include "runtime/point.h"
 
 enum {
     TAIL_ARENA_BYTES = 64 << 20,           /* a page of records and what comes of one: sets of a million scattered UIDs */
-    BLOCK_KEYS = 32,                       /* asked for at once */
+    BLOCK_KEYS = 24,                       /* asked for at once */
     BLOCK_READ_MAX_BYTES = 4 << 20,        /* neighbouring blocks are read together */
     ROW_BYTES_PER_STORED = 3,              /* what a loaded block takes, about */
     FOLLOW_MS = 30000,                     /* a tail read in the background */
@@ -88,6 +89,8 @@ MAY_YIELD static result load_into(struct account *a, struct state **where, const
         for (size_t i = done; i < done + length; i++) {
             code = state_block_loaded(wanted_by, &sorted[i], view_slice(buf_view(&bytes), sorted[i].offset - sorted[done].offset, sorted[i].bytes), fault);
             if (code != OK) return account_report_corrupt(a, code, fault);
+            if (coroutine_is_overdue()) coroutine_pause();
+            if (*where != wanted_by) return OK;
         }
         home_grew(a->home, run_bytes * ROW_BYTES_PER_STORED);
     }
@@ -131,6 +134,40 @@ static struct record_place place_of(const struct journal_record *jr)
     return (struct record_place){.at = jr->at, .body_offset = jr->body_offset, .body_bytes = jr->body_bytes};
 }
 
+/* Others of the loop; in tests at every opportunity. A pointer is not checked for its colour; this function is. */
+MAY_YIELD static void let_others(void *argument)
+{
+    const struct account *a = argument;
+    POINT("account.replay.turn");
+    if (a->home->all->options.turn_rows) (void)!coroutine_sleep(0);
+    else if (coroutine_is_overdue()) coroutine_pause();
+}
+
+static void keep_set(struct imap_set *into, struct imap_set set, struct arena *arena)
+{
+    size_t bytes = set.count * sizeof *set.ranges;
+    void *copy = set.count ? arena_try_alloc(arena, bytes) : NULL;
+    *into = copy ? (struct imap_set){memcpy(copy, set.ranges, bytes), set.count, false} : (struct imap_set){0};
+}
+
+/* Whoever waits for an own append may have given up meanwhile, and his arena with him. */
+MAY_YIELD static void apply_in_turns(struct tail *t, struct state *s, const struct record *r, struct record_place place, bool is_own)
+{
+    struct account *a = t->account;
+    const struct state_turns turns = {let_others, a};
+    struct outcome o;
+    state_apply_in_turns(s, r, place, t->record_arena, is_own ? &o : NULL, &turns);
+    struct own_append *own = is_own ? own_append_find(a, r->id) : NULL;
+    if (!own) return;
+    if (own->outcome) {
+        *own->outcome = o;
+        keep_set(&own->outcome->source_uids, o.source_uids, own->arena);
+        keep_set(&own->outcome->result_uids, o.result_uids, own->arena);
+        keep_set(&own->outcome->unchanged_uids, o.unchanged_uids, own->arena);
+    }
+    own_append_applied(own);
+}
+
 MAY_YIELD static result apply_one(struct tail *t, const struct journal_record *jr, struct fault *fault)
 {
     struct account *a = t->account;
@@ -145,9 +182,13 @@ MAY_YIELD static result apply_one(struct tail *t, const struct journal_record *j
     code = load_needed(t, where, &r, fault);
     if (code != OK) return code;
     struct own_append *own = t->fresh ? NULL : own_append_find(a, r.id);
+    if (!own && !t->is_first) account_saw_others(a);
+    if (state_wants_turns(*where, &r)) {
+        apply_in_turns(t, *where, &r, place_of(jr), own != NULL);
+        return OK;
+    }
     state_apply(*where, &r, place_of(jr), own ? own->arena : t->record_arena, own ? own->outcome : NULL);
     if (own) own_append_applied(own);
-    else if (!t->is_first) account_saw_others(a);
     return OK;
 }
 
@@ -234,6 +275,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
         if (code != OK) return account_report_corrupt(a, code, fault);
     }
     a->journal_bytes = 0;
+    state_set_turn_rows(s, a->home->all->options.turn_rows);
     if (a->state) {
         t->fresh = s;
         t->fresh_position = page->head_at;

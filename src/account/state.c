@@ -30,6 +30,7 @@ struct state *state_blank(void)
     check(s != NULL);
     s->next_number = INBOX_NUMBER;
     s->pool.block_rows = BLOCK_ROWS;
+    s->pool.turn_rows = STATE_TURN_ROWS;
     return s;
 }
 

@@ -3,7 +3,7 @@
  *
  * 1. Deterministic: same snapshot, same records, same state to the last bit; state_digest() says so.
  * 2. UIDs only grow within a UIDVALIDITY; sequence numbers of records are MODSEQs; both never go back.
- * 3. Pure: no I/O, no clock, no yield. What is not loaded is asked for (state_needs), loaded by the home
+ * 3. Pure: no I/O, no clock, no yield but where the caller gives turns. What is not loaded is asked for (state_needs), loaded by the home
  *    (home.c), given with state_block_loaded(), and then applied.
  *
  * 4. A record is done once: one whose id is among those applied lately (state_recent.c) takes its sequence number and does
@@ -22,6 +22,7 @@
 #include "engine/engine.h"
 
 enum { BLOCK_ROWS = 4096 };
+enum { STATE_TURN_ROWS = 16384 };      /* copied in a millisecond or two */
 enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
 /* Of the records applied lately: enough to span what one account receives between a time-out and its retry. 17 bytes each. */
 enum { STATE_RECENT_MIN = 32, STATE_RECENT_MAX = 512 };
@@ -84,6 +85,21 @@ size_t state_needs(struct state *s, const struct record *r, struct block_key *ke
 NODISCARD result state_block_loaded(struct state *s, const struct block_key *key, view bytes, struct fault *fault);
 /* Applies the next record. `ret_outcome` may be NULL (somebody else's record). */
 void state_apply(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome);
+
+/*
+ * Records that touch very many rows are applied in turns: breathe() is called again and again, and others may run in it and read the state, which is
+ * as it was before the record until it has all of it at once. Meanwhile blocks may be loaded, but none unloaded, and nothing else may change.
+ */
+struct state_turns {
+    void (*breathe)(void *argument);         /* MAY_YIELD */
+    void *argument;
+};
+bool state_wants_turns(struct state *s, const struct record *r);
+/* How many rows are made anew without turns; 0: STATE_TURN_ROWS. */
+void state_set_turn_rows(struct state *s, uint32_t rows);
+/* state_apply() for every record, in turns if it wants them. */
+MAY_YIELD void state_apply_in_turns(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome,
+                                    const struct state_turns *turns);
 
 /* What came of a record that was applied, if it is among those applied lately: its sequence number and outcome.code. */
 bool state_record_code(const struct state *s, struct id record, uint64_t *ret_sequence, result *ret_code);

@@ -156,16 +156,19 @@ static void flag_rows(struct flagging *f, struct block *b, uint32_t from, uint32
 }
 
 /* The ranges of `uids` from *range on that touch the block. */
-static void flag_block(struct flagging *f, struct mailbox *m, struct block *b, const struct imap_set *uids, size_t *range)
+static void flag_block(struct flagging *f, struct mailbox *m, uint32_t at, const struct imap_set *uids, size_t *range)
 {
-    bool has_changed = false;
+    bool has_changed = false, is_shared = block_is_shared(m->state, m->blocks[at]);
+    struct block *b = is_shared ? block_copy(&m->state->pool, m->blocks[at]) : m->blocks[at];
     while (*range < uids->count && uids->ranges[*range].first <= b->last_uid) {
         const struct imap_range *r = &uids->ranges[*range];
         flag_rows(f, b, block_rank(b, r->first), r->last >= b->last_uid ? b->count : block_rank(b, r->last + 1), &has_changed);
         if (r->last > b->last_uid) break;
         (*range)++;
     }
+    if (!has_changed && is_shared) block_free(&m->state->pool, b);
     if (!has_changed) return;
+    if (is_shared) state_replace_block(m, at, b);
     m->unseen -= b->unseen;
     m->deleted -= b->deleted;
     block_recount(b);
@@ -202,7 +205,8 @@ static void apply_flags(struct state *s, const struct record *r, struct arena *a
         if (range == uids->count) break;
         if (!set_touches_block(uids, b) || is_without_effect(r, b)) continue;
         check(b->is_loaded);
-        flag_block(&f, m, b, uids, &range);
+        flag_block(&f, m, i, uids, &range);
+        state_breathe(s, b->count);
     }
     if (f.has_changed) m->highest_modseq = s->sequence;
     o->mailbox = m->number;
@@ -250,6 +254,7 @@ static bool copy_all(struct copying *c, const struct imap_set *uids)
             if (from == to) continue;
             check(b->is_loaded);
             if (!copy_rows(c, b, from, to)) return false;
+            state_breathe(c->to->state, to - from);
         }
     }
     return true;
@@ -298,7 +303,7 @@ static void apply_expunge(struct state *s, const struct record *r, struct arena 
 
 /* ---- all kinds ---- */
 
-static void apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
+void state_apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o)
 {
     switch (r->kind) {
     case RECORD_APPEND: apply_append(s, r, place, arena, o); return;
@@ -328,7 +333,7 @@ void state_apply(struct state *s, const struct record *r, struct record_place pl
     if (is_again) {
         o.code = CONFLICT;
     } else {
-        apply_kind(s, r, &place, ret_outcome ? arena : NULL, &o);
+        state_apply_kind(s, r, &place, ret_outcome ? arena : NULL, &o);
     }
     recent_add(&s->recent, r->id, r->written, o.code);
     if (ret_outcome) *ret_outcome = o;

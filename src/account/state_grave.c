@@ -74,7 +74,7 @@ void grave_bury_row(struct mailbox *m, const struct row *row, view uidl, unix_ms
 {
     struct state *s = m->state;
     struct grave *g = m->grave_count ? m->graves[m->grave_count - 1] : NULL;
-    if (!g || !g->block->is_loaded || g->block->count >= s->pool.block_rows) g = new_grave(m, block_new(&s->pool));
+    if (!g || !g->block->is_loaded || g->block->count >= s->pool.block_rows || block_is_shared(s, g->block)) g = new_grave(m, block_new(&s->pool));
     block_push(&s->pool, g->block, row, uidl);
     grave_add_run(g, (struct grave_run){1, false, when, modseq, row->size_bytes});
     count_buried(s, g, 1, row->size_bytes);
@@ -85,13 +85,13 @@ void grave_bury_block(struct mailbox *m, struct block *b, unix_ms when, uint64_t
     struct state *s = m->state;
     if (b->is_loaded && b->count <= s->pool.block_rows / BURY_ROWWISE_PART) {
         for (uint32_t i = 0; i < b->count; i++) grave_bury_row(m, &b->rows[i], block_uidl(b, i), when, modseq);
-        block_free(&s->pool, b);
+        state_release_block(s, b);
         return;
     }
     struct grave *g = new_grave(m, b);
     grave_add_run(g, (struct grave_run){b->count, false, when, modseq, b->size_bytes});
     count_buried(s, g, b->count, b->size_bytes);
-    block_set_ranges(&s->pool, b, NULL, 0);
+    if (!block_is_shared(s, b)) block_set_ranges(&s->pool, b, NULL, 0);
 }
 
 static void drop_empty_graves(struct mailbox *m)

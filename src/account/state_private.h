@@ -119,6 +119,7 @@ struct state {
     size_t object_count, object_capacity;
     struct search_list search;
     struct snapshot *snapshot;           /* being written */
+    struct aside *aside;                 /* not NULL: this state has copies of another's mailboxes (state_aside.c) */
 };
 
 /* Room for one more in an array of `size`-byte things. */
@@ -191,6 +192,23 @@ uint64_t mailbox_take_keywords(struct mailbox *m, const view *keywords, size_t c
 /* `flags` of `from` as flags of `to`. `map` begins as zeros and is kept between calls: bit i of from -> its flag in to, 1: not asked yet. */
 struct keyword_map { struct mailbox *from, *to; uint64_t known; uint64_t to_flag[ROW_KEYWORDS_MAX]; };
 uint64_t keyword_map_flags(struct keyword_map *map, uint64_t flags);
+
+/* Tells the log and the numberings. */
+void mailbox_tell_vanished(struct mailbox *m, const struct vanished_list *vanished);
+
+/* ---- applying aside (state_aside.c): in a state of its own everything is as if these were not ---- */
+/* The other state has the block too: it must not change. */
+bool block_is_shared(const struct state *s, const struct block *b);
+/* block_free(), as soon as nobody has it. */
+void state_release_block(struct state *s, struct block *b);
+void state_replace_block(struct mailbox *m, uint32_t at, struct block *with);
+/* The block at this place, a copy if it was shared. */
+struct block *state_own_block(struct mailbox *m, uint32_t at);
+/* So many rows more were worked on. May yield, when the caller of state_apply_in_turns() may. */
+void state_breathe(struct state *s, uint32_t rows);
+/* True: what vanished is told when the record takes effect. */
+bool state_keeps_vanished(struct mailbox *m, const struct vanished_list *vanished);
+void state_apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o);
 
 /* ---- the graveyard (state_grave.c) ---- */
 void grave_bury_row(struct mailbox *m, const struct row *row, view uidl, unix_ms when, uint64_t modseq);

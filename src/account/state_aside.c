@@ -1,0 +1,218 @@
+/*
+ * state_aside: a record that touches very many rows is applied aside, in turns, and takes effect at once.
+ *
+ * The functions that apply records work on a state that has copies of the mailboxes concerned and shares their blocks; a block is copied before
+ * its rows change. When all is done the mailboxes take over what was made. Until then whoever reads the state sees it as before the record,
+ * and afterwards with all of it: never a part.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "account/state_private.h"
+#include "base/check.h"
+
+enum {
+    FLAGGED_ROWS_PER_COPIED = 8,             /* a flag costs an eighth of a copy, about */
+    ROWS_PER_BREATH = 1024,
+};
+#define SERIALS_ASIDE ((uint64_t)1 << 36)    /* more than one record gives: rows of a mailbox are fewer than 2^32 */
+
+struct aside {
+    const struct state_turns *turns;
+    uint64_t last_serial;                    /* of the blocks that were there before */
+    uint32_t since_breath;
+    struct block **released;                 /* shared ones that the new mailboxes have not */
+    size_t released_count, released_capacity;
+    struct vanished_list vanished;           /* of one mailbox: no record removes rows from two */
+    uint32_t vanished_from;
+};
+
+/* ---- while it is applied ---- */
+
+bool block_is_shared(const struct state *s, const struct block *b)
+{
+    return s->aside && (b->serial <= s->aside->last_serial || b->serial > s->aside->last_serial + SERIALS_ASIDE);
+}
+
+void state_release_block(struct state *s, struct block *b)
+{
+    if (!block_is_shared(s, b)) {
+        block_free(&s->pool, b);
+        return;
+    }
+    struct aside *a = s->aside;
+    a->released = state_grow(a->released, a->released_count, &a->released_capacity, sizeof(struct block *));
+    a->released[a->released_count++] = b;
+}
+
+void state_replace_block(struct mailbox *m, uint32_t at, struct block *with)
+{
+    state_release_block(m->state, m->blocks[at]);
+    m->blocks[at] = with;
+}
+
+struct block *state_own_block(struct mailbox *m, uint32_t at)
+{
+    struct block *b = m->blocks[at];
+    if (block_is_shared(m->state, b)) state_replace_block(m, at, block_copy(&m->state->pool, b));
+    return m->blocks[at];
+}
+
+void state_breathe(struct state *s, uint32_t rows)
+{
+    if (!s->aside) return;
+    s->aside->since_breath += rows;
+    if (s->aside->since_breath < ROWS_PER_BREATH && s->pool.turn_rows >= ROWS_PER_BREATH) return;
+    s->aside->since_breath = 0;
+    s->aside->turns->breathe(s->aside->turns->argument);
+}
+
+bool state_keeps_vanished(struct mailbox *m, const struct vanished_list *vanished)
+{
+    struct aside *a = m->state->aside;
+    if (!a) return false;
+    check(a->vanished.count == 0);
+    a->vanished.at = malloc(vanished->count * sizeof *vanished->at);
+    check(a->vanished.at != NULL);
+    memcpy(a->vanished.at, vanished->at, vanished->count * sizeof *vanished->at);
+    a->vanished.count = vanished->count;
+    a->vanished_from = m->number;
+    return true;
+}
+
+/* ---- which records ---- */
+
+void state_set_turn_rows(struct state *s, uint32_t rows) { s->pool.turn_rows = rows ? rows : STATE_TURN_ROWS; }
+
+static uint64_t rows_of(const struct mailbox *m, const struct imap_set *uids, uint32_t among)
+{
+    uint64_t named = imap_set_size(uids);
+    return !m ? 0 : named < among ? named : among;
+}
+
+bool state_wants_turns(struct state *s, const struct record *r)
+{
+    const struct mailbox *m;
+    switch (r->kind) {
+    case RECORD_FLAGS:
+        m = state_mailbox(s, r->flags.mailbox);
+        return m && rows_of(m, &r->flags.uids, m->exists) / FLAGGED_ROWS_PER_COPIED > s->pool.turn_rows;
+    case RECORD_COPY:
+        m = state_mailbox(s, r->copy.from);
+        return m && rows_of(m, &r->copy.uids, m->exists) > s->pool.turn_rows;
+    case RECORD_EXPUNGE:
+        m = state_mailbox(s, r->expunge.mailbox);
+        return m && rows_of(m, &r->expunge.uids, r->expunge.only_deleted ? m->deleted : m->exists) > s->pool.turn_rows;
+    default: return false;
+    }
+}
+
+/* ---- the copies ---- */
+
+static void *copy_array(const void *of, size_t count, size_t size)
+{
+    void *copy = malloc((count + 1) * size);
+    check(copy != NULL);
+    if (count) memcpy(copy, of, count * size);
+    return copy;
+}
+
+static void share_mailbox(struct state *shadow, const struct mailbox *m)
+{
+    if (!m || state_any_mailbox(shadow, m->number)) return;
+    struct mailbox *copy = copy_array(m, 1, sizeof *m);
+    copy->state = shadow;
+    copy->blocks = copy_array(m->blocks, m->block_count, sizeof(struct block *));
+    copy->block_capacity = m->block_count;
+    copy->graves = copy_array(m->graves, m->grave_count, sizeof(struct grave *));
+    copy->grave_capacity = m->grave_count;
+    copy->keywords = copy_array(m->keywords, m->keyword_count, sizeof *m->keywords);
+    copy->keyword_capacity = m->keyword_count;
+    copy->metadata = (struct metadata){0};
+    copy->log = (struct vanish_log){0};
+    list_init(&copy->numberings);
+    shadow->mailboxes[shadow->mailbox_count++] = copy;
+}
+
+/* In order of number. */
+static void share_mailboxes(struct state *shadow, struct state *s, const struct record *r)
+{
+    uint32_t one = r->kind == RECORD_FLAGS ? r->flags.mailbox : r->kind == RECORD_COPY ? r->copy.from : r->expunge.mailbox;
+    uint32_t other = r->kind == RECORD_COPY ? r->copy.to : one;
+    shadow->mailboxes = calloc(2, sizeof(struct mailbox *));
+    check(shadow->mailboxes != NULL);
+    share_mailbox(shadow, state_mailbox(s, one < other ? one : other));
+    share_mailbox(shadow, state_mailbox(s, one < other ? other : one));
+}
+
+/* `from` ends. Its name is the other's. */
+static void take_over(struct mailbox *m, struct mailbox *from)
+{
+    for (uint32_t i = m->grave_count; i < from->grave_count; i++) block_set_ranges(&m->state->pool, from->graves[i]->block, NULL, 0);
+    free(m->blocks);
+    free(m->graves);
+    free(m->keywords);
+    m->blocks = from->blocks;
+    m->block_count = from->block_count;
+    m->block_capacity = from->block_capacity;
+    m->before_valid = 0;
+    m->graves = from->graves;
+    m->grave_count = from->grave_count;
+    m->grave_capacity = from->grave_capacity;
+    m->keywords = from->keywords;
+    m->keyword_count = from->keyword_count;
+    m->keyword_capacity = from->keyword_capacity;
+    m->uid_next = from->uid_next;
+    m->exists = from->exists;
+    m->unseen = from->unseen;
+    m->deleted = from->deleted;
+    m->size_bytes = from->size_bytes;
+    m->highest_modseq = from->highest_modseq;
+    free(from);
+}
+
+static void take_effect(struct state *s, struct state *shadow)
+{
+    struct aside *a = shadow->aside;
+    s->pool.memory_bytes += shadow->pool.memory_bytes;
+    s->usage.bytes += shadow->usage.bytes;                       /* differences: they may be below zero, and wrap */
+    s->usage.messages += shadow->usage.messages;
+    s->usage.expunged_bytes += shadow->usage.expunged_bytes;
+    s->usage.expunged_messages += shadow->usage.expunged_messages;
+    for (size_t i = 0; i < shadow->mailbox_count; i++) take_over(state_mailbox(s, shadow->mailboxes[i]->number), shadow->mailboxes[i]);
+    if (a->vanished.count) mailbox_tell_vanished(state_mailbox(s, a->vanished_from), &a->vanished);
+}
+
+void state_apply_in_turns(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome,
+                          const struct state_turns *turns)
+{
+    struct outcome o = {.code = OK, .modseq = s->sequence + 1};
+    if (recent_has(&s->recent, r->id) || !state_wants_turns(s, r)) {
+        state_apply(s, r, place, arena, ret_outcome);
+        return;
+    }
+    struct aside aside = {.turns = turns, .last_serial = s->pool.serial};
+    struct state *shadow = calloc(1, sizeof *shadow);
+    check(shadow != NULL);
+    shadow->aside = &aside;
+    shadow->sequence = s->sequence + 1;
+    shadow->pool = (struct block_pool){.block_rows = s->pool.block_rows, .turn_rows = s->pool.turn_rows, .serial = s->pool.serial, .tick = s->pool.tick + 1};
+    s->pool.serial += SERIALS_ASIDE;
+    share_mailboxes(shadow, s, r);
+    state_apply_kind(shadow, r, &place, ret_outcome ? arena : NULL, &o);
+    check(s->sequence + 1 == shadow->sequence && shadow->pool.serial <= aside.last_serial + SERIALS_ASIDE);
+    s->sequence++;
+    s->pool.tick++;
+    take_effect(s, shadow);
+    recent_add(&s->recent, r->id, r->written, o.code);
+    if (ret_outcome) *ret_outcome = o;
+    free(shadow->mailboxes);
+    free(shadow);
+    free(aside.vanished.at);
+    /* Nobody has them any more. */
+    for (size_t i = 0; i < aside.released_count; i++) {
+        block_free(&s->pool, aside.released[i]);
+        turns->breathe(turns->argument);
+    }
+    free(aside.released);
+}
