@@ -1,6 +1,7 @@
 /* COPY, MOVE and their UID forms: RFC 9051 §6.4.7, §6.4.8; COPYUID: §7.1. */
 #include "imapd/session.h"
 
+/* Into the answer's code. */
 static void write_copyuid(buf *out, const struct outcome *outcome)
 {
     buf_appendf(out, "COPYUID %u ", outcome->uid_validity);
@@ -10,7 +11,7 @@ static void write_copyuid(buf *out, const struct outcome *outcome)
 }
 
 /* MOVE tells its COPYUID before the EXPUNGEs (RFC 6851 §4.3), which sync.c tells. */
-static void answer(struct session *s, const struct imap_command *c, const struct outcome *outcome, struct reply *r)
+MAY_YIELD static void answer(struct session *s, const struct imap_command *c, const struct outcome *outcome, struct reply *r)
 {
     if (outcome->source_uids.count == 0) return;
     if (c->verb == IMAP_COPY) {
@@ -18,8 +19,10 @@ static void answer(struct session *s, const struct imap_command *c, const struct
         return;
     }
     buf *out = session_out(s);
-    buf_append(out, VIEW("* OK ["));
-    write_copyuid(out, outcome);
+    buf_appendf(out, "* OK [COPYUID %u ", outcome->uid_validity);
+    result code = session_write_set(s, &outcome->source_uids);
+    buf_append_byte(out, ' ');
+    if (code == OK) (void)!session_write_set(s, &outcome->result_uids);      /* what ends the session does so in the next command too */
     buf_append(out, VIEW("] Moved\r\n"));
     reply_highest_modseq(s, r, outcome->modseq);
 }

@@ -222,11 +222,10 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     uint32_t from = c->fetch.partial.first, to = c->fetch.partial.last;
     if (c->fetch.has_partial && !session_check_limit(s, (from > to ? from - to : to - from) + 1ull, r)) return;     /* RFC 9738 §3.1 */
     if (!check_modifiers(s, c, r) || session_resolve(s, &c->fetch.set, c->is_uid, r, &set) != OK) return;
-    if (c->fetch.wants_vanished) session_tell_vanished(s, &set, c->fetch.changed_since);
+    result code = c->fetch.wants_vanished ? session_tell_vanished(s, &set, c->fetch.changed_since) : OK;
     if (c->fetch.has_partial && session_cut_partial(s, &set, &c->fetch.partial, &set) != OK) return;
     if (!session_cut_limit(s, &set, c->is_uid, &lowest_uid)) return;
-    result code = OK;
-    if (f->has_changed_since) code = session_cut_unchanged(s, &set, c->is_uid, f->changed_since, &set);
+    if (code == OK && f->has_changed_since) code = session_cut_unchanged(s, &set, c->is_uid, f->changed_since, &set);
     if (code == OK && sets_seen) code =  mark_seen(f, &set, &unseen);
     if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
     /* Of a message that could not be read the flags were not told: sync.c does. */

@@ -7,20 +7,22 @@
 
 enum { PAIRS_MAX = 10000 };              /* of the client's sample that are compared, from the last on */
 
-void session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since)
+result session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since)
 {
+    result code = OK;
     struct mailbox *m = session_mailbox(s);
     struct imap_set_builder gone = IMAP_SET_BUILDER_INIT;
     buf *out = session_out(s);
-    if (!m) return;
+    if (!m) return OK;
     (void)mailbox_vanished(m, uids, since, s->arena, &gone);
     struct imap_set set = imap_set_builder_set(&gone);
     if (set.count) {
         buf_append(out, VIEW("* VANISHED (EARLIER) "));
-        imap_set_write(out, &set);
+        code = session_write_set(s, &set);
         buf_append(out, VIEW("\r\n"));
     }
     imap_set_builder_done(&gone);
+    return code;
 }
 
 /* Steps through a set from its last number on. */
@@ -93,9 +95,9 @@ result session_resynchronize(struct session *s, const struct imap_select *select
         if (missing.count && copy[0].first <= floor) copy[0].first = floor + 1;
         missing.ranges = copy;
     }
-    session_tell_vanished(s, &missing, select->modseq);
     struct telling t = {s, select->modseq};
-    result code = session_cut_unchanged(s, &known, true, select->modseq, &changed);
+    result code = session_tell_vanished(s, &missing, select->modseq);
+    if (code == OK) code = session_cut_unchanged(s, &known, true, select->modseq, &changed);
     if (code == OK) code = session_walk(s, &changed, true, tell_rows, &t);
     reply_result(s, reply, code, NULL);
     return code;

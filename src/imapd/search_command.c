@@ -108,15 +108,16 @@ static uint64_t told_modseq(const struct run *run)
 }
 
 /* ret-data-partial = "PARTIAL" SP "(" partial-range SP partial-results ")" (RFC 9394 §4) */
-static void write_partial(struct run *run, buf *out)
+MAY_YIELD static result write_partial(struct run *run, buf *out)
 {
     struct imap_set set = found_set(&run->numbers);
     buf_append(out, VIEW(" PARTIAL ("));
     imap_write_partial(out, &run->asked->partial);
     buf_append_byte(out, ' ');
     if (set.count == 0) buf_append(out, VIEW("NIL"));
-    imap_set_write(out, &set);
+    result code = session_write_set(run->search.s, &set);
     buf_append_byte(out, ')');
+    return code;
 }
 
 /* "RELEVANCY" SP "(" score *(SP score) ")", in the order of the numbers (RFC 6203 §4) */
@@ -131,8 +132,9 @@ static void write_scores(const struct run *run, buf *out)
 }
 
 /* esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data) */
-static void tell_esearch(struct run *run, view tag)
+MAY_YIELD static result tell_esearch(struct run *run, view tag)
 {
+    result code = OK;
     buf *out = session_out(run->search.s);
     unsigned want = run->asked->has_return ? run->asked->want : IMAP_RETURN_ALL;
     buf_append(out, VIEW("* ESEARCH (TAG "));
@@ -149,27 +151,32 @@ static void tell_esearch(struct run *run, view tag)
     if ((want & IMAP_RETURN_ALL) && run->count) {
         struct imap_set set = found_set(&run->numbers);
         buf_append(out, VIEW(" ALL "));
-        imap_set_write(out, &set);
+        code = session_write_set(run->search.s, &set);
     }
-    if (want & IMAP_RETURN_PARTIAL) write_partial(run, out);
+    if (code == OK && (want & IMAP_RETURN_PARTIAL)) code = write_partial(run, out);
     if ((want & IMAP_RETURN_RELEVANCY) && run->scores.len) write_scores(run, out);
     if (run->search.has_modseq && run->count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)told_modseq(run));
     buf_append(out, VIEW("\r\n"));
+    return code;
 }
 
-static void tell_search(struct run *run)
+MAY_YIELD static result tell_search(struct run *run)
 {
+    size_t since_turn = 0;
+    result code = OK;
     buf *out = session_out(run->search.s);
     struct imap_set set = found_set(&run->numbers);
     buf_append(out, VIEW("* SEARCH"));
-    for (size_t i = 0; i < set.count; i++) {
-        for (uint64_t number = set.ranges[i].first; number <= set.ranges[i].last; number++) {
+    for (size_t i = 0; i < set.count && code == OK; i++) {
+        for (uint64_t number = set.ranges[i].first; number <= set.ranges[i].last && code == OK; number++) {
             buf_append_byte(out, ' ');
             buf_append_u64(out, number);
+            if (++since_turn % SESSION_NUMBERS_PER_TURN == 0) code = session_breathe(run->search.s);
         }
     }
     if (run->search.has_modseq && run->count) buf_appendf(out, " (MODSEQ %llu)", (unsigned long long)run->modseq);
     buf_append(out, VIEW("\r\n"));
+    return code;
 }
 
 /* RFC 5182 §2.1, RFC 9394 §3.2: what MIN, MAX and PARTIAL returned is all that is saved, unless ALL or COUNT are asked for too. */
@@ -192,16 +199,12 @@ static void save(struct run *run)
     for (size_t i = 0; i < all.count; i++) imap_set_builder_add_range(&s->saved, all.ranges[i].first, all.ranges[i].last);
 }
 
-static void tell(struct run *run, view tag)
+MAY_YIELD static result tell(struct run *run, view tag)
 {
     bool only_saves = run->asked->want == IMAP_RETURN_SAVE;
     if (run->asked->want & IMAP_RETURN_SAVE) save(run);
-    if (only_saves || (run->mailbox && run->count == 0)) return;
-    if (run->mailbox || run->asked->has_return || run->search.s->is_rev2) {
-        tell_esearch(run, tag);
-    } else {
-        tell_search(run);
-    }
+    if (only_saves || (run->mailbox && run->count == 0)) return OK;
+    return run->mailbox || run->asked->has_return || run->search.s->is_rev2 ? tell_esearch(run, tag) : tell_search(run);
 }
 
 static void plan(struct run *run)
@@ -220,7 +223,7 @@ void session_search(struct session *s, const struct imap_search *asked, bool by_
     plan(&run);
     if (search_prepare(&run.search, s, asked, r) == OK) {
         result code = search_walk(&run.search, run.is_back, note_match, &run);
-        if (code == OK) tell(&run, tag);
+        if (code == OK) code = tell(&run, tag);
         reply_result(s, r, code != OK ? code : run.search.code, &run.search.fault);
         session_tell_limit(s, run.search.lowest_uid, r);
     }

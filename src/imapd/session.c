@@ -276,6 +276,20 @@ result session_breathe(struct session *s)
     return s->is_broken ? IO : coroutine_check();
 }
 
+result session_write_set(struct session *s, const struct imap_set *set)
+{
+    buf *out = session_out(s);
+    result code = OK;
+    for (size_t i = 0; i < set->count && code == OK; i += SESSION_NUMBERS_PER_TURN) {
+        size_t left = set->count - i;
+        struct imap_set part = {.ranges = set->ranges + i, .count = left < SESSION_NUMBERS_PER_TURN ? left : SESSION_NUMBERS_PER_TURN};
+        if (i) buf_append_byte(out, ',');
+        imap_set_write(out, &part);
+        code = session_breathe(s);
+    }
+    return code;
+}
+
 void session_break(struct session *s, result code, const struct fault *fault)
 {
     s->is_closing = s->is_broken = true;

@@ -118,6 +118,9 @@ MAY_YIELD NODISCARD result session_flush(struct session *s);
  * when the client is gone: the command then ends itself quickly.
  */
 MAY_YIELD NODISCARD result session_breathe(struct session *s);
+/* Any number of ranges, in turns. The set stays as long. */
+MAY_YIELD NODISCARD result session_write_set(struct session *s, const struct imap_set *set);
+enum { SESSION_NUMBERS_PER_TURN = 4096 };       /* written between two breaths */
 /* The peer is gone or too slow: what is left is to close. */
 void session_break(struct session *s, result code, const struct fault *fault);
 /* "* BYE" and the end. */
@@ -209,7 +212,7 @@ MAY_YIELD bool session_check_copy_limit(struct session *s, const struct imap_set
 
 /* ---- who comes back (qresync.c) ---- */
 /* "* VANISHED (EARLIER)" of those UIDs (resolved) that were expunged since (RFC 7162 §3.2.10.1). */
-void session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since);
+MAY_YIELD NODISCARD result session_tell_vanished(struct session *s, const struct imap_set *uids, uint64_t since);
 /* What SELECT (QRESYNC ...) asks for, of a mailbox that is selected. */
 MAY_YIELD NODISCARD result session_resynchronize(struct session *s, const struct imap_select *select, struct reply *reply);
 

@@ -24,6 +24,7 @@ struct sorting {
     uint64_t modseq;
     buf scores;                              /* a byte by sequence number: of RELEVANCY */
     size_t told_from, told_to;               /* of the list: which are told */
+    struct imap_set_builder saved;           /* UIDs of all that matched, for SAVE */
 };
 
 static void append_key(struct sorting *g, const struct imap_sort_criterion *c, const struct row *row, const struct sort_values *v, unsigned score)
@@ -51,6 +52,13 @@ static void note_score(struct sorting *g, uint32_t number, unsigned score)
     g->scores.at[number] = (char)score;
 }
 
+/* RFC 5182 §2.4 */
+static bool saves_all(const struct sorting *g)
+{
+    unsigned want = g->asked->search.want;
+    return !(want & ~(unsigned)IMAP_RETURN_SAVE) || (want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT));
+}
+
 /* A message that cannot be read sorts as one without fields. */
 MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
 {
@@ -74,6 +82,7 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
     for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values, score);
     sort_key_number(&g->key, number, false);
     if (row->modseq > g->modseq) g->modseq = row->modseq;
+    if ((g->asked->search.want & IMAP_RETURN_SAVE) && saves_all(g)) imap_set_builder_add(&g->saved, row->uid);
     return sort_list_add(&g->list, buf_view(&g->key), number, row->uid);
 }
 
@@ -83,21 +92,28 @@ static uint32_t told(const struct sorting *g, size_t i)
 }
 
 /* RFC 5267 §3.2: numbers in order; ranges only where they rise. */
-static void write_order(struct sorting *g, size_t from, size_t to)
+MAY_YIELD static result write_order(struct sorting *g, size_t from, size_t to)
 {
     buf *out = session_out(g->search.s);
-    for (size_t i = from; i < to;) {
+    result code = OK;
+    for (size_t i = from, since_turn = 0; i < to && code == OK;) {
         size_t last = i;
         while (last + 1 < to && told(g, last + 1) == told(g, last) + 1) last++;
         if (i > from) buf_append_byte(out, ',');
         buf_append_u64(out, told(g, i));
         if (last > i) buf_appendf(out, ":%u", told(g, last));
+        since_turn += last - i + 1;
         i = last + 1;
+        if (since_turn < SESSION_NUMBERS_PER_TURN) continue;
+        since_turn = 0;
+        code = session_breathe(g->search.s);
     }
+    return code;
 }
 
-static void write_partial(struct sorting *g)
+MAY_YIELD static result write_partial(struct sorting *g)
 {
+    result code = OK;
     const struct imap_partial *p = &g->asked->search.partial;
     g->told_to = 0;
     size_t low = p->first < p->last ? p->first : p->last, high = p->first < p->last ? p->last : p->first, count = g->list.count;
@@ -111,9 +127,10 @@ static void write_partial(struct sorting *g)
     } else {
         g->told_from = p->from_end ? count - high : low - 1;
         g->told_to = p->from_end ? count - low + 1 : high;
-        write_order(g, g->told_from, g->told_to);
+        code = write_order(g, g->told_from, g->told_to);
     }
     buf_append_byte(out, ')');
+    return code;
 }
 
 static void write_scores(struct sorting *g)
@@ -125,8 +142,9 @@ static void write_scores(struct sorting *g)
     buf_append_byte(out, ')');
 }
 
-static void tell_esearch(struct sorting *g, view tag)
+MAY_YIELD static result tell_esearch(struct sorting *g, view tag)
 {
+    result code = OK;
     buf *out = session_out(g->search.s);
     unsigned want = g->asked->search.want;
     size_t count = g->list.count;
@@ -138,25 +156,29 @@ static void tell_esearch(struct sorting *g, view tag)
     if (want & IMAP_RETURN_COUNT) buf_appendf(out, " COUNT %zu", count);
     if ((want & IMAP_RETURN_ALL) && count) {
         buf_append(out, VIEW(" ALL "));
-        write_order(g, 0, count);
+        code = write_order(g, 0, count);
     }
     g->told_to = count;
-    if (want & IMAP_RETURN_PARTIAL) write_partial(g);
+    if (code == OK && (want & IMAP_RETURN_PARTIAL)) code = write_partial(g);
     if ((want & IMAP_RETURN_RELEVANCY) && g->told_to > g->told_from) write_scores(g);
     if (g->search.has_modseq && count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)g->modseq);
     buf_append(out, VIEW("\r\n"));
+    return code;
 }
 
-static void tell_sort(struct sorting *g)
+MAY_YIELD static result tell_sort(struct sorting *g)
 {
     buf *out = session_out(g->search.s);
+    result code = OK;
     buf_append(out, VIEW("* SORT"));
-    for (size_t i = 0; i < g->list.count; i++) {
+    for (size_t i = 0; i < g->list.count && code == OK; i++) {
         buf_append_byte(out, ' ');
         buf_append_u64(out, told(g, i));
+        if (i % SESSION_NUMBERS_PER_TURN == 0) code = session_breathe(g->search.s);
     }
     if (g->search.has_modseq && g->list.count) buf_appendf(out, " (MODSEQ %llu)", (unsigned long long)g->modseq);
     buf_append(out, VIEW("\r\n"));
+    return code;
 }
 
 static int compare_uids(const void *a, const void *b)
@@ -169,32 +191,38 @@ static int compare_uids(const void *a, const void *b)
 static bool is_saved(const struct sorting *g, size_t i)
 {
     unsigned want = g->asked->search.want;
-    if (!(want & ~(unsigned)IMAP_RETURN_SAVE) || (want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT))) return true;
     if ((want & IMAP_RETURN_PARTIAL) && i >= g->told_from && i < g->told_to) return true;
     return ((want & IMAP_RETURN_MIN) && i == 0) || ((want & IMAP_RETURN_MAX) && i + 1 == g->list.count);
 }
 
-/* What "$" means afterwards, in the order of the mailbox. */
+/* What "$" means afterwards, in the order of the mailbox: all as they were met, or those of some places. */
 static void save(struct sorting *g)
 {
     struct session *s = g->search.s;
+    imap_set_builder_done(&s->saved);
+    s->saved = IMAP_SET_BUILDER_INIT;
+    if (saves_all(g)) {
+        s->saved = g->saved;
+        g->saved = IMAP_SET_BUILDER_INIT;
+        return;
+    }
     uint32_t *uids = arena_array(s->arena, uint32_t, g->list.count);
     size_t count = 0;
     for (size_t i = 0; i < g->list.count; i++)
         if (is_saved(g, i)) uids[count++] = g->list.items[i].uid;
     qsort(uids, count, sizeof *uids, compare_uids);
-    imap_set_builder_done(&s->saved);
-    s->saved = IMAP_SET_BUILDER_INIT;
     for (size_t i = 0; i < count; i++) imap_set_builder_add(&s->saved, uids[i]);
 }
 
-static void tell(struct sorting *g, view tag)
+MAY_YIELD static result tell(struct sorting *g, view tag)
 {
     const struct imap_search *asked = &g->asked->search;
     bool only_saves = asked->want == IMAP_RETURN_SAVE;
-    if (asked->has_return && !only_saves) tell_esearch(g, tag);
-    if (!asked->has_return) tell_sort(g);
+    result code = OK;
+    if (!asked->has_return) code = tell_sort(g);
+    else if (!only_saves) code = tell_esearch(g, tag);
     if (asked->want & IMAP_RETURN_SAVE) save(g);
+    return code;
 }
 
 /* RFC 6203 §6 */
@@ -207,7 +235,7 @@ static bool check_scores(const struct sorting *g, struct reply *r)
 
 void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r)
 {
-    struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
+    struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX), .saved = IMAP_SET_BUILDER_INIT};
     g.needs_score = c->sort.search.want & IMAP_RETURN_RELEVANCY;
     for (size_t i = 0; i < c->sort.count; i++) {
         enum imap_sort_key key = c->sort.criteria[i].key;
@@ -217,12 +245,13 @@ void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r
     if (search_prepare(&g.search, s, &c->sort.search, r) == OK && check_scores(&g, r)) {
         result code = search_walk(&g.search, false, gather, &g);
         if (code == OK) code = sort_list_sort(s, &g.list);
-        if (code == OK) tell(&g, c->tag);
+        if (code == OK) code = tell(&g, c->tag);
         reply_result(s, r, code != OK ? code : g.search.code, &g.search.fault);
         session_tell_limit(s, g.search.lowest_uid, r);
     }
     session_forget_saved(s, &c->sort.search, r);
     sort_list_done(&g.list);
+    imap_set_builder_done(&g.saved);
     buf_done(&g.key);
     buf_done(&g.scores);
     search_done(&g.search);

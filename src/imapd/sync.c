@@ -70,13 +70,14 @@ MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *c
 }
 
 /* RFC 7162 §3.2.10.2, RFC 9586 §3.5 */
-static void tell_vanished(struct session *s, const struct imap_set *uids)
+MAY_YIELD static result tell_vanished(struct session *s, const struct imap_set *uids)
 {
     buf *out = session_out(s);
-    if (uids->count == 0) return;
+    if (uids->count == 0) return OK;
     buf_append(out, VIEW("* VANISHED "));
-    imap_set_write(out, uids);
+    result code = session_write_set(s, uids);
     buf_append(out, VIEW("\r\n"));
+    return code;
 }
 
 /* From the last to the first, so that each number is right when it is told. */
@@ -117,7 +118,7 @@ void session_sync(struct session *s, bool may_expunge)
     result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
     bool is_taken = code == OK;
     if (code == OK && session_tells_vanished(s)) {
-        tell_vanished(s, &changes.expunged_uids);
+        code = tell_vanished(s, &changes.expunged_uids);
     } else if (code == OK) {
         code = tell_expunged(s, &changes.expunged);
     }

@@ -347,7 +347,10 @@ MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
     }
     if (code == OK) code = sort_list_sort(t->s, &list);
     if (code == OK) t->root_first = t->root_last = THREAD_NONE;
-    for (size_t i = 0; i < list.count && code == OK; i++) append_root(t, list.items[i].number);
+    for (size_t i = 0; i < list.count && code == OK; i++) {
+        append_root(t, list.items[i].number);
+        code = breathe(t);
+    }
     sort_list_done(&list);
     return code;
 }
