@@ -49,7 +49,7 @@ static size_t merge(const buf *segments, size_t count)
     uint64_t offset;
     result code;
     for (size_t i = 0; i < count; i++) inputs[i] = (struct segment_merge_input){.index = open_segment(buf_view(&segments[i]))};
-    struct segment_merge *m = segment_merge_new(inputs, count);
+    struct segment_merge *m = segment_merge_new(inputs, count, true);
     while ((code = segment_merge_step(m, NULL)) != END) {
         if (code == BUSY) {
             buf *into = segment_merge_wants(m, &input, &offset, &wanted);
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
         message_bytes += message.len;
         messages++;
         if (++made < 5000 && rest.len) continue;
-        segment_builder_write(b, &segments[count]);
+        segment_builder_write(b, true, &segments[count]);
         bytes += segments[count++].len;
         made = 0;
     }

@@ -55,6 +55,7 @@ void indexing_begin(struct compaction *c)
     struct indexing *x = &c->indexing;
     search_list_copy(&x->list, state_search(a->state));
     x->is_on = accounts_feature_level(a->home->all) >= FEATURE_SEARCH;
+    x->has_filters = accounts_feature_level(a->home->all) >= FEATURE_SEARCH_FILTERS;
     x->first_pack = (uint32_t)state_packs(a->state);
     for (size_t i = x->list.count; i > 0; i--) {
         if (!search_is_distrusted(a, x->list.segments[i - 1].object)) continue;
@@ -87,7 +88,7 @@ struct writing { struct indexing *indexing; struct made_segment *made; };
 BLOCKS static void write_segment(void *argument)
 {
     struct writing *w = argument;
-    segment_builder_write(w->indexing->builder, &w->made->bytes);
+    segment_builder_write(w->indexing->builder, w->indexing->has_filters, &w->made->bytes);
 }
 
 result indexing_write_last(struct compaction *c, struct fault *fault)
@@ -416,7 +417,7 @@ MAY_YIELD static result open_inputs(struct merging *g, const struct search_list 
         search_reader_close(g->readers[g->count]);
         return fail(g->fault, CORRUPT, "search segment: not as listed");
     }
-    g->merge = segment_merge_new(inputs, count);
+    g->merge = segment_merge_new(inputs, count, g->compaction->indexing.has_filters);
     return OK;
 }
 

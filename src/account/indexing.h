@@ -17,7 +17,7 @@ enum { INDEXING_NAME_MAX = 2 + ID_TEXT_LEN + 1 };
 struct made_segment { char name[INDEXING_NAME_MAX]; buf bytes; };
 
 struct indexing {
-    bool is_on;
+    bool is_on, has_filters;
     struct segment_builder *builder;
     struct search_range *ranges;             /* of the builder's documents */
     size_t range_count, range_capacity;

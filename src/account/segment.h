@@ -25,6 +25,10 @@ enum {
     SEGMENT_TEXT_BYTES_MAX = 256 << 10,      /* of a block's words; one that is longer still ends it */
     SEGMENT_PAIRS_MAX = 4096,                /* of a block */
     SEGMENT_PAIR_BYTES = 6,
+    SEGMENT_CHUNK_BYTES = 16 << 10,          /* of a block's words: what a filter tells apart */
+    SEGMENT_CHUNKS_MAX = 2048,               /* of a filter */
+    SEGMENT_CHUNKS_MIN = 8,                  /* fewer have none: they are soon gone through */
+    SEGMENT_CHUNK_INFO_BYTES = 8,            /* where it begins, its first term */
     SEGMENT_POSTINGS_BYTES_FULL = 1 << 20,   /* then a block ends */
     SEGMENT_MERGE_INPUTS_MAX = 16,
     SEGMENT_ALONE_BYTES = 20,                /* id, document */
@@ -32,7 +36,8 @@ enum {
     SEGMENT_DOCUMENT_BYTES_MAX = 1 << 20,    /* of a message's text; the rest is looked into by who searches */
 };
 
-enum segment_kind { SEGMENT_WORDS, SEGMENT_PAIRS, SEGMENT_KINDS };
+/* SEGMENT_FILTERS: which chunks of the blocks of words before it have words with a gram (search_grams()); only in version 2. */
+enum segment_kind { SEGMENT_WORDS, SEGMENT_PAIRS, SEGMENT_FILTERS };
 /* Beside those of search_terms.h: the message has more text than was indexed, or could not be read. In ZONE_OTHER. */
 enum { SEGMENT_PAIR_INCOMPLETE = 2 };
 
@@ -50,8 +55,11 @@ struct segment_writer {
     unsigned zone, kind;                     /* of the block under way */
     buf text, infos, postings;
     uint32_t terms;
+    bool has_filters;
+    struct segment_filter *filter;           /* of the blocks of words since the last one */
 };
-void segment_writer_init(struct segment_writer *w, uint32_t documents);
+/* `has_filters`: version 2, from FEATURE_SEARCH_FILTERS on. */
+void segment_writer_init(struct segment_writer *w, uint32_t documents, bool has_filters);
 void segment_writer_done(struct segment_writer *w);
 /* Terms rise; documents rise and are at least one. A pair's key: segment_pair_key(). */
 void segment_writer_term(struct segment_writer *w, unsigned zone, unsigned kind, view term, const uint32_t *documents, size_t count);
@@ -77,18 +85,18 @@ uint32_t segment_builder_documents(const struct segment_builder *b);
 /* It has as much as is good for one segment. */
 bool segment_builder_is_full(const struct segment_builder *b);
 /* The whole segment. The builder is then empty. CPU only. */
-void segment_builder_write(struct segment_builder *b, buf *into);
+void segment_builder_write(struct segment_builder *b, bool has_filters, buf *into);
 
 /* ---- reading ---- */
 
 struct segment_block {
     unsigned zone, kind;
-    uint32_t terms, text_bytes, postings_bytes;
+    uint32_t terms, text_bytes, postings_bytes;   /* of filters: blocks, bytes of what is told of chunks, bytes of bits */
     uint64_t offset;                         /* text, then 4 bytes for each term, then postings */
     view first;                              /* its first term */
 };
 struct segment_footer {
-    uint32_t documents, alone;
+    uint32_t version, documents, alone;
     uint64_t body_bytes, alone_offset;       /* blocks and the table of those alone; the table's place */
     uint32_t directory_bytes, pages, tail_crc;
 };
@@ -108,6 +116,18 @@ void segment_index_free(struct segment_index *i);
 size_t segment_index_bytes(const struct segment_index *i);
 /* `bytes`: the whole page, the last one up to the end of the body. */
 bool segment_page_is_sound(const struct segment_index *i, uint64_t page, view bytes);
+
+/* ---- filters (segment_filter.c) ---- */
+
+struct segment_filter *segment_filter_new(void);
+void segment_filter_free(struct segment_filter *f);
+/* Words as they come into a block: `at` where the line feed before it stands in the block's text, `term` its number. */
+void segment_filter_word(struct segment_filter *f, view word, size_t at, uint32_t term);
+void segment_filter_end_block(struct segment_filter *f);
+bool segment_filter_is_full(const struct segment_filter *f);
+/* What the filter's block consists of, appended; nothing, and 0, if there are too few chunks. The number of blocks. The filter is then empty. */
+uint32_t segment_filter_end(struct segment_filter *f, buf *text, buf *infos, buf *postings);
+static inline size_t segment_filter_row_bytes(uint32_t chunks) { return ((size_t)chunks + 7) / 8; }
 
 static inline uint64_t segment_infos_offset(const struct segment_block *b) { return b->offset + b->text_bytes; }
 static inline uint64_t segment_postings_offset(const struct segment_block *b) { return b->offset + b->text_bytes + (uint64_t)b->terms * 4; }
@@ -147,7 +167,7 @@ struct segment_merge_input {
     const uint64_t *living;                  /* a bit for each document that is still there; NULL: all are */
 };
 /* The documents of the inputs, one behind the other. Inputs stay until segment_merge_free(). */
-struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs, size_t count);
+struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs, size_t count, bool has_filters);
 void segment_merge_free(struct segment_merge *m);
 /*
  * Goes on. OK: take the output (segment_merge_out()) and call again. BUSY: give the block (segment_merge_wants()) and call again.

@@ -294,14 +294,14 @@ static void forget_all(struct segment_builder *b)
     memset(b->slots, 0, b->slot_count * sizeof *b->slots);
 }
 
-void segment_builder_write(struct segment_builder *b, buf *into)
+void segment_builder_write(struct segment_builder *b, bool has_filters, buf *into)
 {
     struct segment_writer w;
     struct order *order = order_terms(b);
     uint32_t *starts = malloc((b->term_count + 1) * sizeof *starts);
     check(starts);
     uint32_t *documents = turn_over(b, starts);
-    segment_writer_init(&w, b->documents);
+    segment_writer_init(&w, b->documents, has_filters);
     for (uint32_t i = 0; i < b->term_count; i++) {
         const struct term *t = &b->terms[order[i].term];
         segment_writer_term(&w, t->zone, t->kind, view_make(b->bytes.at + t->at, t->bytes), documents + starts[order[i].term], t->count);

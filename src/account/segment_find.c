@@ -96,43 +96,144 @@ static uint32_t count_ends(const char *at, size_t len)
     return count;
 }
 
-/* Words of the block that match the pattern, each once. Before each word stands the end of the one before. */
-static void match_words(struct finding *f, view text, view pattern)
+/* Words that match the pattern, each once. Before each word stands the end of the one before. `first`: the number of the text's first word. */
+static void match_words(struct finding *f, view text, uint32_t first, view pattern)
 {
     size_t counted = 0, at = 0;
     uint32_t ends = 0;
-    f->hit_count = 0;
     while (at < text.len) {
         size_t found = view_find_view(view_from(text, at), pattern);
         if (found == VIEW_NONE) return;
         size_t in_word = at + found + (pattern.at[0] == '\n');
         ends += count_ends(text.at + counted, in_word - counted);
         counted = in_word;
-        note_hit(f, ends - 1);
+        note_hit(f, first + ends - 1);
         size_t rest = view_find(view_from(text, in_word), '\n');
         if (rest == VIEW_NONE) return;
         at = in_word + rest;
     }
 }
 
+/* A part of a block's words, with the line feed before it. */
+MAY_YIELD static result match_part(struct finding *f, const struct segment_block *b, size_t from, size_t to, uint32_t first, view pattern)
+{
+    result code = read_bytes(f, b->offset + from, to - from, &f->text);
+    if (code != OK) return code;
+    if (f->text.at[0] != '\n') return malformed(f);
+    match_words(f, buf_view(&f->text), first, pattern);
+    return OK;
+}
+
+MAY_YIELD static result find_in_block(struct finding *f, const struct segment_block *b, view pattern, uint64_t *bits)
+{
+    f->hit_count = 0;
+    result code = match_part(f, b, 0, b->text_bytes, 0, pattern);
+    return code == OK ? mark_hits(f, b, bits) : code;
+}
+
+/* ---- words, by a filter ---- */
+
+struct sought { view pattern; uint16_t grams[SEARCH_GRAMS_MAX]; size_t gram_count; };
+
+/* A bit for each chunk that has all grams. */
+MAY_YIELD static result ask_filter(struct finding *f, const struct segment_block *filter, const struct sought *sought, buf *chunks, bool *ret_any)
+{
+    size_t row_bytes = filter->postings_bytes / SEARCH_GRAMS;
+    result code = OK;
+    memset(buf_extend(chunks, row_bytes), 0xff, row_bytes);
+    *ret_any = true;
+    for (size_t i = 0; code == OK && *ret_any && i < sought->gram_count; i++) {
+        code = read_bytes(f, segment_postings_offset(filter) + sought->grams[i] * row_bytes, row_bytes, &f->postings);
+        *ret_any = false;
+        for (size_t k = 0; code == OK && k < row_bytes; k++) *ret_any |= (chunks->at[k] &= f->postings.at[k]) != 0;
+    }
+    return code;
+}
+
+struct chunk { uint32_t at, end, first; bool is_wanted; };
+
+static bool take_chunk(view chunks, view wanted, uint32_t number, bool is_last, const struct segment_block *b, struct chunk *ret_chunk)
+{
+    struct chunk c = {.end = b->text_bytes, .is_wanted = (unsigned char)wanted.at[number / 8] >> number % 8 & 1};
+    struct cursor at = cursor_of(view_from(chunks, (size_t)number * SEGMENT_CHUNK_INFO_BYTES));
+    if (!take_le32(&at, &c.at) || !take_le32(&at, &c.first) || (!is_last && !take_le32(&at, &c.end))) return false;
+    if (!is_last) c.end++;                   /* the line feed before the next one ends this one's last word */
+    *ret_chunk = c;
+    return c.at < c.end && c.end <= b->text_bytes && c.first < b->terms;
+}
+
+/* `count` chunks of a block, from `first` on. */
+MAY_YIELD static result find_in_chunks(struct finding *f, const struct segment_block *b, view chunks, view wanted, uint32_t first, uint32_t count, view pattern,
+                                       uint64_t *bits)
+{
+    f->hit_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk c;
+        if (!take_chunk(chunks, wanted, first + i, i + 1 == count, b, &c)) return malformed(f);
+        result code = c.is_wanted ? match_part(f, b, c.at, c.end, c.first, pattern) : OK;
+        if (code != OK) return code;
+    }
+    return mark_hits(f, b, bits);
+}
+
+MAY_YIELD static result find_by_filter(struct finding *f, size_t at, const struct sought *sought, uint64_t *bits)
+{
+    const struct segment_block *filter = &f->index->blocks[at], *b = filter - filter->terms;
+    buf wanted CLEANUP(buf_done) = BUF_INIT, chunks CLEANUP(buf_done) = BUF_INIT, blocks CLEANUP(buf_done) = BUF_INIT;
+    uint32_t first = 0, count, all = filter->text_bytes / SEGMENT_CHUNK_INFO_BYTES;
+    bool is_any;
+    result code = ask_filter(f, filter, sought, &wanted, &is_any);
+    if (code != OK || !is_any) return code;
+    code = read_bytes(f, filter->offset, filter->text_bytes, &chunks);
+    if (code == OK) code = read_bytes(f, segment_infos_offset(filter), (size_t)filter->terms * 4, &blocks);
+    struct cursor c = cursor_of(buf_view(&blocks));
+    for (; code == OK && take_le32(&c, &count); first += count, b++) {
+        if (count > all - first) return malformed(f);
+        code = find_in_chunks(f, b, buf_view(&chunks), buf_view(&wanted), first, count, sought->pattern, bits);
+    }
+    return code;
+}
+
+/* ---- words, wherever they are ---- */
+
+/* The filter that has the block of words, or the count of blocks. The reader of directories has seen to it that filters have blocks of their zone. */
+static size_t filter_of(const struct segment_index *i, size_t at)
+{
+    const struct segment_block *b = &i->blocks[at];
+    size_t end = at;
+    while (end < i->block_count && i->blocks[end].kind == SEGMENT_WORDS && i->blocks[end].zone == b->zone) end++;
+    bool has_filter = end < i->block_count && i->blocks[end].kind == SEGMENT_FILTERS && end - i->blocks[end].terms <= at;
+    return has_filter ? end : i->block_count;
+}
+
+MAY_YIELD static result find_in_blocks(struct finding *f, const struct sought *sought, uint64_t *bits)
+{
+    const struct segment_index *index = f->index;
+    result code = OK;
+    for (size_t i = 0; code == OK && i < index->block_count; i++) {
+        const struct segment_block *b = &index->blocks[i];
+        if (b->kind != SEGMENT_WORDS || !(f->zones >> b->zone & 1)) continue;
+        size_t filter = sought->gram_count ? filter_of(index, i) : index->block_count;
+        if (filter == index->block_count) {
+            code = find_in_block(f, b, sought->pattern, bits);
+        } else {
+            code = find_by_filter(f, filter, sought, bits);
+            i = filter;
+        }
+    }
+    return code;
+}
+
 MAY_YIELD static result find_word(struct finding *f, const struct search_query_word *w, uint64_t *bits)
 {
-    buf pattern = BUF_INIT;
-    result code = OK;
+    buf pattern CLEANUP(buf_done) = BUF_INIT;
+    struct sought sought;
     if (!w->is_open_left) buf_append_byte(&pattern, '\n');
     buf_append(&pattern, w->text);
     if (!w->is_open_right) buf_append_byte(&pattern, '\n');
-    for (size_t i = 0; code == OK && i < f->index->block_count; i++) {
-        const struct segment_block *b = &f->index->blocks[i];
-        if (b->kind != SEGMENT_WORDS || !(f->zones >> b->zone & 1)) continue;
-        code = read_bytes(f, b->offset, b->text_bytes, &f->text);
-        if (code != OK) break;
-        if (f->text.at[0] != '\n') code = malformed(f);
-        else match_words(f, buf_view(&f->text), buf_view(&pattern));
-        if (code == OK) code = mark_hits(f, b, bits);
-    }
-    buf_done(&pattern);
-    return code;
+    sought.pattern = buf_view(&pattern);
+    sought.gram_count = search_grams(w->text, 0, sought.grams);
+    return find_in_blocks(f, &sought, bits);
 }
 
 /* ---- pairs ---- */
@@ -216,6 +317,13 @@ static void add_bits(uint64_t *bits, const uint64_t *more, size_t words)
     for (size_t i = 0; i < words; i++) bits[i] |= more[i];
 }
 
+static bool has_bits(const uint64_t *bits, size_t words)
+{
+    for (size_t i = 0; i < words; i++)
+        if (bits[i]) return true;
+    return false;
+}
+
 /* Those that have all words and pairs: every bit of `bits` is set before. */
 MAY_YIELD static result find_all(struct finding *f, const struct search_query *q, bool with_words, uint64_t *bits)
 {
@@ -227,6 +335,7 @@ MAY_YIELD static result find_all(struct finding *f, const struct search_query *q
         memset(one, 0, words * sizeof *one);
         code = i < q->pair_count ? find_pair(f, q->pairs[i], one) : find_word(f, &q->words[i - q->pair_count], one);
         keep_common(bits, one, words);
+        if (!has_bits(bits, words)) break;
     }
     free(one);
     return code;
@@ -235,11 +344,15 @@ MAY_YIELD static result find_all(struct finding *f, const struct search_query *q
 MAY_YIELD static result find_stretch(struct finding *f, const struct search_query *q, uint64_t *sure, uint64_t *maybe)
 {
     size_t words = segment_bits_words(f->index->footer.documents);
-    uint64_t *candidates = calloc(words, sizeof *candidates);
-    check(candidates);
-    result code = find_word(f, &q->words[0], sure);
-    if (code == OK) code = find_pair(f, SEARCH_PAIR_LONG, candidates);
-    if (code == OK) code = find_all(f, q, false, candidates);
+    uint64_t *candidates = calloc(words, sizeof *candidates), *with_pairs = malloc(words * sizeof *with_pairs);
+    check(candidates && with_pairs);
+    memset(with_pairs, 0xff, words * sizeof *with_pairs);
+    result code = find_all(f, q, false, with_pairs);
+    bool has_any = code == OK && has_bits(with_pairs, words);
+    if (has_any) code = find_word(f, &q->words[0], sure);
+    if (has_any && code == OK) code = find_pair(f, SEARCH_PAIR_LONG, candidates);
+    keep_common(candidates, with_pairs, words);
+    free(with_pairs);
     add_bits(maybe, candidates, words);
     free(candidates);
     return code;

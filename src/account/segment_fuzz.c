@@ -1,6 +1,6 @@
 /*
  * First byte even: the rest is a message and, behind its last line feed, a needle: a segment of the message finds what a scan finds, also merged with
- * itself. Odd: three bytes each (place, place, value) damage a segment, whose checksums of directory and footer are then made right again: reading
+ * itself. Odd (3 modulo 4: with filters): three bytes each (place, place, value) damage a segment, whose checksums of directory and footer are then made right again: reading
  * ends with CORRUPT or with documents that there are, never otherwise.
  */
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static result look_for(view segment, const struct segment_index *i, view needle,
 static result merge(view segment, const struct segment_index *i, size_t times, buf *into)
 {
     struct segment_merge_input inputs[3] = {{.index = i}, {.index = i}, {.index = i}};
-    struct segment_merge *m = segment_merge_new(inputs, times);
+    struct segment_merge *m = segment_merge_new(inputs, times, segment.len % 2);
     result code;
     while ((code = segment_merge_step(m, NULL)) == OK || code == BUSY) {
         size_t input, bytes;
@@ -116,7 +116,7 @@ static void build_and_find(view input)
     text_fold(buf_view(&repaired), &needle);
     segment_builder_add(b, message);
     segment_builder_is_alone(b, (struct id){{1}});
-    segment_builder_write(b, &segment);
+    segment_builder_write(b, message.len % 2, &segment);
     segment_builder_free(b);
     if (needle.len) {
         struct segment_index *i;
@@ -133,7 +133,8 @@ static void build_and_find(view input)
 
 /* ---- damaged ---- */
 
-static void make_segment(buf *segment)
+/* With filters: of some 200 KB. */
+static void make_segment(bool has_filters, buf *segment)
 {
     struct segment_builder *b = segment_builder_new();
     buf message = BUF_INIT;
@@ -143,7 +144,11 @@ static void make_segment(buf *segment)
         segment_builder_add(b, buf_view(&message));
         if (i % 9 == 0) segment_builder_is_alone(b, (struct id){{(unsigned char)i}});
     }
-    segment_builder_write(b, segment);
+    buf_clear(&message);
+    buf_append_cstr(&message, "Subject: long\r\n\r\n");
+    for (unsigned i = 0; has_filters && message.len < SEGMENT_CHUNK_BYTES * (SEGMENT_CHUNKS_MIN + 1); i++) buf_appendf(&message, "word%u odd%u ", i, i * 77);
+    segment_builder_add(b, buf_view(&message));
+    segment_builder_write(b, has_filters, segment);
     segment_builder_free(b);
     buf_done(&message);
 }
@@ -167,15 +172,17 @@ static void make_right(buf *b)
     put_le32(b, footer + 40, crc32c(0, view_slice(buf_view(b), footer, 40)));
 }
 
-static void damage_and_read(view input)
+/* Filters stand at the end: there places are counted from it. */
+static void damage_and_read(bool has_filters, view input)
 {
     static const view needles[] = {VIEW_INIT("odd"), VIEW_INIT("a"), VIEW_INIT("東京都"), VIEW_INIT("会"), VIEW_INIT("会議"), VIEW_INIT("n1 w"), VIEW_INIT("!")};
     struct segment_index *i;
     buf segment = BUF_INIT, merged = BUF_INIT;
-    make_segment(&segment);
+    make_segment(has_filters, &segment);
     for (; input.len >= 3; input = view_from(input, 3)) {
         size_t at = (size_t)(unsigned char)input.at[0] << 8 | (unsigned char)input.at[1];
-        segment.at[at % segment.len] = input.at[2];
+        at %= segment.len;
+        segment.at[has_filters ? segment.len - 1 - at : at] = input.at[2];
     }
     make_right(&segment);
     if (open_segment(buf_view(&segment), &i)) {
@@ -196,7 +203,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
     view rest = view_make(data + 1, size - 1);
-    if (data[0] % 2) damage_and_read(rest);
+    if (data[0] % 2) damage_and_read(data[0] % 4 == 3, rest);
     else build_and_find(rest);
     return 0;
 }

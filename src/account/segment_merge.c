@@ -29,7 +29,13 @@ struct segment_merge {
     size_t alone_count;
 };
 
-struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs, size_t count)
+/* Filters are made anew. */
+static void skip_filters(struct input *in)
+{
+    while (in->block < in->index->block_count && in->index->blocks[in->block].kind == SEGMENT_FILTERS) in->block++;
+}
+
+struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs, size_t count, bool has_filters)
 {
     struct segment_merge *m = calloc(1, sizeof *m);
     check(m);
@@ -40,6 +46,7 @@ struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs
     uint64_t documents = 0, alone = 0;
     for (size_t i = 0; i < count; i++) {
         m->inputs[i] = (struct input){.index = inputs[i].index, .living = inputs[i].living, .base = (uint32_t)documents};
+        skip_filters(&m->inputs[i]);
         documents += inputs[i].index->footer.documents;
         alone += inputs[i].index->footer.alone;
     }
@@ -48,7 +55,7 @@ struct segment_merge *segment_merge_new(const struct segment_merge_input *inputs
     m->list = malloc((documents + 1) * sizeof *m->list);
     m->alone = malloc((alone + 1) * sizeof *m->alone);
     check(m->documents && m->list && m->alone);
-    segment_writer_init(&m->writer, (uint32_t)documents);
+    segment_writer_init(&m->writer, (uint32_t)documents, has_filters);
     return m;
 }
 
@@ -128,6 +135,7 @@ static bool next_term(struct input *in)
     if (++in->next < block_of(in)->terms) return find_term(in);
     in->is_loaded = false;
     in->block++;
+    skip_filters(in);
     buf_clear(&in->bytes);
     return true;
 }

@@ -6,18 +6,18 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 
-enum { MAGIC = 0x67537954, VERSION = 1, TERM_BYTES_MAX = 255 };
+enum { MAGIC = 0x67537954, VERSION_MAX = 2, TERM_BYTES_MAX = 255 };
 
 result segment_footer_decode(view last, uint64_t object_bytes, struct segment_footer *ret_footer, struct fault *fault)
 {
     struct segment_footer f;
     struct cursor c = cursor_of(last);
-    uint32_t version, crc, magic;
+    uint32_t crc, magic;
     bool taken = take_le32(&c, &f.documents) && take_le32(&c, &f.alone) && take_le64(&c, &f.body_bytes) && take_le64(&c, &f.alone_offset) &&
-                 take_le32(&c, &f.directory_bytes) && take_le32(&c, &f.pages) && take_le32(&c, &f.tail_crc) && take_le32(&c, &version) &&
+                 take_le32(&c, &f.directory_bytes) && take_le32(&c, &f.pages) && take_le32(&c, &f.tail_crc) && take_le32(&c, &f.version) &&
                  take_le32(&c, &crc) && take_le32(&c, &magic) && cursor_at_end(&c);
     if (!taken || magic != MAGIC || crc != crc32c(0, view_slice(last, 0, SEGMENT_FOOTER_BYTES - 8))) return fail(fault, CORRUPT, "search segment: bad footer");
-    if (version != VERSION) return fail(fault, CORRUPT, "search segment of version %u", version);
+    if (f.version == 0 || f.version > VERSION_MAX) return fail(fault, CORRUPT, "search segment of version %u", f.version);
     bool fits = f.documents <= SEGMENT_DOCUMENTS_MAX && f.alone <= f.documents && f.directory_bytes <= SEGMENT_DIRECTORY_BYTES_MAX &&
                 f.body_bytes <= object_bytes && f.alone_offset <= f.body_bytes && f.body_bytes - f.alone_offset == (uint64_t)f.alone * SEGMENT_ALONE_BYTES &&
                 f.pages == (f.body_bytes + SEGMENT_PAGE_BYTES - 1) / SEGMENT_PAGE_BYTES && f.alone_offset >= SEGMENT_HEADER_BYTES &&
@@ -27,25 +27,38 @@ result segment_footer_decode(view last, uint64_t object_bytes, struct segment_fo
     return OK;
 }
 
-static bool take_block(struct cursor *c, uint64_t offset, struct segment_block *b)
+/* As much as the chunks tell of themselves, and a bit for each chunk and gram. */
+static bool is_filter(const struct segment_block *b)
+{
+    uint32_t chunks = b->text_bytes / SEGMENT_CHUNK_INFO_BYTES;
+    return chunks > 0 && chunks <= SEGMENT_CHUNKS_MAX && b->text_bytes % SEGMENT_CHUNK_INFO_BYTES == 0 && b->terms <= chunks && b->first.len == 0 &&
+           b->postings_bytes == SEARCH_GRAMS * segment_filter_row_bytes(chunks);
+}
+
+static bool take_block(struct cursor *c, unsigned version, uint64_t offset, struct segment_block *b)
 {
     uint32_t what;
+    unsigned kind_bits = version == 1 ? 1 : 2;
     *b = (struct segment_block){.offset = offset};
     if (!take_varint32(c, &what) || !take_varint32(c, &b->terms) || !take_varint32(c, &b->text_bytes) || !take_varint32(c, &b->postings_bytes) ||
         !take_sized(c, TERM_BYTES_MAX, &b->first))
         return false;
-    b->zone = what >> 1;
-    b->kind = what & 1;
-    if (b->zone >= ZONES || b->terms == 0) return false;
+    b->zone = what >> kind_bits;
+    b->kind = what & ((1u << kind_bits) - 1);
+    if (b->zone >= ZONES || b->kind > SEGMENT_FILTERS || b->terms == 0) return false;
+    if (b->kind == SEGMENT_FILTERS) return is_filter(b);
     if (b->kind == SEGMENT_PAIRS) return b->terms <= SEGMENT_PAIRS_MAX && b->text_bytes == b->terms * SEGMENT_PAIR_BYTES && b->first.len == SEGMENT_PAIR_BYTES;
     return b->text_bytes <= SEGMENT_TEXT_BYTES_MAX + TERM_BYTES_MAX && b->terms < b->text_bytes / 2 + 1 && b->first.len > 0;
 }
+
+/* Filters stand among the blocks of words. */
+static unsigned place_of(const struct segment_block *b) { return b->zone << 1 | (b->kind == SEGMENT_PAIRS); }
 
 static bool take_blocks(struct segment_index *i, view directory)
 {
     struct cursor c = cursor_of(directory);
     uint64_t offset = SEGMENT_HEADER_BYTES;
-    size_t capacity = 0;
+    size_t capacity = 0, unfiltered = 0;     /* blocks of words in a row, up to here */
     while (!cursor_at_end(&c)) {
         if (i->block_count == capacity) {
             capacity = capacity ? 2 * capacity : 16;
@@ -53,8 +66,13 @@ static bool take_blocks(struct segment_index *i, view directory)
             check(i->blocks);
         }
         struct segment_block *b = &i->blocks[i->block_count];
-        if (!take_block(&c, offset, b)) return false;
-        if (i->block_count && (b[-1].zone << 1 | b[-1].kind) > (b->zone << 1 | b->kind)) return false;
+        if (!take_block(&c, i->footer.version, offset, b)) return false;
+        if (i->block_count && place_of(&b[-1]) > place_of(b)) return false;
+        if (b->kind != SEGMENT_WORDS || (i->block_count && b[-1].zone != b->zone)) {
+            if (b->kind == SEGMENT_FILTERS && (b->terms > unfiltered || b[-1].zone != b->zone)) return false;
+            unfiltered = 0;
+        }
+        unfiltered += b->kind == SEGMENT_WORDS;
         offset = segment_postings_offset(b) + b->postings_bytes;
         if (offset > i->footer.alone_offset) return false;
         i->block_count++;

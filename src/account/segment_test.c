@@ -167,7 +167,7 @@ static void build(buf *messages, unsigned count, uint64_t *seed, buf *segment)
         EXPECT_NUMBER(segment_builder_add(b, buf_view(&messages[i])), i);
         if (i % 5 == 0) segment_builder_is_alone(b, (struct id){{(unsigned char)next(seed), (unsigned char)i}});
     }
-    segment_builder_write(b, segment);
+    segment_builder_write(b, *seed % 2, segment);
     segment_builder_free(b);
 }
 
@@ -182,12 +182,12 @@ TEST(segment_finds_what_a_scan_finds)
     }
 }
 
-static void merge(const view *parts, size_t count, const uint64_t *living, buf *merged)
+static void merge(const view *parts, size_t count, const uint64_t *living, bool has_filters, buf *merged)
 {
     struct segment_merge_input inputs[4];
     struct fault fault = {0};
     for (size_t i = 0; i < count; i++) inputs[i] = (struct segment_merge_input){.index = open_segment(parts[i]), .living = i == 1 ? living : NULL};
-    struct segment_merge *m = segment_merge_new(inputs, count);
+    struct segment_merge *m = segment_merge_new(inputs, count, has_filters);
     result code;
     while ((code = segment_merge_step(m, &fault)) != END) {
         size_t input, bytes;
@@ -216,7 +216,7 @@ TEST(segment_merged_finds_the_same)
             build(messages + i * (MESSAGES / 4), MESSAGES / 4, &state, &parts[i]);
             views[i] = buf_view(&parts[i]);
         }
-        merge(views, 4, NULL, &merged);
+        merge(views, 4, NULL, seed % 2, &merged);
         check_segment(seed, buf_view(&merged), messages);
         struct segment_index *i = open_segment(buf_view(&merged));
         EXPECT_NUMBER(i->footer.alone, 8);
@@ -233,7 +233,7 @@ TEST(segment_merge_leaves_out_the_dead)
     build(messages, 20, &seed, &parts[0]);
     build(messages + 20, 20, &seed, &parts[1]);
     view views[2] = {buf_view(&parts[0]), buf_view(&parts[1])};
-    merge(views, 2, &none, &merged);
+    merge(views, 2, &none, true, &merged);
     EXPECT(merged.len < parts[0].len + parts[1].len / 4);
     struct segment_index *i = open_segment(buf_view(&merged));
     EXPECT_NUMBER(i->footer.documents, 40);
@@ -249,7 +249,7 @@ TEST(segment_of_nothing_and_of_much_text)
     struct segment_builder *b = segment_builder_new();
     buf segment CLEANUP(buf_done) = BUF_INIT, message CLEANUP(buf_done) = BUF_INIT;
     struct search_query q;
-    segment_builder_write(b, &segment);
+    segment_builder_write(b, true, &segment);
     segment_index_free(open_segment(buf_view(&segment)));
     buf_clear(&segment);
     buf_append_cstr(&message, "Subject: much\r\n\r\n");
@@ -259,7 +259,7 @@ TEST(segment_of_nothing_and_of_much_text)
     segment_builder_add(b, VIEW("Subject: little\r\n\r\nneedle"));
     segment_builder_add_empty(b, true);
     segment_builder_add_empty(b, false);
-    segment_builder_write(b, &segment);
+    segment_builder_write(b, true, &segment);
     segment_builder_free(b);
     struct segment_index *i = open_segment(buf_view(&segment));
     uint64_t sure = 0, maybe = 0;
@@ -271,4 +271,82 @@ TEST(segment_of_nothing_and_of_much_text)
     EXPECT_NUMBER(sure, 2);
     EXPECT_NUMBER(maybe, 7);
     segment_index_free(i);
+}
+
+/* ---- filters ---- */
+
+enum { LONG_MESSAGES = 64, LONG_WORDS = 6000 };
+
+struct counted { view segment; uint64_t bytes; };
+
+MAY_YIELD static result read_counted(void *argument, uint64_t offset, size_t bytes, buf *into, struct fault *fault)
+{
+    struct counted *c = argument;
+    c->bytes += bytes;
+    return read_memory(&c->segment, offset, bytes, into, fault);
+}
+
+static void append_word(buf *out, uint64_t *seed)
+{
+    static const char *const kana[] = {"あ", "い", "か", "さ", "た", "ま", "せ", "ん"};
+    bool is_kana = next(seed) % 8 == 0;
+    for (unsigned n = 3 + (unsigned)next(seed) % 9; n; n--) {
+        if (is_kana) buf_append_cstr(out, kana[next(seed) % array_size(kana)]);
+        else buf_append_byte(out, (char)('a' + next(seed) % 20));
+    }
+}
+
+/* Documents with the needle, by looking; and by the index, which is exact for such needles. */
+static void check_long(const struct segment_index *i, view segment, const buf *messages, view needle, bool is_rare)
+{
+    uint64_t sure[LONG_MESSAGES / 64 + 1] = {0}, maybe[LONG_MESSAGES / 64 + 1] = {0}, expected = 0;
+    struct counted c = {segment, 0};
+    struct segment_source source = {read_counted, &c};
+    struct search_query q;
+    search_query_make(needle, &q);
+    colour_pretend_coroutine();
+    for (unsigned k = 0; k < LONG_MESSAGES; k++)
+        if (view_find_view(buf_view(&messages[k]), needle) != VIEW_NONE) expected |= (uint64_t)1 << k;
+    EXPECT_NUMBER(segment_find(i, &source, &q, 1u << ZONE_BODY, sure, maybe, NULL), OK);
+    if (sure[0] != expected) test_fail(__FILE__, __LINE__, "needle " VIEW_FMT, VIEW_ARG(needle));
+    if (is_rare && c.bytes > segment.len / 8)
+        test_fail(__FILE__, __LINE__, "%llu of %zu bytes were read for " VIEW_FMT, (unsigned long long)c.bytes, segment.len, VIEW_ARG(needle));
+}
+
+TEST(segment_filters_spare_most_of_the_words_and_lose_none)
+{
+    buf messages[LONG_MESSAGES] = {0}, segment CLEANUP(buf_done) = BUF_INIT, merged CLEANUP(buf_done) = BUF_INIT, word CLEANUP(buf_done) = BUF_INIT;
+    uint64_t seed = 3;
+    struct segment_builder *b = segment_builder_new();
+    for (unsigned k = 0; k < LONG_MESSAGES; k++) {
+        buf_append_cstr(&messages[k], "Subject: x\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n");
+        for (unsigned n = 0; n < LONG_WORDS; n++) {
+            append_word(&messages[k], &seed);
+            buf_append_byte(&messages[k], n % 10 == 9 ? '\n' : ' ');
+        }
+        segment_builder_add(b, buf_view(&messages[k]));
+    }
+    segment_builder_write(b, true, &segment);
+    segment_builder_free(b);
+    view part = buf_view(&segment);
+    merge(&part, 1, NULL, true, &merged);
+    struct segment_index *i = open_segment(part), *again = open_segment(buf_view(&merged));
+    for (unsigned n = 0; n < 300; n++) {
+        buf_clear(&word);
+        append_word(&word, &seed);
+        view needle = buf_view(&word);
+        if (n % 2) {                         /* a part of one that is there */
+            view text = view_from(buf_view(&messages[n % LONG_MESSAGES]), 60 + next(&seed) % 5000);
+            while (text.len && ((unsigned char)text.at[0] & 0xc0) == 0x80) text = view_from(text, 1);
+            size_t end = view_find(text, ' ');
+            needle = view_slice(text, 0, end == VIEW_NONE ? 0 : end);
+            if (needle.len < 2 || view_find(needle, '\n') != VIEW_NONE || (unsigned char)needle.at[0] >= 0x80) continue;
+        }
+        bool is_rare = (unsigned char)needle.at[0] < 0x80 && needle.len >= 6;
+        check_long(i, part, messages, needle, is_rare);
+        check_long(again, buf_view(&merged), messages, needle, is_rare);
+    }
+    segment_index_free(i);
+    segment_index_free(again);
+    for (unsigned k = 0; k < LONG_MESSAGES; k++) buf_done(&messages[k]);
 }

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-enum { MAGIC = 0x67537954, VERSION = 1 };    /* "TySg" */
+enum { MAGIC = 0x67537954 };    /* "TySg" */
 
 void segment_pair_key(uint64_t pair, char key[static SEGMENT_PAIR_BYTES])
 {
@@ -19,18 +19,22 @@ uint64_t segment_pair_of(const char *key)
     return pair;
 }
 
-void segment_writer_init(struct segment_writer *w, uint32_t documents)
+static uint32_t version_of(const struct segment_writer *w) { return w->has_filters ? 2 : 1; }
+
+void segment_writer_init(struct segment_writer *w, uint32_t documents, bool has_filters)
 {
-    *w = (struct segment_writer){.documents = documents};
+    *w = (struct segment_writer){.documents = documents, .has_filters = has_filters};
+    if (has_filters) w->filter = segment_filter_new();
     check(documents <= SEGMENT_DOCUMENTS_MAX);
     buf_append_le32(&w->out, MAGIC);
-    buf_append_le32(&w->out, VERSION);
+    buf_append_le32(&w->out, version_of(w));
 }
 
 void segment_writer_done(struct segment_writer *w)
 {
     buf *all[] = {&w->out, &w->directory, &w->crcs, &w->text, &w->infos, &w->postings};
     for (size_t i = 0; i < array_size(all); i++) buf_done(all[i]);
+    segment_filter_free(w->filter);
 }
 
 /* What is in `out` and in no checksum yet. */
@@ -64,12 +68,10 @@ static view first_term(const struct segment_writer *w)
     return view_slice(text, 1, view_find(view_from(text, 1), '\n'));
 }
 
-static void end_block(struct segment_writer *w)
+static void append_block(struct segment_writer *w, unsigned kind, uint32_t terms, view first)
 {
-    if (w->terms == 0) return;
-    view first = first_term(w);
-    buf_append_varint(&w->directory, w->zone << 1 | w->kind);
-    buf_append_varint(&w->directory, w->terms);
+    buf_append_varint(&w->directory, w->has_filters ? w->zone << 2 | kind : w->zone << 1 | kind);
+    buf_append_varint(&w->directory, terms);
     buf_append_varint(&w->directory, w->text.len);
     buf_append_varint(&w->directory, w->postings.len);
     buf_append_varint(&w->directory, first.len);
@@ -82,6 +84,21 @@ static void end_block(struct segment_writer *w)
     buf_clear(&w->postings);
     w->terms = 0;
     sum(w);
+}
+
+static void end_filter(struct segment_writer *w)
+{
+    uint32_t blocks = w->has_filters ? segment_filter_end(w->filter, &w->text, &w->infos, &w->postings) : 0;
+    if (blocks) append_block(w, SEGMENT_FILTERS, blocks, VIEW_EMPTY);
+}
+
+static void end_block(struct segment_writer *w, bool goes_on)
+{
+    if (w->terms == 0) return;
+    append_block(w, w->kind, w->terms, first_term(w));
+    if (!w->has_filters || w->kind != SEGMENT_WORDS) return;
+    segment_filter_end_block(w->filter);
+    if (!goes_on || segment_filter_is_full(w->filter)) end_filter(w);
 }
 
 static void append_list(buf *out, const uint32_t *documents, size_t count)
@@ -128,10 +145,12 @@ void segment_writer_term(struct segment_writer *w, unsigned zone, unsigned kind,
     bool is_full = w->postings.len >= SEGMENT_POSTINGS_BYTES_FULL ||
                    (kind == SEGMENT_WORDS ? w->text.len + term.len + 1 > SEGMENT_TEXT_BYTES_MAX : w->terms >= SEGMENT_PAIRS_MAX);
     check(count > 0 && documents[count - 1] < w->documents);
-    if (w->terms && (is_full || zone != w->zone || kind != w->kind)) end_block(w);
+    bool goes_on = zone == w->zone && kind == w->kind;
+    if (w->terms && (is_full || !goes_on)) end_block(w, goes_on);
     if (w->terms == 0 && kind == SEGMENT_WORDS) buf_append_byte(&w->text, '\n');
     w->zone = zone;
     w->kind = kind;
+    if (w->has_filters && kind == SEGMENT_WORDS) segment_filter_word(w->filter, term, w->text.len - 1, w->terms);
     w->terms++;
     buf_append(&w->text, term);
     if (kind == SEGMENT_WORDS) buf_append_byte(&w->text, '\n');
@@ -140,7 +159,7 @@ void segment_writer_term(struct segment_writer *w, unsigned zone, unsigned kind,
 
 void segment_writer_end(struct segment_writer *w, const struct segment_alone *alone, size_t count)
 {
-    end_block(w);
+    end_block(w, false);
     uint64_t alone_offset = w->taken + w->out.len;
     for (size_t i = 0; i < count; i++) {
         buf_append(&w->out, id_view(&alone[i].message));
@@ -160,7 +179,7 @@ void segment_writer_end(struct segment_writer *w, const struct segment_alone *al
     buf_append_le32(&w->out, (uint32_t)w->directory.len);
     buf_append_le32(&w->out, (uint32_t)(w->crcs.len / 4));
     buf_append_le32(&w->out, tail_crc);
-    buf_append_le32(&w->out, VERSION);
+    buf_append_le32(&w->out, version_of(w));
     buf_append_le32(&w->out, crc32c(0, view_from(buf_view(&w->out), footer)));
     buf_append_le32(&w->out, MAGIC);
     w->summed = w->out.len;

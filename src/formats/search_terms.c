@@ -147,6 +147,41 @@ void search_terms_each(view folded, const struct search_terms_sink *sink)
     }
 }
 
+/* ---- grams ---- */
+
+enum { GRAM_BITS = 15, CJK_FIRST = 0x2e80 };
+_Static_assert(SEARCH_GRAMS == 1 << GRAM_BITS, "numbers of grams");
+
+static uint16_t gram_of(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint64_t mixed = ((uint64_t)a << 42 | (uint64_t)b << 21 | c) * 0x9e3779b97f4a7c15;
+    return (uint16_t)(mixed >> (64 - GRAM_BITS));
+}
+
+/* A byte that is no character is one. */
+static uint32_t take_character(view *rest)
+{
+    uint32_t c = (unsigned char)rest->at[0];
+    if (c < 0x80 || !utf8_take(rest, &c)) *rest = view_from(*rest, 1);
+    return c;
+}
+
+size_t search_grams(view word, size_t from, uint16_t grams[static SEARCH_GRAMS_MAX])
+{
+    view rest = view_from(word, from);
+    uint32_t a = 0, b = 0;
+    size_t characters = 0, count = 0;
+    while (rest.len && count < SEARCH_GRAMS_MAX) {
+        uint32_t c = take_character(&rest);
+        characters++;
+        if (characters >= 3 && a < CJK_FIRST) grams[count++] = gram_of(a, b, c);
+        if (characters >= 2 && b >= CJK_FIRST && count < SEARCH_GRAMS_MAX) grams[count++] = gram_of(b, c, 0);
+        a = b;
+        b = c;
+    }
+    return count;
+}
+
 /* ---- needles ---- */
 
 /* In the text the word may go on where the needle ends, or where it ends behind one joiner. */

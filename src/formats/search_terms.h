@@ -34,6 +34,14 @@ struct search_terms_sink {
 };
 void search_terms_each(view folded, const struct search_terms_sink *sink);
 
+/*
+ * Grams, by which words are found that contain a needle: of three characters that stand one behind the other, of two where the first is of CJK. What is
+ * contained in a word has no gram that the word has not. Numbers below SEARCH_GRAMS; several grams share one. They are stored: the same for ever.
+ */
+enum { SEARCH_GRAMS = 1 << 15, SEARCH_GRAMS_MAX = 80 };
+/* Up to SEARCH_GRAMS_MAX of those that begin at `from` bytes or later, which is where a character begins. How many. */
+size_t search_grams(view word, size_t from, uint16_t grams[static SEARCH_GRAMS_MAX]);
+
 /* A word of the needle. Where it is closed a kept word must begin or end with it; where open it may go on. */
 struct search_query_word { view text; bool is_open_left, is_open_right; };
 
