@@ -19,7 +19,9 @@ struct mail_sink {
     FILE *file;
     char temporary[MAIL_FILE_PATH_MAX], final[MAIL_FILE_PATH_MAX];
     unix_ms date;
-    bool at_line_start, in_header, owes_cr, flags_written;
+    bool at_line_start, in_header, owes_cr;
+    bool may_be_from;                  /* mbox: what the line has so far are ">" and the first `held` bytes of "From ", which are not written yet */
+    size_t held;
     struct mail_file_info info;
     char folder[MAIL_FILE_PATH_MAX];                                 /* of the keyword names */
     char keyword_names[26][MAIL_FILE_KEYWORD_BYTES_MAX + 1];
@@ -87,48 +89,76 @@ static void write_flag_fields(struct mail_sink *s)
     fputc('\n', s->file);
 }
 
-/* One whole or partial line, without its end. */
-static void put_in_mbox(struct mail_sink *s, view text, bool begins, bool ends)
+static const char from_word[] = "From ";
+enum { FROM_BYTES = sizeof from_word - 1 };
+
+static void put_held(struct mail_sink *s)
 {
-    view quoted = text;
-    if (begins && ends && text.len == 0 && s->in_header) {
+    fwrite(from_word, 1, s->held, s->file);
+    s->held = 0;
+    s->may_be_from = false;
+}
+
+/* Of a line that begins with any number of ">" and "From ": one ">" more. It may come in pieces. The rest of `text`. */
+static view quote_start(struct mail_sink *s, view text)
+{
+    while (s->may_be_from && text.len) {
+        if (s->held == 0 && text.at[0] == '>') {
+            fputc('>', s->file);
+        } else if (text.at[0] != from_word[s->held]) {
+            put_held(s);
+            break;
+        } else if (++s->held == FROM_BYTES) {
+            fputc('>', s->file);
+            put_held(s);
+        }
+        text = view_from(text, 1);
+    }
+    return text;
+}
+
+/* Of one line, without its end. */
+static void put_text(struct mail_sink *s, view text)
+{
+    if (text.len == 0) return;
+    s->at_line_start = false;
+    if (s->kind == MAIL_MBOX) text = quote_start(s, text);
+    fwrite(text.at, 1, text.len, s->file);
+}
+
+static void put_line_end(struct mail_sink *s)
+{
+    if (s->kind == MAIL_MBOX) put_held(s);
+    if (s->kind == MAIL_MBOX && s->at_line_start && s->in_header) {
         write_flag_fields(s);
         s->in_header = false;
     }
-    while (quoted.len && quoted.at[0] == '>') quoted = view_from(quoted, 1);
-    if (begins && view_starts(quoted, VIEW("From "))) fputc('>', s->file);
-    fwrite(text.at, 1, text.len, s->file);
-    if (ends) fputc('\n', s->file);
+    fputc('\n', s->file);
+    s->at_line_start = s->may_be_from = true;
 }
 
 /* CRLF becomes LF; a lone CR stays. */
 static void write_lines(struct mail_sink *s, view bytes)
 {
     while (bytes.len) {
-        view start = bytes, line;
         size_t end = view_find(bytes, '\n');
         bool ends = end != VIEW_NONE;
-        line = ends ? view_slice(start, 0, end) : start;
+        view line = view_slice(bytes, 0, ends ? end : bytes.len);
         bytes = view_from(bytes, ends ? end + 1 : bytes.len);
-        if (s->owes_cr && !(ends && line.len == 0)) fputc('\r', s->file);
-        bool line_begins = s->at_line_start && !s->owes_cr;
+        if (s->owes_cr && !(ends && line.len == 0)) put_text(s, VIEW("\r"));
         s->owes_cr = false;
         if (view_ends(line, VIEW("\r"))) {
             line.len--;
             s->owes_cr = !ends;
         }
-        if (s->kind == MAIL_MBOX) {
-            put_in_mbox(s, line, line_begins, ends);
-        } else {
-            fwrite(line.at, 1, line.len, s->file);
-            if (ends) fputc('\n', s->file);
-        }
-        s->at_line_start = ends;
+        put_text(s, line);
+        if (ends) put_line_end(s);
     }
 }
 
 static void end_in_mbox(struct mail_sink *s)
 {
+    put_held(s);
     if (!s->at_line_start) fputc('\n', s->file);
     if (s->in_header) write_flag_fields(s);
     fputc('\n', s->file);
@@ -216,8 +246,9 @@ static result begin_eml(struct mail_sink *s, uint32_t number, struct fault *faul
 result mail_sink_begin(struct mail_sink *s, const struct mail_file_info *info, uint32_t number, struct fault *fault)
 {
     s->info = *info;
-    s->at_line_start = s->in_header = true;
+    s->at_line_start = s->in_header = s->may_be_from = true;
     s->owes_cr = false;
+    s->held = 0;
     if (s->kind == MAIL_MAILDIR) return begin_in_maildir(s, number, fault);
     if (s->kind == MAIL_EML) return begin_eml(s, number, fault);
     begin_in_mbox(s);
@@ -233,7 +264,7 @@ result mail_sink_write(struct mail_sink *s, view bytes, struct fault *fault)
 
 result mail_sink_end(struct mail_sink *s, struct fault *fault)
 {
-    if (s->owes_cr) fputc('\r', s->file);
+    if (s->owes_cr) put_text(s, VIEW("\r"));
     if (s->kind == MAIL_MBOX) {
         end_in_mbox(s);
         return ferror(s->file) ? system_fault(fault, s->path) : OK;

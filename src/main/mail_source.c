@@ -119,6 +119,7 @@ static result open_file(struct mail_source *s, const char *path, struct fault *f
     struct stat st;
     s->file = fopen(path, "re");
     if (!s->file || fstat(fileno(s->file), &st) != 0) return fail(fault, NOT_FOUND, "%s: %s", path, strerror(errno));
+    if (S_ISDIR(st.st_mode)) return fail(fault, INVALID, "%s: is a folder, expected a file", path);
     if (s->kind == MAIL_MBOX) s->all_bytes = (uint64_t)st.st_size;
     return OK;
 }
@@ -320,7 +321,7 @@ static result next_in_mbox(struct mail_source *s, struct mail_file_info *info, s
         s->owes_blank = false;
         return scan_header(s, info) == OK ? OK : fail(fault, IO, "mbox: expected a file that can be read twice, not a pipe");
     }
-    return END;
+    return ferror(s->file) ? fail(fault, IO, "read: %s", strerror(errno)) : END;
 }
 
 static void append_line(struct mail_source *s, view line, buf *into)

@@ -50,6 +50,21 @@ def test_own_mbox_quotes_so_that_nothing_is_lost(server, tmp_path):
     assert rb"\Draft" in client.fetch("2", "(FLAGS)")[1][0] and b"work" in client.fetch("2", "(FLAGS)")[1][0]
 
 
+def test_own_mbox_quotes_wherever_messages_are_cut(server, tmp_path):
+    """Messages are written in pieces of 256 KiB: what stands over their ends is seen all the same."""
+    piece, head = 256 * 1024, b"Subject: long\r\nX: "
+    texts = [head + b"x" * (piece - len(head) - 3) + b"\r\n\r\nbody\r\n\r\nmore\r\n"]                        # the header's last CR | LF
+    texts += [head + b"\r\n\r\n" + b"y" * (piece - len(head) - 8 - cut) + b"\r\n\r\n" + b">>From hell\r\n"[3 - quote:] + b"more\r\n"
+              for quote in (1, 2, 3) for cut in range(1, 8)]
+    (tmp_path / "in").mkdir()
+    for i, text in enumerate(texts):
+        (tmp_path / "in" / f"{i:02}.eml").write_bytes(text)
+    server.command("import", "eml", tmp_path / "in", "--to", "hanako@example.test")
+    server.command("export", "mbox", tmp_path / "out.mbox", "--from", "hanako@example.test")
+    server.command("import", "mbox", tmp_path / "out.mbox", "--to", "hanako@example.test", "--mailbox", "Again")
+    assert list(fetch_all(imap(server, select="Again")).values()) == list(fetch_all(imap(server)).values()) == texts
+
+
 def test_maildir_with_folders_goes_round(server, tmp_path):
     client = imap(server)
     for name in ("INBOX", "Sent", "Projects/2026"):
@@ -95,6 +110,8 @@ def test_not_an_mbox_is_told(server, tmp_path):
     (tmp_path / "x").write_text("hello\nworld\n")
     done = server.command("import", "mbox", tmp_path / "x", "--to", "hanako@example.test", check=False)
     assert done.returncode == 1 and "not an mbox" in done.stderr
+    done = server.command("import", "mbox", tmp_path, "--to", "hanako@example.test", check=False)
+    assert done.returncode == 1 and "is a folder" in done.stderr
 
 
 @pytest.mark.local
