@@ -1,5 +1,5 @@
 /*
- * AUTHENTICATE PLAIN and LOGIN: RFC 9051 §6.2.2, §6.2.3, RFC 4616, RFC 4959.
+ * AUTHENTICATE and LOGIN: RFC 9051 §6.2.2, §6.2.3, RFC 4959; the mechanisms are those of identity/sasl_login.h.
  *
  * After a good password the session goes to its account's home loop (session.c) and answers there, when the
  * account is open: a store that is down is a NO and not a session that can do nothing.
@@ -8,12 +8,10 @@
 
 #include "base/check.h"
 #include "engine/pressure.h"
-#include "formats/sasl.h"
 #include "formats/transfer.h"
+#include "identity/sasl_login.h"
 #include "imapd/session.h"
 #include "runtime/event.h"
-
-
 
 static void keep_tag(struct session *s, view tag)
 {
@@ -37,21 +35,19 @@ MAY_YIELD static void refuse(struct session *s, struct reply *r, result code, co
     session_bye(s, "too many failed log-ins", "Too many failed log-ins");
 }
 
-MAY_YIELD static void log_in(struct session *s, view tag, const struct login *login, struct reply *r)
+/* False, and answered, while the store is far behind. */
+MAY_YIELD static bool check_pressure(struct session *s, struct reply *r)
 {
     struct fault fault = {0};
-    struct identity_account account;
-    if (engine_pressure(accounts_engine(s->imapd->accounts)) >= PRESSURE_ON_LOGINS) {
-        refuse(s, r, fail(&fault, UNAVAILABLE, "the store is slow"), &fault);
-        return;
-    }
-    result code = identity_authenticate(s->imapd->identity, login, session_store_deadline(s), s->arena, &account, &fault);
-    if (code != OK) {
-        refuse(s, r, code, &fault);
-        return;
-    }
-    s->account_id = account.id;
-    s->quota = (struct quota){account.quota_bytes, account.quota_messages};
+    if (engine_pressure(accounts_engine(s->imapd->accounts)) < PRESSURE_ON_LOGINS) return true;
+    refuse(s, r, fail(&fault, UNAVAILABLE, "the store is slow"), &fault);
+    return false;
+}
+
+static void let_in(struct session *s, view tag, const struct identity_account *account, struct reply *r)
+{
+    s->account_id = account->id;
+    s->quota = (struct quota){account->quota_bytes, account->quota_messages};
     s->is_logging_in = true;
     keep_tag(s, tag);
     r->kind = REPLY_NONE;
@@ -109,18 +105,27 @@ static bool check_privacy(struct session *s, struct reply *r)
 void imapd_login(struct session *s, const struct imap_command *c, struct reply *r)
 {
     if (!check_privacy(s, r)) return;
+    if (!check_pressure(s, r)) return;
+    struct fault fault = {0};
+    struct identity_account account;
     struct login login = {.user = c->login.user, .password = c->login.password, .protocol = "imap",
                           .peer = stream_peer(s->wire.stream), .is_encrypted = session_has_tls(s)};
-    log_in(s, c->tag, &login, r);
+    result code = identity_authenticate(s->imapd->identity, &login, session_store_deadline(s), s->arena, &account, &fault);
+    if (code == OK) let_in(s, c->tag, &account, r);
+    else refuse(s, r, code, &fault);
 }
 
 /* The client's line after "+". False with a reply when it gave up or is gone. */
-MAY_YIELD static bool read_response(struct session *s, struct reply *r, view *ret_response)
+MAY_YIELD static bool read_response(struct session *s, view challenge, struct reply *r, view *ret_response)
 {
     struct fault fault = {0};
-    wire_put(&s->wire, VIEW("+ \r\n"));
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    buf_append(&text, VIEW("+ "));
+    base64_append(&text, challenge);
+    buf_append(&text, VIEW("\r\n"));
+    wire_put(&s->wire, buf_view(&text));
     if (session_flush(s) != OK) return false;
-    result code = wire_line(&s->wire, SASL_PLAIN_LINE_BYTES_MAX, clock_in(session_options(s)->login_timeout_ms), ret_response, &fault);
+    result code = wire_line(&s->wire, SASL_LINE_BYTES_MAX, clock_in(session_options(s)->login_timeout_ms), ret_response, &fault);
     if (code == TOO_BIG) {
         reply_set(r, REPLY_BAD, "TOOBIG", "The response is too long");
     } else if (code != OK) {
@@ -133,23 +138,42 @@ MAY_YIELD static bool read_response(struct session *s, struct reply *r, view *re
     return false;
 }
 
+static struct sasl_client client_of(const struct session *s)
+{
+    return (struct sasl_client){.protocol = "imap", .peer = stream_peer(s->wire.stream), .stream = s->wire.stream, .is_encrypted = session_has_tls(s),
+                                .has_scram = session_options(s)->offers_scram};
+}
+
+void session_write_mechanisms(const struct session *s, buf *out)
+{
+    struct sasl_client client = client_of(s);
+    sasl_append_names(out, sasl_offered(&client), VIEW(" AUTH="));
+}
+
+/* One response of the client, in base64. True: there is a challenge to be answered. */
+MAY_YIELD static bool step(struct session *s, struct sasl_login *login, const struct imap_command *c, view response, struct reply *r, buf *challenge)
+{
+    struct fault fault = {0};
+    struct identity_account account;
+    buf message CLEANUP(buf_done) = BUF_INIT;
+    bool is_done = false;
+    result code = base64_decode(response, &message) ? OK : INVALID;
+    if (code == OK) code = sasl_login_step(login, buf_view(&message), session_store_deadline(s), s->arena, challenge, &is_done, &account, &fault);
+    if (message.at) explicit_bzero(message.at, message.len);
+    if (code == INVALID) reply_set(r, REPLY_BAD, "", "That is no response of this mechanism");
+    else if (code != OK) refuse(s, r, code, &fault);
+    else if (is_done) let_in(s, c->tag, &account, r);
+    return code == OK && !is_done;
+}
+
 void imapd_authenticate(struct session *s, const struct imap_command *c, struct reply *r)
 {
-    buf message CLEANUP(buf_done) = BUF_INIT;
-    struct sasl_plain plain;
-    if (!view_equal_nocase(c->authenticate.mechanism, VIEW("PLAIN"))) {
-        reply_set(r, REPLY_NO, "CANNOT", "That mechanism is not supported");
-        return;
-    }
-    if (!check_privacy(s, r)) return;
+    struct sasl_client client = client_of(s);
+    struct sasl_login *login = sasl_login_new(s->imapd->identity, &client, c->authenticate.mechanism);
+    buf challenge CLEANUP(buf_done) = BUF_INIT;
     view response = c->authenticate.initial;
-    if (!c->authenticate.has_initial && !read_response(s, r, &response)) return;
-    if (!base64_decode(response, &message) || !sasl_plain_parse(buf_view(&message), &plain)) {
-        reply_set(r, REPLY_BAD, "", "That is no PLAIN response");
-    } else {
-        struct login login = {.user = plain.user, .password = plain.password, .authorization = plain.authorization,
-                              .protocol = "imap", .peer = stream_peer(s->wire.stream), .is_encrypted = session_has_tls(s)};
-        log_in(s, c->tag, &login, r);
-    }
-    if (message.len) explicit_bzero(message.at, message.len);
+    if (!login) reply_set(r, REPLY_NO, "CANNOT", "That mechanism is not supported");
+    else if (check_privacy(s, r) && check_pressure(s, r) && (c->authenticate.has_initial || read_response(s, sasl_login_prompt(login), r, &response)))
+        while (step(s, login, c, response, r, &challenge) && read_response(s, buf_view(&challenge), r, &response)) continue;
+    sasl_login_free(login);
 }

@@ -22,7 +22,8 @@ void session_write_capabilities(struct session *s, buf *out)
     }
     buf_append_cstr(out, before_login);
     if (session_options(s)->tls && !session_has_tls(s)) buf_append(out, VIEW(" STARTTLS"));
-    buf_append(out, session_may_log_in(s) ? VIEW(" AUTH=PLAIN") : VIEW(" LOGINDISABLED"));
+    if (session_may_log_in(s)) session_write_mechanisms(s, out);
+    else buf_append(out, VIEW(" LOGINDISABLED"));
 }
 
 void imapd_capability(struct session *s, const struct imap_command *c, struct reply *r)

@@ -19,6 +19,7 @@ enum imapd_kind { IMAPD_PLAIN, IMAPD_TLS, IMAPD_KIND_COUNT };     /* STARTTLS on
 /* Start with imapd_default_options(). What points somewhere lives as long as the imapd. */
 struct imapd_options {
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
+    bool offers_scram;                   /* AUTHENTICATE SCRAM-SHA-256 and -PLUS beside PLAIN */
     bool allows_plain_login;             /* passwords without TLS from anywhere; from loopback and local sockets they always may */
     uint64_t message_bytes_max;          /* of APPEND: APPENDLIMIT (RFC 7889) */
     uint32_t message_limit, save_limit;  /* messages that one command may touch, or save (RFC 9738); 0: as many as there are */

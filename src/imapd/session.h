@@ -279,6 +279,8 @@ NODISCARD result session_refuse_filter(view name, struct reply *r);
 bool session_check_filter(struct session *s, view name, view value, struct reply *r);
 
 /* ---- capabilities (capability.c) ---- */
+/* " AUTH=PLAIN": what AUTHENTICATE takes on this connection. */
+void session_write_mechanisms(const struct session *s, buf *out);
 void session_write_capabilities(struct session *s, buf *out);
 
 /* ---- log-in (authenticate.c) ---- */

@@ -43,7 +43,7 @@ struct config {
     uint64_t compact_bytes, compact_records;
     uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
-    uint64_t suspended_is_permanent, over_quota_is_permanent;
+    uint64_t suspended_is_permanent, over_quota_is_permanent, offers_scram;
     const char *outbound_rules, *own_networks, *submission_help, *hide_client;
     const char *server_comment, *server_admin;
     const char *outbound_routes, *outbound_resolver, *outbound_trust_anchor, *outbound_authorities, *outbound_source4, *outbound_source6;

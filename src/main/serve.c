@@ -114,6 +114,7 @@ static result make_smtpd(struct server *s)
     o.tls = s->tls;
     o.queue = s->service.queue;
     o.signing = s->service.signing;
+    o.offers_scram = c->offers_scram;
     o.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
     o.message_bytes_max = c->message_bytes_max;
     o.recipients_max = (unsigned)c->recipients_max;
@@ -129,6 +130,7 @@ static result make_protocols(struct server *s)
     struct imapd_options imap = imapd_default_options();
     struct popd_options pop = popd_default_options();
     imap.tls = pop.tls = s->tls;
+    imap.offers_scram = pop.offers_scram = c->offers_scram;
     imap.allows_plain_login = pop.allows_plain_login = c->plaintext_login == CONFIG_PLAINTEXT_ALWAYS;
     imap.message_bytes_max = c->message_bytes_max;
     imap.message_limit = (uint32_t)c->imap_message_limit;

@@ -14,7 +14,13 @@ void pop_capa(struct pop_session *s, const struct pop3_command *command)
     pop_session_ok(s, VIEW("Capability list follows"));
     wire_put(&s->wire, VIEW("TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\n"));
     if (may_start_tls(s)) wire_put(&s->wire, VIEW("STLS\r\n"));
-    if (pop_session_may_log_in(s)) wire_put(&s->wire, VIEW("USER\r\nSASL PLAIN\r\n"));
+    if (pop_session_may_log_in(s)) {
+        buf names CLEANUP(buf_done) = BUF_INIT;
+        pop_append_mechanisms(s, &names, VIEW(" "));
+        wire_put(&s->wire, VIEW("USER\r\nSASL"));
+        wire_put(&s->wire, buf_view(&names));
+        wire_put(&s->wire, VIEW("\r\n"));
+    }
     wire_put(&s->wire, VIEW("IMPLEMENTATION Tayori\r\n.\r\n"));
 }
 

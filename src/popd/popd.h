@@ -19,6 +19,7 @@ enum popd_kind { POPD_PLAIN, POPD_TLS, POPD_KIND_COUNT };    /* POPD_TLS: the co
 /* Start with popd_default_options(). What points somewhere lives as long as the popd. */
 struct popd_options {
     struct tls_context *tls;             /* NULL: STLS is not offered, and POPD_TLS turns connections away */
+    bool offers_scram;                   /* AUTH SCRAM-SHA-256 and -PLUS beside PLAIN */
     bool allows_plain_login;             /* log-in without TLS from anywhere; from loopback it always may be */
     unsigned connections_per_address_max;  /* 0: no limit */
     unsigned errors_max;                 /* -ERR in a row; then the connection ends */

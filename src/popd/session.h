@@ -107,6 +107,8 @@ MAY_YIELD void pop_noop(struct pop_session *s, const struct pop3_command *comman
 MAY_YIELD void pop_quit(struct pop_session *s, const struct pop3_command *command);
 MAY_YIELD void pop_user(struct pop_session *s, const struct pop3_command *command);
 MAY_YIELD void pop_pass(struct pop_session *s, const struct pop3_command *command);
+/* What AUTH takes on this connection, each name with `before` in front. */
+void pop_append_mechanisms(const struct pop_session *s, buf *into, view before);
 MAY_YIELD void pop_auth(struct pop_session *s, const struct pop3_command *command);
 MAY_YIELD void pop_stat(struct pop_session *s, const struct pop3_command *command);
 MAY_YIELD void pop_list(struct pop_session *s, const struct pop3_command *command);

@@ -1,9 +1,9 @@
-/* AUTH: RFC 4954 with PLAIN (RFC 4616) and LOGIN, for submission alone, under TLS alone (or from this machine). */
+/* AUTH: RFC 4954 with the mechanisms of identity/sasl_login.h, for submission alone, under TLS alone (or from this machine). */
 #include <string.h>
 
 #include "base/check.h"
-#include "formats/sasl.h"
 #include "formats/transfer.h"
+#include "identity/sasl_login.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "smtpd/session.h"
@@ -20,7 +20,6 @@ enum smtp_status_name auth_check(const struct smtp_session *s, const struct smtp
     if (!s->is_extended) return SMTP_HELLO_FIRST;
     if (s->is_authenticated || s->transaction.has_sender) return SMTP_AUTH_ACTIVE;
     if (!smtp_session_may_log_in(s)) return SMTP_AUTH_NEEDS_TLS;
-    if (!view_equal_nocase(command->mechanism, VIEW("PLAIN")) && !view_equal_nocase(command->mechanism, VIEW("LOGIN"))) return SMTP_AUTH_UNKNOWN;
     return SMTP_DONE;
 }
 
@@ -29,7 +28,9 @@ MAY_YIELD static bool ask_client(struct smtp_session *s, view challenge, buf *in
 {
     struct fault fault = {0};
     view line;
-    smtp_session_reply(s, SMTP_AUTH_CHALLENGE, challenge);
+    /* RFC 4954 §4: a challenge of nothing is "334 " alone; a second blank would be no base64. */
+    if (challenge.len) smtp_session_reply(s, SMTP_AUTH_CHALLENGE, challenge);
+    else wire_put(&s->wire, VIEW("334 \r\n"));
     if (smtp_session_flush(s) != OK) return false;
     result code = wire_line(&s->wire, SMTP_AUTH_LINE_MAX, clock_in(smtp_session_options(s)->command_timeout_ms), &line, &fault);
     if (code == TOO_BIG) smtp_session_reply(s, SMTP_LINE_TOO_LONG, VIEW_EMPTY);
@@ -50,60 +51,65 @@ MAY_YIELD static void deny(struct smtp_session *s, const struct fault *fault)
     smtp_session_reply(s, SMTP_TOO_MANY_ERRORS, VIEW_EMPTY);
 }
 
-MAY_YIELD static void log_in(struct smtp_session *s, view user, view password, view authorization)
+static struct sasl_client client_of(const struct smtp_session *s)
+{
+    return (struct sasl_client){.protocol = "smtp", .peer = &s->peer, .stream = s->wire.stream, .is_encrypted = smtp_session_has_tls(s), .takes_login = true,
+                                .has_scram = smtp_session_options(s)->offers_scram};
+}
+
+void auth_append_names(const struct smtp_session *s, buf *into)
+{
+    struct sasl_client client = client_of(s);
+    sasl_append_names(into, sasl_offered(&client), VIEW(" "));
+}
+
+static void let_in(struct smtp_session *s, const struct identity_account *account)
+{
+    s->is_authenticated = true;
+    s->account = account->id;
+    buf_clear(&s->account_address);
+    buf_append(&s->account_address, account->address);
+    buf_clear(&s->tenant);
+    buf_append(&s->tenant, account->tenant);
+    smtp_session_reply(s, SMTP_AUTH_OK, VIEW_EMPTY);
+}
+
+/* "334 " and base64. */
+MAY_YIELD static bool challenge_client(struct smtp_session *s, view challenge, buf *response)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    base64_append(&text, challenge);
+    if (response->len) explicit_bzero(response->at, response->len);
+    buf_clear(response);
+    return ask_client(s, buf_view(&text), response);
+}
+
+/* Steps until somebody is logged in, or it is answered why not. */
+MAY_YIELD static void converse(struct smtp_session *s, struct sasl_login *login, buf *response)
 {
     struct fault fault = {0};
     struct identity_account account;
-    struct login login = {.user = user, .password = password, .authorization = authorization, .protocol = "smtp", .peer = &s->peer,
-                          .is_encrypted = smtp_session_has_tls(s)};
-    result code = identity_authenticate(s->smtpd->intake.identity, &login, clock_in(DIRECTORY_TIMEOUT_MS), s->scratch, &account, &fault);
-    if (code == DENIED) {
-        deny(s, &fault);
-    } else if (code != OK) {
-        smtp_session_reply(s, SMTP_AUTH_UNAVAILABLE, VIEW_EMPTY);
-    } else {
-        s->is_authenticated = true;
-        s->account = account.id;
-        buf_clear(&s->account_address);
-        buf_append(&s->account_address, account.address);
-        buf_clear(&s->tenant);
-        buf_append(&s->tenant, account.tenant);
-        smtp_session_reply(s, SMTP_AUTH_OK, VIEW_EMPTY);
+    buf challenge CLEANUP(buf_done) = BUF_INIT;
+    for (bool is_done = false; !is_done;) {
+        result code = sasl_login_step(login, buf_view(response), clock_in(DIRECTORY_TIMEOUT_MS), s->scratch, &challenge, &is_done, &account, &fault);
+        if (code == DENIED) deny(s, &fault);
+        else if (code == INVALID) smtp_session_reply(s, SMTP_BAD_ARGUMENT, VIEW("That is no message of this mechanism"));
+        else if (code != OK) smtp_session_reply(s, SMTP_AUTH_UNAVAILABLE, VIEW_EMPTY);
+        else if (is_done) let_in(s, &account);
+        if (code != OK || (!is_done && !challenge_client(s, buf_view(&challenge), response))) return;
     }
-}
-
-MAY_YIELD static void auth_plain(struct smtp_session *s, const struct smtp_command *command, buf *message)
-{
-    struct sasl_plain plain;
-    if (command->has_initial_response ? !base64_decode(command->initial_response, message) : !ask_client(s, VIEW(" "), message)) {
-        if (command->has_initial_response) smtp_session_reply(s, SMTP_BAD_ARGUMENT, VIEW_EMPTY);
-        return;
-    }
-    if (sasl_plain_parse(buf_view(message), &plain)) log_in(s, plain.user, plain.password, plain.authorization);
-    else smtp_session_reply(s, SMTP_BAD_ARGUMENT, VIEW("Not a PLAIN message"));
-}
-
-/* What Outlook says: user and password, each asked for in base64. */
-MAY_YIELD static void auth_login(struct smtp_session *s, const struct smtp_command *command, buf *password)
-{
-    buf user CLEANUP(buf_done) = BUF_INIT;
-    if (command->has_initial_response) {
-        if (!base64_decode(command->initial_response, &user)) {
-            smtp_session_reply(s, SMTP_BAD_ARGUMENT, VIEW_EMPTY);
-            return;
-        }
-    } else if (!ask_client(s, VIEW("VXNlcm5hbWU6"), &user)) {
-        return;
-    }
-    if (!ask_client(s, VIEW("UGFzc3dvcmQ6"), password)) return;
-    if (user.len == 0 || user.len > SASL_PLAIN_FIELD_BYTES_MAX || password->len > SASL_PLAIN_FIELD_BYTES_MAX) smtp_session_reply(s, SMTP_AUTH_FAILED, VIEW_EMPTY);
-    else log_in(s, buf_view(&user), buf_view(password), VIEW_EMPTY);
 }
 
 void auth_proceed(struct smtp_session *s, const struct smtp_command *command)
 {
-    buf secret CLEANUP(buf_done) = BUF_INIT;
-    if (view_equal_nocase(command->mechanism, VIEW("PLAIN"))) auth_plain(s, command, &secret);
-    else auth_login(s, command, &secret);
-    if (secret.len) explicit_bzero(secret.at, secret.len);
+    struct sasl_client client = client_of(s);
+    struct sasl_login *login = sasl_login_new(s->smtpd->intake.identity, &client, command->mechanism);
+    buf response CLEANUP(buf_done) = BUF_INIT;
+    if (!login) smtp_session_reply(s, SMTP_AUTH_UNKNOWN, VIEW_EMPTY);
+    else if (!command->has_initial_response) {
+        if (challenge_client(s, sasl_login_prompt(login), &response)) converse(s, login, &response);
+    } else if (base64_decode(command->initial_response, &response)) converse(s, login, &response);
+    else smtp_session_reply(s, SMTP_BAD_ARGUMENT, VIEW_EMPTY);
+    sasl_login_free(login);
+    if (response.len) explicit_bzero(response.at, response.len);
 }

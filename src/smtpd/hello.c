@@ -21,8 +21,16 @@ static view extensions_now(const struct smtp_session *s)
 {
     unsigned offers = smtp_session_is_submission(s) ? EXTENSIONS_SUBMISSION : 0;
     if (smtp_session_options(s)->tls && !smtp_session_has_tls(s)) offers |= EXTENSIONS_TLS;
-    if (offers & EXTENSIONS_SUBMISSION && smtp_session_may_log_in(s)) offers |= EXTENSIONS_AUTH;
     return buf_view(&s->smtpd->extensions[offers]);
+}
+
+/* What can be bound to TLS depends on the connection. */
+static view auth_now(const struct smtp_session *s)
+{
+    buf names CLEANUP(buf_done) = BUF_INIT;
+    if (!smtp_session_is_submission(s) || !smtp_session_may_log_in(s)) return VIEW_EMPTY;
+    auth_append_names(s, &names);
+    return arena_printf(s->scratch, "\nAUTH" VIEW_FMT, VIEW_ARG(buf_view(&names)));
 }
 
 /* RFC 8689 §2: only where the client's own connection is encrypted. */
@@ -37,6 +45,6 @@ void hello_proceed(struct smtp_session *s, const struct smtp_command *command)
     buf_append(&s->hello, command->text);
     view extensions = s->is_extended ? extensions_now(s) : VIEW_EMPTY, wishes = s->is_extended ? wishes_now(s) : VIEW_EMPTY;
     smtp_session_reply(s, SMTP_HELLO,
-                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT VIEW_FMT VIEW_FMT, VIEW_ARG(smtp_session_options(s)->server_name), VIEW_ARG(wishes),
-                               VIEW_ARG(s->is_extended ? requiretls_now(s) : VIEW_EMPTY), VIEW_ARG(extensions)));
+                  arena_printf(s->scratch, VIEW_FMT VIEW_FMT VIEW_FMT VIEW_FMT VIEW_FMT, VIEW_ARG(smtp_session_options(s)->server_name), VIEW_ARG(wishes),
+                               VIEW_ARG(s->is_extended ? requiretls_now(s) : VIEW_EMPTY), VIEW_ARG(s->is_extended ? auth_now(s) : VIEW_EMPTY), VIEW_ARG(extensions)));
 }

@@ -26,7 +26,7 @@ struct smtpd_service {
 };
 
 /* Bits of an index into smtpd.extensions. */
-enum { EXTENSIONS_SUBMISSION = 1, EXTENSIONS_TLS = 2, EXTENSIONS_AUTH = 4, EXTENSIONS_COUNT = 8 };
+enum { EXTENSIONS_SUBMISSION = 1, EXTENSIONS_TLS = 2, EXTENSIONS_COUNT = 4 };
 
 /* "smtp", "lmtp", "submission", "submissions". Static. */
 const char *smtpd_kind_name(enum smtpd_kind kind);

@@ -188,6 +188,8 @@ MAY_YIELD void bdat_proceed(struct smtp_session *s, const struct smtp_command *c
 MAY_YIELD void bdat_refused(struct smtp_session *s, const struct smtp_command *command);
 enum smtp_status_name starttls_check(const struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void starttls_proceed(struct smtp_session *s, const struct smtp_command *command);
+/* " PLAIN LOGIN": what AUTH takes on this connection. */
+void auth_append_names(const struct smtp_session *s, buf *into);
 enum smtp_status_name auth_check(const struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void auth_proceed(struct smtp_session *s, const struct smtp_command *command);
 MAY_YIELD void noop_proceed(struct smtp_session *s, const struct smtp_command *command);

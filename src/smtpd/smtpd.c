@@ -40,7 +40,6 @@ static void write_extensions(buf *into, const struct smtpd_options *options, uns
     /* What is taken for others must be sendable: BINARYMIME is not, to most servers. */
     buf_appendf(into, "\nPIPELINING\nSIZE %llu\n8BITMIME\nSMTPUTF8\nCHUNKING\n%sENHANCEDSTATUSCODES", (unsigned long long)options->message_bytes_max,
                 is_submission ? "DSN\n" : "BINARYMIME\n");
-    if (offers & EXTENSIONS_AUTH) buf_append(into, VIEW("\nAUTH PLAIN LOGIN"));
     if (offers & EXTENSIONS_TLS) buf_append(into, VIEW("\nSTARTTLS"));
     buf_appendf(into, "\nLIMITS MAILMAX=%u RCPTMAX=%u\nHELP", options->messages_max, options->recipients_max);
 }

@@ -33,6 +33,7 @@ struct smtpd_options {
     struct queue *queue;                 /* NULL: no submission */
     struct signing *signing;             /* NULL: nothing is signed */
     struct complaints *complaints;       /* NULL: what is submitted gets no id that complaints are known by */
+    bool offers_scram;                   /* AUTH SCRAM-SHA-256 and -PLUS beside PLAIN and LOGIN */
     bool allows_plain_login;             /* AUTH without TLS from anywhere; from this machine it always may be */
     view hides_client;                   /* tenants with spaces between, or "*": what they submit does not tell the client's address and name */
     const struct legacy_network *own_networks;   /* MX: whose clients are told how to submit (flow/legacy.h) */
