@@ -24,10 +24,8 @@ class Browser:
             os.dup2(high[0], 3)
             os.dup2(high[1], 4)
 
-        words = [need("chromium-headless-shell"), "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions",
+        words = [need("chromium-headless-shell"), "--remote-debugging-pipe", "--no-sandbox", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions",
                  "--disable-background-networking", "--disable-component-update", "--no-proxy-server", "--window-size=1500,1000", f"--user-data-dir={folder}/browser"]
-        if os.geteuid() == 0:
-            words.append("--no-sandbox")
         self.log = open(folder / "browser.log", "wb")
         self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=arrange, pass_fds=(3, 4))
         for end in (to_child, from_child, *high):

@@ -195,6 +195,29 @@ def what_happened_while_it_was_away(tb, server):
     assert sorted(found) == sorted([["会議のお知らせ", True], ["請求書の件", False], ["資料送付", False], ["while away", False]])
 
 
+def work_done_offline_is_made_up_for(tb, server):
+    """Read and deleted without the server, which meanwhile got something else."""
+    tb.run("""
+        Services.io.offline = true;
+        const folder = get("仕事");
+        folder.markMessagesRead([await bySubject(folder, "請求書の件")], true);
+        folder.deleteMessages([await bySubject(folder, "会議のお知らせ")], null, false, false, null, false);""")
+    assert subjects(server, "&TtVOiw-", "UNSEEN").count("while away") == 1 and len(subjects(server, "&TtVOiw-")) == 4 and not subjects(server, "&TtVOiw-", "SEEN")
+    client = imap(server, select=None)
+    client.append("&TtVOiw-", None, None, message("meanwhile"))
+    client.logout()
+    tb.run("""
+        Services.io.offline = false;
+        const service = Cc["@mozilla.org/messenger/imapservice;1"].getService(Ci.nsIImapService);
+        await new Promise((resolve, reject) => service.playbackAllOfflineOperations(null, urlListener(resolve, reject)));
+        const folder = get("仕事");
+        await update(folder);
+        await bySubject(folder, "meanwhile");
+        await until(() => rows(folder).length == 4, "what is left");""")
+    wait_for(lambda: len(subjects(server, "&TtVOiw-")) == 4 and len(subjects(server, "&TtVOiw-", "SEEN")) == 1)
+    assert len(subjects(server, "Trash")) == 1
+
+
 def quota_is_shown(tb):
     """It is asked for with each SELECT; while the account had no limit, there was none to tell."""
     shown = tb.run("""return await until(() => { const all = imapFolder(get("仕事")).getQuota(); return all.length && all.map(q => [q.name, q.limit]); }, "quota");""")
@@ -224,4 +247,5 @@ def test_thunderbird(server, thunderbird):
     folders_come_and_go(tb, server)
     what_happened_while_it_was_away(tb, server)
     quota_is_shown(tb)
+    work_done_offline_is_made_up_for(tb, server)
     it_got_what_it_asked_for(tb)
