@@ -1,6 +1,8 @@
 /* The directory on the simulator: spelling, catch-all, aliases, credentials, caches. */
 #include "identity/identity.h"
 
+#include <time.h>
+
 #include "base/test.h"
 #include "engine/memory.h"
 #include "identity/address_key.h"
@@ -269,6 +271,24 @@ IDENTITY_TEST(identity_a_row_that_came_late_is_not_kept_for_longer)
     }
     identity_free(other.identity);
     engine_close(other.engine);
+}
+
+/* Processor time of a log-in that fails. */
+static MAY_YIELD double cost_of(struct world *w, view user)
+{
+    clock_t before = clock();
+    EXPECT(login(w, user, VIEW("wrong")) == DENIED);
+    return (double)(clock() - before);
+}
+
+IDENTITY_TEST(identity_tells_nobody_by_time_who_is_there)
+{
+    struct id account;
+    double unknown = cost_of(w, VIEW("nobody@example.test"));
+    REQUIRE(add_account(w, VIEW("clear@example.test"), VIEW("{PLAIN}x"), &account) == OK);
+    REQUIRE(add_account(w, VIEW("old@example.test"), VIEW("{CRYPT}$1$abcdefgh$0123456789012345678901"), &account) == OK);
+    EXPECT(cost_of(w, VIEW("clear@example.test")) > unknown / 3);
+    EXPECT(cost_of(w, VIEW("old@example.test")) > unknown / 3);
 }
 
 struct changer {
