@@ -172,6 +172,22 @@ static void check_info(const struct look *l, const struct model_mailbox *want, c
         FAIL("%s: %s has HIGHESTMODSEQ %" PRIu64 ", the model %" PRIu64, l->when, want->name, have->highest_modseq, want->highest_modseq);
 }
 
+/* Names and values, as they were last written. */
+static void check_annotations(const struct look *l, struct account *a, uint32_t mailbox)
+{
+    const struct metadata_entry *have;
+    size_t count = state_metadata(account_state(a), mailbox, &have), wanted = 0;
+    for (size_t i = 0; i < l->model->annotation_count; i++) {
+        const struct model_annotation *want = &l->model->annotations[i];
+        if (want->mailbox != mailbox) continue;
+        wanted++;
+        const struct metadata_entry *e = state_metadata_find(account_state(a), mailbox, view_of(want->name));
+        if (!e || !view_equal(e->name, view_of(want->name)) || !view_equal(e->value, view_of(want->value)))
+            FAIL("%s: mailbox %u: annotation %s is " VIEW_FMT ", the model has %s", l->when, mailbox, want->name, VIEW_ARG(e ? e->value : VIEW("not there")), want->value);
+    }
+    if (count != wanted) FAIL("%s: mailbox %u has %zu annotations, the model %zu", l->when, mailbox, count, wanted);
+}
+
 static void check_usage(const struct look *l, struct account *a)
 {
     struct usage have = state_usage(account_state(a)), want = {0};
@@ -214,6 +230,7 @@ static void look_at_account(void *argument)
         model_free(l->model);
     }
     check_usage(l, a);
+    check_annotations(l, a, 0);
     struct mailbox_info *infos;
     size_t count = state_list(account_state(a), arena, &infos), wanted = 0;
     for (size_t i = 0; i < l->model->mailbox_count; i++) {
@@ -224,6 +241,7 @@ static void look_at_account(void *argument)
         while (k < count && !view_equal(infos[k].name, view_of(want->name))) k++;
         if (k == count) FAIL("%s: there is no mailbox %s", l->when, want->name);
         check_info(l, want, &infos[k]);
+        check_annotations(l, a, want->number);
         if (want->is_selectable) check_rows(l, a, want);
     }
     if (count != wanted) FAIL("%s: %zu mailboxes, the model has %zu", l->when, count, wanted);

@@ -70,6 +70,8 @@ void model_free(struct model *m)
         buf_done(&m->outcomes[i].result_uids);
         buf_done(&m->outcomes[i].unchanged_uids);
     }
+    for (size_t i = 0; i < m->annotation_count; i++) free(m->annotations[i].value);
+    free(m->annotations);
     free(m->mailboxes);
     free(m->outcomes);
     free(m);
@@ -489,6 +491,39 @@ static void apply_purge(struct model *m, const struct record *r)
     }
 }
 
+/* ---- annotations --------------------------------------------------------------------------------------- */
+
+static void remove_annotation(struct model *m, uint32_t mailbox, view name)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < m->annotation_count; i++) {
+        if (m->annotations[i].mailbox != mailbox || !view_equal_nocase(view_of(m->annotations[i].name), name)) m->annotations[kept++] = m->annotations[i];
+        else free(m->annotations[i].value);
+    }
+    m->annotation_count = kept;
+}
+
+/* Nobody here has so many that a limit is met. */
+static void apply_metadata(struct model *m, const struct record *r, struct model_outcome *o)
+{
+    o->mailbox = r->metadata.mailbox;
+    if (o->mailbox && !model_mailbox(m, o->mailbox)) {
+        o->mailbox = 0;
+        o->code = NOT_FOUND;
+        return;
+    }
+    for (size_t i = 0; i < r->metadata.count; i++) {
+        const struct record_entry *e = &r->metadata.entries[i];
+        struct model_annotation a = {.mailbox = o->mailbox};
+        remove_annotation(m, o->mailbox, e->name);
+        if (e->removes) continue;
+        memcpy(a.name, e->name.at, e->name.len);
+        a.value = strndup(e->value.at, e->value.len);
+        m->annotations = grow(m->annotations, m->annotation_count, &m->annotation_capacity, sizeof *m->annotations);
+        m->annotations[m->annotation_count++] = a;
+    }
+}
+
 /* ---- records ------------------------------------------------------------------------------------------- */
 
 const struct model_outcome *model_outcome_of(const struct model *m, struct id record)
@@ -516,7 +551,7 @@ void model_apply(struct model *m, const struct record *r)
         case RECORD_PURGE: apply_purge(m, r); break;
         case RECORD_MAILBOX: apply_mailbox(m, r, &o); break;
         case RECORD_REVEAL: apply_reveal(m, r, &o); break;
-        case RECORD_METADATA: unreachable();          /* nobody annotates here */
+        case RECORD_METADATA: apply_metadata(m, r, &o); break;
         }
     }
     m->outcomes = grow(m->outcomes, m->outcome_count, &m->outcome_capacity, sizeof *m->outcomes);

@@ -44,6 +44,13 @@ struct model_outcome {
     buf source_uids, result_uids, unchanged_uids;     /* uint32_t each */
 };
 
+/* Of a mailbox or (0) the account; text malloced. Of mailboxes that are gone too. */
+struct model_annotation {
+    uint32_t mailbox;
+    char name[RECORD_NAME_BYTES_MAX + 1];
+    char *value;
+};
+
 enum { MODEL_KEYWORDS_MAX = 40, MODEL_SUBSCRIPTIONS_MAX = 100 };
 
 struct model {
@@ -56,6 +63,8 @@ struct model {
     size_t keyword_count;
     char subscriptions[MODEL_SUBSCRIPTIONS_MAX][RECORD_NAME_BYTES_MAX + 1];
     size_t subscription_count;
+    struct model_annotation *annotations;
+    size_t annotation_count, annotation_capacity;
     struct model_outcome *outcomes;      /* of each record, in order */
     size_t outcome_count, outcome_capacity;
 };

@@ -377,6 +377,19 @@ MAY_YIELD static void act_name(struct session *s)
     }
 }
 
+/* Of the account, or of a mailbox that may be gone. */
+MAY_YIELD static void act_annotate(struct session *s)
+{
+    static const view entries[] = {VIEW_INIT("/private/comment"), VIEW_INIT("/shared/comment"), VIEW_INIT("/Private/Comment"), VIEW_INIT("/private/filters/values/new")};
+    if (accounts_feature_level(s->workload->world.nodes[s->node].accounts) < FEATURE_ANNOTATIONS) return;
+    struct record_entry *of = arena_array(s->arena, struct record_entry, 2);
+    for (size_t i = 0; i < 2; i++) {
+        of[i] = (struct record_entry){.name = entries[choose(s, 4)], .removes = percent(s, 30)};
+        if (!of[i].removes) of[i].value = some_name(s);
+    }
+    CHANGE(.kind = RECORD_METADATA, .metadata = {.mailbox = percent(s, 20) ? 0 : some_mailbox(s), .entries = of, .count = 1 + choose(s, 2)});
+}
+
 MAY_YIELD static void act_restore(struct session *s)
 {
     struct record r = {.kind = RECORD_RESTORE};
@@ -520,7 +533,8 @@ MAY_YIELD static void act(struct session *s)
 {
     const struct workload_options *options = &s->workload->options;
     if (percent(s, options->names_percent)) {
-        act_name(s);
+        if (percent(s, 80)) act_name(s);
+        else act_annotate(s);
         return;
     }
     switch (choose(s, 20)) {
