@@ -22,6 +22,7 @@ struct imap {
     bool is_done;                        /* no mailbox is open */
     bool may_expunge;                    /* the command under way may be answered with EXPUNGE (RFC 9051 §7.5.1) */
     struct post_look *look;              /* may be NULL: counts what is fetched */
+    uint64_t note;                       /* that METADATA told of */
 };
 
 static uint64_t choose(struct imap *m, uint64_t below) { return sim_choose(m->client.post->world.sim, below); }
@@ -124,6 +125,7 @@ MAY_YIELD static void take_untagged(struct imap *m, view line)
     uint64_t number;
     view subject = take_literal(m, &line), rest = view_from(line, 2);
     if (m->client.is_lost) return;
+    if (view_starts(rest, VIEW("METADATA INBOX")) && !number_after(rest, "\"", &m->note)) m->note = 0;
     if (view_starts(rest, VIEW("BYE")) || !number_after(line, "* ", &number)) {
         if (number_after(line, "[UIDVALIDITY ", &number)) {
             uint32_t *known = &m->client.post->uid_validity[m->box];
@@ -255,6 +257,26 @@ MAY_YIELD static void move(struct imap *m)
     l->has_left_inbox = true;
 }
 
+/* What was acknowledged is read, by whichever node. */
+MAY_YIELD static void annotate(struct imap *m)
+{
+    unsigned which = (unsigned)choose(m, POST_NOTES);
+    struct post_note *n = &m->client.post->notes[which];
+    if (n->is_busy) return;
+    n->is_busy = true;
+    if (choose(m, 2)) {
+        n->asked++;
+        SAY(m, true, "SETMETADATA INBOX (/private/sim/%u \"%llu\")", which, (unsigned long long)n->asked);
+        if (finish(m, NULL)) n->told = n->asked;
+        else n->is_unsure = true;
+    }
+    m->note = UINT64_MAX;
+    if (!m->client.is_lost) SAY(m, true, "GETMETADATA INBOX /private/sim/%u", which);
+    if (!m->client.is_lost && finish(m, NULL) && (n->is_unsure ? m->note > n->asked : m->note != n->told))
+        FAIL("annotation %u is %llu, %llu was acknowledged", which, (unsigned long long)m->note, (unsigned long long)n->told);
+    n->is_busy = false;
+}
+
 MAY_YIELD static void append(struct imap *m)
 {
     struct post *p = m->client.post;
@@ -288,13 +310,14 @@ MAY_YIELD static void idle(struct imap *m)
 
 MAY_YIELD static void act(struct imap *m)
 {
-    switch (choose(m, 10)) {
+    switch (choose(m, 11)) {
     case 0: case 1: SAY(m, true, "NOOP"); (void)finish(m, NULL); break;
     case 2: case 3: case 4: set_flag(m, false); break;
     case 5: set_flag(m, true); break;
     case 6: move(m); break;
     case 7: append(m); break;
     case 8: idle(m); break;
+    case 10: annotate(m); break;
     case 9: (void)select_box(m, choose(m, 3) ? POST_INBOX : POST_ARCHIVE); break;
     }
     if (!m->client.is_lost && !m->is_done) (void)learn(m);

@@ -37,6 +37,14 @@ struct post_node {
     struct popd *popd;
 };
 
+/* An annotation of INBOX, one client's at a time: numbers that grow. */
+struct post_note {
+    bool is_busy;
+    bool is_unsure;                      /* of some that were asked for nobody knows whether they came about, or when */
+    uint64_t told, asked;
+};
+enum { POST_NOTES = 4 };
+
 struct post {
     struct world world;
     struct sim_node *away;               /* where the clients are; never dies */
@@ -48,6 +56,7 @@ struct post {
     unsigned pop_sessions;               /* that have been told that the maildrop is theirs, and have not ended */
     bool pop_is_exclusive;               /* in this world no lease ends before its time */
     unsigned told, lost_connections;
+    struct post_note notes[POST_NOTES];
 };
 
 /* The next letter; NULL when there were enough. */
