@@ -57,19 +57,22 @@ class Client:
         self.ask(f"LOGIN {user} secret")
 
     def wait(self, tag):
-        """All that comes up to the line with the tag; its last 64 KiB at least."""
-        data, mark = b"", b"\r\n" + tag + b" "
+        """All that comes up to the line with the tag, which is the last of it; its last 16 MiB at least."""
+        data = bytearray()
         while True:
             n = self.socket.recv_into(self.buffer)
             if n == 0:
                 raise RuntimeError("the server closed")
-            data = (data + bytes(self.buffer[:n]))[-(1 << 22):] if n < (1 << 20) else bytes(self.buffer[:n])
-            at = max(data.rfind(mark), 0 if data.startswith(tag + b" ") else -1)
-            if at >= 0 and data.endswith(b"\r\n") and data.find(b"\r\n", at + 2 if data.startswith(b"\r\n", at) else at) == len(data) - 2:
-                line = data[at:].strip()
+            if len(data) > 1 << 25:
+                del data[:-(1 << 24)]
+            data += self.buffer[:n]
+            if not data.endswith(b"\r\n"):
+                continue
+            line = bytes(data[data.rfind(b"\n", 0, len(data) - 1) + 1:])
+            if line.startswith(tag + b" "):
                 if not line.startswith(tag + b" OK"):
                     raise RuntimeError(line[:200])
-                return data
+                return bytes(data)
 
     def ask(self, *commands):
         """Milliseconds until the last of them is answered, and the end of the answer."""

@@ -12,7 +12,8 @@ enum { HEADER_BYTES_MAX = 1 << 20, TEXTS = 6 };
 /* One allocation: this, the references, the texts. */
 struct digest {
     struct id message;                   /* the map's key points here */
-    uint32_t bytes;
+    struct digest *next;                 /* the one that came after it: whoever sorts a mailbox again asks in the same order */
+    uint32_t bytes, generation;
     bool has_date, is_reply;
     uint8_t reference_count;
     uint16_t lens[TEXTS];
@@ -74,24 +75,38 @@ static void digest_get(const struct digest *d, struct sort_values *v)
     }
 }
 
+/* Nothing that came into a generation goes before what came into it earlier, or into one before. */
 static void keep(struct header_digests *all, struct digest *d)
 {
+    if (map_get(&all->young, id_view(&d->message))) {        /* another session was faster */
+        free(d);
+        return;
+    }
     if (all->young_bytes + d->bytes > HEADER_DIGESTS_BYTES_MAX / 2) {
         free_generation(&all->old);
         all->old = all->young;
         all->young = MAP_INIT;
         all->young_bytes = 0;
+        all->generation++;
+        all->last = all->expected = NULL;
     }
     all->young_bytes += d->bytes + sizeof(struct map_slot);
-    free(map_put(&all->young, id_view(&d->message), d));
+    map_put(&all->young, id_view(&d->message), d);
+    d->generation = all->generation;
+    d->next = NULL;
+    if (all->last) all->last->next = d;
+    all->last = d;
 }
 
 static struct digest *find(struct header_digests *all, struct id message)
 {
-    struct digest *d = map_get(&all->young, id_view(&message));
-    if (d) return d;
-    d = map_remove(&all->old, id_view(&message));
-    if (d) keep(all, d);
+    struct digest *d = all->expected;
+    if (!d || d->generation != all->generation || !id_equal(d->message, message)) d = map_get(&all->young, id_view(&message));
+    if (!d) {
+        d = map_remove(&all->old, id_view(&message));
+        if (d) keep(all, d);
+    }
+    all->expected = d ? d->next : NULL;
     return d;
 }
 

@@ -13,9 +13,12 @@
 
 enum { HEADER_DIGESTS_BYTES_MAX = 64 << 20 };    /* of a loop: some 300,000 messages */
 
+struct digest;
 struct header_digests {
     struct map young, old;
     size_t young_bytes;
+    uint32_t generation;                 /* of the young */
+    struct digest *last, *expected;      /* of the young, or NULL: the one that came last; the one that came after what was asked for last */
 };
 
 struct session;

@@ -12,7 +12,7 @@
 #include "imapd/search_match.h"
 #include "imapd/sort_order.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20 };
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 8 };
 
 struct sorting {
     struct search search;
@@ -73,7 +73,7 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
             g->search.code = code;
             g->search.fault = fault;
         }
-        code = session_breathe(g->search.s);
+        code = number % MESSAGES_PER_BREATH == 0 ? session_breathe(g->search.s) : OK;
         if (code != OK) return code;
     }
     unsigned score = g->needs_score ? search_score(&g->search, row) : 0;

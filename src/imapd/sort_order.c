@@ -97,7 +97,9 @@ void sort_key_number(buf *key, int64_t number, bool is_reverse)
 {
     uint64_t bits = (uint64_t)number ^ ((uint64_t)1 << 63);
     if (is_reverse) bits = ~bits;
-    for (int shift = 56; shift >= 0; shift -= 8) buf_append_byte(key, (char)(unsigned char)(bits >> shift));
+    char bytes[8];
+    for (unsigned i = 0; i < 8; i++) bytes[i] = (char)(unsigned char)(bits >> (56 - 8 * i));
+    buf_append(key, view_make(bytes, sizeof bytes));
 }
 
 /* NUL, which ends a text, stands in none: it is left out. */

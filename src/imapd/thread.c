@@ -3,7 +3,7 @@
 #include "imapd/search_match.h"
 #include "imapd/thread_tree.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20 };
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 8 };
 
 struct threading {
     struct search search;
@@ -24,7 +24,7 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
         g->search.fault = fault;
     }
     code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values, g->links);
-    return code == OK ? session_breathe(g->search.s) : code;
+    return code == OK && number % MESSAGES_PER_BREATH == 0 ? session_breathe(g->search.s) : code;
 }
 
 /* Between the lines of a long answer the output must not be told anything else, so it is one line. */

@@ -16,29 +16,27 @@ static void hashes_init(struct thread_table *t, size_t expected)
     t->capacity = TABLE_FIRST;
     while (t->capacity < expected * 2) t->capacity *= 2;
     t->count = 0;
-    t->keys = calloc(t->capacity, sizeof *t->keys);
-    t->values = calloc(t->capacity, sizeof *t->values);
-    check(t->keys && t->values);
+    t->slots = calloc(t->capacity, sizeof *t->slots);
+    check(t->slots);
 }
 
 static void hashes_done(struct thread_table *t)
 {
-    free(t->keys);
-    free(t->values);
+    free(t->slots);
     *t = (struct thread_table){0};
 }
 
 static size_t hashes_slot(const struct thread_table *t, uint64_t key)
 {
     size_t i = (size_t)(key ^ key >> 29) & (t->capacity - 1);
-    while (t->keys[i] && t->keys[i] != key) i = (i + 1) & (t->capacity - 1);
+    while (t->slots[i].key && t->slots[i].key != key) i = (i + 1) & (t->capacity - 1);
     return i;
 }
 
 static uint32_t hashes_get(const struct thread_table *t, uint64_t key)
 {
-    size_t i = hashes_slot(t, key);
-    return t->keys[i] ? t->values[i] : THREAD_NONE;
+    const struct thread_slot *slot = &t->slots[hashes_slot(t, key)];
+    return slot->key ? slot->value : THREAD_NONE;
 }
 
 static void hashes_put(struct thread_table *t, uint64_t key, uint32_t value)
@@ -47,14 +45,13 @@ static void hashes_put(struct thread_table *t, uint64_t key, uint32_t value)
         struct thread_table larger;
         hashes_init(&larger, t->capacity);
         for (size_t i = 0; i < t->capacity; i++)
-            if (t->keys[i]) hashes_put(&larger, t->keys[i], t->values[i]);
+            if (t->slots[i].key) hashes_put(&larger, t->slots[i].key, t->slots[i].value);
         hashes_done(t);
         *t = larger;
     }
     size_t i = hashes_slot(t, key);
-    t->count += !t->keys[i];
-    t->keys[i] = key;
-    t->values[i] = value;
+    t->count += !t->slots[i].key;
+    t->slots[i] = (struct thread_slot){key, value};
 }
 
 /* ---- nodes ---- */

@@ -24,8 +24,7 @@ struct thread_node {
 };
 
 struct thread_table {                        /* 64-bit keys, not 0 */
-    uint64_t *keys;
-    uint32_t *values;
+    struct thread_slot { uint64_t key; uint32_t value; } *slots;
     size_t capacity, count;
 };
 
