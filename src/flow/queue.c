@@ -10,7 +10,7 @@
 #include "runtime/event.h"
 #include "runtime/random.h"
 
-enum { STOP_LOOK_MS = 20 };
+enum { STOP_LOOK_MS = 20, COMPACT_BYTES = 8 << 20 };
 static const char shard_prefix[] = "queue-shard-";
 
 static struct id shard_journal(unsigned number)
@@ -37,6 +37,7 @@ struct queue *queue_new(struct accounts *accounts, struct loops *all)
     q->accounts = accounts;
     q->engine = accounts_engine(accounts);
     q->loops = all;
+    q->compact_bytes = COMPACT_BYTES;
     id_text(random_id(), q->owner);
     for (unsigned i = 0; i < QUEUE_SHARDS; i++) {
         struct shard *s = &q->shards[i];

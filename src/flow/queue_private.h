@@ -105,6 +105,7 @@ struct queue {
     struct engine *engine;
     struct loops *loops;
     struct outbound *outbound;
+    uint64_t compact_bytes;              /* a shard's journal is not folded before it has so many */
     char owner[ID_TEXT_LEN + 1];
     atomic_uint owned, running;          /* shards owned; shards whose coroutine runs */
     atomic_bool must_stop, is_paused;

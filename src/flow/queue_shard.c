@@ -15,7 +15,6 @@ enum {
     STORE_MS = 10000,
     RETRY_READ_MS = 1000,
     PAGE_ARENA_BYTES = 64 << 20,
-    COMPACT_BYTES_MIN = 8 << 20,
 };
 
 bool shard_may_act(const struct shard *s)
@@ -481,7 +480,7 @@ MAY_YIELD static void give_up(struct shard *s)
 
 static bool wants_compaction(const struct shard *s)
 {
-    return s->journal_bytes > COMPACT_BYTES_MIN && s->journal_bytes > s->bytes / 2;
+    return s->journal_bytes > s->queue->compact_bytes && s->journal_bytes > s->bytes / 2;
 }
 
 /* False as soon as the queue is told to stop, to pause or to go on. */

@@ -1,9 +1,12 @@
 /*
  * The queue on several nodes: messages are put into it on any node, owners of shards die at points and at any step, leases end under them, the store
- * hangs and answers late or not at all. The server on the other side takes mail, refuses it, puts it off, and breaks connections in every state.
+ * hangs and answers late or not at all. The server on the other side takes mail, refuses it, puts it off, and breaks connections in every state. Operators
+ * hold, release, redirect, hurry, expire and purge mail of some accounts on any node; journals are folded all the time; some mail is forwarded: it has
+ * fields before it and leaves its first bytes behind.
  *
  * In the end every message that was acknowledged has been taken by that server, or its failure told; and one was taken twice only where its owner had
  * not been told, or had not recorded, that it was taken: where a connection broke after the end of data, or an owner died or lost its lease or the store.
+ * What is expired or purged may be gone, and nothing else is.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +14,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "flow/forward.h"
 #include "flow/outbound.h"
+#include "flow/queue_private.h"
 #include "identity/directory.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
@@ -25,7 +30,11 @@
 enum {
     NODES = 3, MESSAGES_MAX = 400, SINK_PORT = 25, STORE_MS = 10000, PLAY_MS = 120000, PATIENCE_MS = 6 * 3600 * 1000, LOOK_MS = 2000, ENQUEUE_MAX = 8,
     LARGE_BYTES = 70000,                 /* more than a record holds: an object of its own */
+    COMPACT_BYTES = 1000,                /* so that journals are folded all the time */
 };
+
+/* By the number of a message: what operators do to mail of an account concerns no other. */
+enum { ACCOUNT_PLAIN, ACCOUNT_FORWARDED, ACCOUNT_HELD, ACCOUNT_REDIRECTED, ACCOUNT_PURGED, ACCOUNTS };
 
 struct message { bool is_acknowledged; unsigned taken; };
 
@@ -65,6 +74,7 @@ MAY_YIELD static bool take_data(struct sink *s)
     view subject = view_from(buf_view(&data), at == VIEW_NONE ? data.len : at + 9);
     if (!view_to_u64(view_slice(subject, 0, view_find(subject, '\r')), &number) || number >= play.count) FAIL("a message that nobody sent");
     if (view_find_view(buf_view(&data), VIEW("the end\r\n")) == VIEW_NONE) FAIL("message %" PRIu64 " was cut off and taken", number);
+    if (view_find_view(buf_view(&data), VIEW("Return-Path")) != VIEW_NONE) FAIL("message %" PRIu64 " took what stays here with it", number);
     play.messages[number].taken++;
     /* Taken, and nobody hears of it. */
     if (has_mood(50000)) return play.unsure++, false;
@@ -130,6 +140,7 @@ static void node_up(void *argument, unsigned node)
     n->intake = (struct intake){.identity = n->identity, .accounts = w->accounts, .postmaster_domain = VIEW("example.test")};
     MUST(resolver_new(&(struct resolver_options){0}, all, &n->resolver, NULL) == OK);
     n->queue = queue_new(w->accounts, all);
+    n->queue->compact_bytes = COMPACT_BYTES;
     o.server_name = VIEW("out.example.test");
     o.resolver = n->resolver;
     o.intake = &n->intake;
@@ -156,6 +167,11 @@ static void node_died(void *argument, unsigned node) { play.nodes[node] = (struc
 
 /* ---- what happens -------------------------------------------------------------------------------------- */
 
+static struct id id_of_account(unsigned account)
+{
+    return account == ACCOUNT_FORWARDED ? forward_account(VIEW("alias@example.test")) : (struct id){{(unsigned char)(1 + account)}};
+}
+
 struct sending { unsigned node, number; bool is_large; };
 
 static void send_one(void *argument)
@@ -168,12 +184,16 @@ static void send_one(void *argument)
     buf text CLEANUP(buf_done) = BUF_INIT;
     free(argument);
     if (!q) return;
+    bool is_forwarded = s.number % ACCOUNTS == ACCOUNT_FORWARDED;
+    if (is_forwarded) buf_append(&text, VIEW("Return-Path: <>\r\n"));
+    uint32_t skip_bytes = (uint32_t)text.len;
     buf_appendf(&text, "Subject: %u\r\n\r\n", s.number);
     while (text.len < (s.is_large ? LARGE_BYTES : 100u)) buf_append(&text, VIEW("some text of some length\r\n"));
     buf_append(&text, VIEW("the end\r\n"));
     struct queue_address to = {.address = VIEW("a@elsewhere.test")};
-    struct queue_envelope e = {.message = id, .account = {{(unsigned char)(1 + s.number % 5)}}, .sender = VIEW(""), .received = clock_wall(), .bytes = text.len, .recipients = &to,
-                               .recipient_count = 1};
+    struct queue_envelope e = {.message = id, .account = id_of_account(s.number % ACCOUNTS), .sender = VIEW(""), .received = clock_wall(), .bytes = text.len - skip_bytes,
+                               .skip_bytes = skip_bytes, .recipients = &to, .recipient_count = 1};
+    if (is_forwarded) e.front = VIEW("Delivered-To: alias@example.test\r\n");
     draft = draft_new(play.world.nodes[s.node].accounts, id, text.len + 100);
     result code = draft_write(draft, buf_view(&text), clock_in(STORE_MS), NULL);
     if (code == OK) code = queue_enqueue(q, &e, draft, clock_in(STORE_MS), NULL);
@@ -193,16 +213,46 @@ static void enqueue_some(void)
     }
 }
 
+struct ordering { unsigned node, account; enum queue_order order; };
+
+static void give_order(void *argument)
+{
+    colour_pretend_coroutine();
+    struct ordering o = *(struct ordering *)argument;
+    struct queue *q = play.nodes[o.node].queue;
+    struct queue_filter filter = {.account = id_of_account(o.account)};
+    uint64_t count;
+    free(argument);
+    /* An order whose outcome is not known may come later. */
+    if (q) (void)!queue_order(q, &filter, o.order, o.order == QUEUE_REDIRECT ? VIEW("b@elsewhere.test") : VIEW_EMPTY, clock_in(STORE_MS), &count, NULL);
+}
+
+static void order_something(void)
+{
+    static const struct { unsigned account; enum queue_order order; } choices[] = {
+        {ACCOUNT_HELD, QUEUE_HOLD}, {ACCOUNT_HELD, QUEUE_RELEASE}, {ACCOUNT_REDIRECTED, QUEUE_REDIRECT}, {ACCOUNT_PLAIN, QUEUE_RETRY}, {ACCOUNT_PURGED, QUEUE_EXPIRE},
+        {ACCOUNT_PURGED, QUEUE_REMOVE}};
+    struct world *w = &play.world;
+    size_t choice = (size_t)sim_choose(w->sim, array_size(choices));
+    int node = world_pick(w);
+    if (node < 0 || !play.nodes[node].queue) return;
+    struct ordering *o = calloc(1, sizeof *o);
+    check(o);
+    *o = (struct ordering){(unsigned)node, choices[choice].account, choices[choice].order};
+    sim_spawn(w->nodes[node].sim, 0, "operator", give_order, o);
+}
+
 MAY_YIELD static void happen(void)
 {
     struct world *w = &play.world;
     unsigned node = (unsigned)sim_choose(w->sim, NODES);
-    switch (sim_choose(w->sim, 20)) {
+    switch (sim_choose(w->sim, 22)) {
     case 0: world_kill(w, node); break;
     case 1: if (sim_node_is_up(w->nodes[node].sim)) sim_node_crash_after(w->nodes[node].sim, 1 + sim_choose(w->sim, 500)); break;
     case 2: memory_store_expire_leases(w->store); break;
     case 3: memory_store_hang(w->store, (unsigned)sim_choose(w->sim, MEMORY_PLACES), clock_in((int64_t)sim_choose(w->sim, 8000))); break;
     case 4: case 5: case 6: world_raise(w); break;
+    case 7: case 8: order_something(); break;
     default: enqueue_some();
     }
     MUST(coroutine_sleep((int64_t)sim_choose(w->sim, 2000)) == OK);
@@ -210,10 +260,14 @@ MAY_YIELD static void happen(void)
 
 struct looking { unsigned node; struct queue_summary found; result code; };
 
+/* What is held goes, too. */
 static void look(void *argument)
 {
     colour_pretend_coroutine();
     struct looking *l = argument;
+    struct queue_filter all = {0};
+    uint64_t count;
+    (void)!queue_order(play.nodes[l->node].queue, &all, QUEUE_RELEASE, VIEW_EMPTY, clock_in(STORE_MS), &count, NULL);
     l->code = queue_summarise(play.nodes[l->node].queue, clock_in(STORE_MS), &l->found, NULL);
 }
 
@@ -238,7 +292,7 @@ static void judge(void)
 {
     unsigned twice = 0;
     for (unsigned i = 0; i < play.count; i++) {
-        if (play.messages[i].is_acknowledged && play.messages[i].taken == 0) FAIL("message %u was acknowledged and lost", i);
+        if (play.messages[i].is_acknowledged && play.messages[i].taken == 0 && i % ACCOUNTS != ACCOUNT_PURGED) FAIL("message %u was acknowledged and lost", i);
         twice += play.messages[i].taken > 1 ? play.messages[i].taken - 1 : 0;
     }
     bool was_calm = sim_crashes(play.world.sim) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_NOT_WRITTEN) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_SHARD_LEFT) == 0;
