@@ -36,6 +36,8 @@ static bool has_common_options(const struct verb *v)
     return v->command || v->run == verb_serve || v->run == verb_config_check || v->run == verb_config_show || v->run == verb_store_restore || v->run == verb_cluster_init;
 }
 
+static bool has_json(const struct verb *v) { return v->command || v->run == verb_cluster_init; }
+
 void verb_show_help(const struct verb *v, FILE *out)
 {
     fprintf(out, "%s\n\n  ", v->help);
@@ -46,7 +48,7 @@ void verb_show_help(const struct verb *v, FILE *out)
         fprintf(out, "  %-24s %s\n", "--dir DIR", "folder of the store and the control socket; default ./var");
         fprintf(out, "  %-24s %s\n", "--config FILE", "the server's configuration file");
     }
-    if (v->command) fprintf(out, "  %-24s %s\n", "--json", "one JSON object a line instead of a table");
+    if (has_json(v)) fprintf(out, "  %-24s %s\n", "--json", "one JSON object a line instead of a table");
     fprintf(out, "\nMore in the manual: tayori man %s\n", v->noun);
 }
 
@@ -155,7 +157,7 @@ static int take_option(struct invocation *call, int count, char **words, int *at
     if (view_cut(&whole, '=', &name) && name.len < strlen(words[*at])) value = words[*at] + name.len + 1;
     const struct verb_argument *a = find_option(call->verb, name);
     bool is_common = view_equal(name, VIEW("--dir")) || view_equal(name, VIEW("--config"));
-    if (view_equal(name, VIEW("--json"))) return call->wants_json = true, 0;
+    if (view_equal(name, VIEW("--json")) && has_json(call->verb)) return call->wants_json = true, 0;
     if (!a && !is_common) return usage(call->verb, "unknown option %s", words[*at]);
     bool wants_value = is_common || (a->kind != ARGUMENT_FLAG && a->kind != ARGUMENT_STDIN);
     if (wants_value && !value) {

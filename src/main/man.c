@@ -2,6 +2,7 @@
  * man: manual pages (mdoc) from the tables of verbs and of configuration keys, so that they cannot say anything else than --help.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "main/config.h"
 #include "main/verb.h"
@@ -130,13 +131,33 @@ static int show_config_page(void)
     return 0;
 }
 
+static bool has_page(const char *page)
+{
+    bool found = strcmp(page, "tayori") == 0 || strcmp(page, "tayori.conf") == 0;
+    for (size_t i = 0; i < verb_count; i++) found = found || strcmp(page, verbs[i].noun) == 0;
+    return found;
+}
+
+static int show_page(const char *page)
+{
+    return strcmp(page, "tayori") == 0 ? show_overview() : strcmp(page, "tayori.conf") == 0 ? show_config_page() : show_noun(page);
+}
+
+/* On a terminal by man(1), where there is one; the page's source for everybody else. */
 int verb_man(const struct invocation *call)
 {
     const char *page = json_string_value(json_object_get(call->request, "page"));
-    if (strcmp(page, "tayori") == 0) return show_overview();
-    if (strcmp(page, "tayori.conf") == 0) return show_config_page();
     if (strncmp(page, "tayori-", 7) == 0) page += 7;
-    int status = show_noun(page);
-    if (status) fprintf(stderr, "tayori: no manual page \"%s\"\n", page);
+    if (!has_page(page)) {
+        fprintf(stderr, "tayori: no manual page \"%s\"\n", page);
+        return 1;
+    }
+    FILE *reader = isatty(STDOUT_FILENO) ? popen("if command -v man >/dev/null; then exec man -l -; else exec cat; fi", "w") : NULL;
+    if (!reader) return show_page(page);
+    dup2(fileno(reader), STDOUT_FILENO);
+    int status = show_page(page);
+    fflush(stdout);
+    close(STDOUT_FILENO);
+    pclose(reader);
     return status;
 }

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/check.h"
+#include "base/utf8.h"
 #include "formats/date.h"
 #include "main/verb.h"
 
@@ -59,14 +60,31 @@ static void append_size(buf *out, json_int_t bytes)
     else buf_appendf(out, "%.1f%c", amount, units[unit]);
 }
 
+/* Mail and other servers have a say in what is shown: what would move the cursor, change colours or turn the line round is a question mark. */
+static void append_seemly(buf *out, const char *text)
+{
+    for (view rest = view_of(text); rest.len;) {
+        view before = rest;
+        uint32_t c;
+        bool is_text = utf8_take(&rest, &c);
+        if (!is_text) rest = view_from(rest, 1);
+        bool is_unseemly = !is_text || c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+        if (is_unseemly) buf_append_byte(out, '?');
+        else buf_append(out, view_slice(before, 0, before.len - rest.len));
+    }
+}
+
 static void append_cell(buf *out, const struct column *c, const json_t *value)
 {
     if (json_is_string(value)) {
-        buf_append_cstr(out, json_string_value(value));
+        append_seemly(out, json_string_value(value));
     } else if (json_is_array(value)) {
         size_t index;
         json_t *item;
-        json_array_foreach(value, index, item) buf_appendf(out, "%s%s", index ? ", " : "", json_string_value(item));
+        json_array_foreach(value, index, item) {
+            buf_append_cstr(out, index ? ", " : "");
+            append_seemly(out, json_is_string(item) ? json_string_value(item) : "");
+        }
     } else if (json_is_boolean(value)) {
         buf_append_cstr(out, json_is_true(value) ? "yes" : "no");
     } else if (json_is_integer(value)) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "engine/local.h"
@@ -70,8 +71,11 @@ static MAY_YIELD result show_own_answer(void *argument, json_t *answer)
 static MAY_YIELD result run_here(struct asking *a)
 {
     struct service service;
+    bool is_new = a->config.engine == CONFIG_ENGINE_LOCAL && access(a->config.store_folder, F_OK) != 0;
     result r = service_open(&service, &a->config, &a->fault);
     if (r != OK) return r;
+    /* Who is in another folder than he thinks sees nothing of his mail, and why. */
+    if (is_new) fprintf(stderr, "tayori: no server runs on %s, and there was no store: a new one was made in %s\n", a->config.state_folder, a->config.store_folder);
     struct command_call call = {&service, a->call->request, a->arena, loop_self(), show_own_answer, a};
     command_run(&call);
     service_close(&service);

@@ -1,8 +1,11 @@
 """What operators say on the command line: with a running server and without one."""
 import json
+import os
+import shutil
+import subprocess
 
 import pytest
-from conftest import PASSWORD
+from conftest import PASSWORD, PROGRAM, need
 from mail import imap, message, send
 
 
@@ -47,7 +50,8 @@ def test_errors_say_what_was_expected(server, words, text):
 
 
 @pytest.mark.local
-@pytest.mark.parametrize("words", [["account"], ["account", "add"], ["nonsense"], ["account", "show", "a@b", "c"], ["serve", "--port-base", "x"]])
+@pytest.mark.parametrize("words", [["account"], ["account", "add"], ["nonsense"], ["account", "show", "a@b", "c"], ["serve", "--port-base", "x"],
+                                   ["version", "--json"], ["config", "show", "--json"]])
 def test_wrong_usage_is_exit_status_2(new_server, words):
     assert new_server().command(*words, check=False).returncode == 2
 
@@ -94,6 +98,21 @@ def test_manual_pages_and_help(new_server):
 
 
 @pytest.mark.local
+@pytest.mark.local
+def test_a_manual_page_is_readable_on_a_terminal(new_server):
+    need("script")
+    shown = subprocess.run(["script", "-qec", f"{PROGRAM} man account", "/dev/null"], capture_output=True, text=True, env={**os.environ, "MANPAGER": "cat"})
+    assert ".Sh " not in shown.stdout if shutil.which("man") else ".Sh SYNOPSIS" in shown.stdout
+    assert ("tayori-account(1)" in shown.stdout or not shutil.which("man")) and shown.returncode == 0
+
+
+@pytest.mark.local
+def test_a_new_store_is_told(new_server):
+    server = new_server()
+    assert "a new one was made in " + str(server.folder / "store") in server.command("domain", "list", check=False).stderr
+    assert server.command("domain", "list", check=False).stderr == ""
+
+
 def test_second_server_on_one_folder_is_refused(server, new_server):
     import subprocess
     from conftest import PROGRAM, free_port_base

@@ -75,6 +75,13 @@ def test_texts_of_any_bytes_are_shown(new_server, tmp_path, sink):
     assert one["answer"] == rows(server, "top", "--by", "answer")[0]["key"]
 
 
+def test_answers_leave_the_terminal_alone(new_server, tmp_path, sink):
+    server = sender(new_server, tmp_path, f"*=127.0.0.1:{sink(RCPT='451 4.3.2 a' + chr(0x9b) + '31mb' + chr(0x202e) + 'c 花').port}")
+    submit(server, "a@elsewhere.test")
+    wait_for(lambda: queued(server)[0]["tries"])
+    assert "451 4.3.2 a?31mb?c 花" in server.command("queue", "list")
+
+
 def test_mail_is_redirected(new_server, tmp_path, sink):
     there, other = sink(RCPT="451 4.3.2 busy"), sink()
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
