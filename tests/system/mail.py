@@ -39,6 +39,31 @@ def pop3(server, user="hanako@example.test", password=PASSWORD):
     return client
 
 
+def fill_many(server, mailbox, count):
+    """A new mailbox with thousands of messages: a thousand sent, a hundred to a command, and the others copies of them."""
+    client = imap(server, select=None)
+    client.create(mailbox)
+    client.subscribe(mailbox)
+    for first in range(0, 1000, 100):
+        data = b"".join(b" {%d+}\r\n%s" % (len(text), text) for text in (message(f"bulk {i}") for i in range(first, first + 100)))
+        tag = client._new_tag()
+        client.send(tag + b" APPEND " + mailbox.encode() + data + b"\r\n")
+        while not (line := client.readline()).startswith(tag):
+            assert line, "the server closed"
+    client.select(mailbox)
+    for _ in range(count // 1000 - 1):
+        assert client.copy("1:1000", mailbox)[0] == "OK"
+    client.logout()
+    assert count_messages(server, mailbox) == count
+
+
+def count_messages(server, mailbox):
+    client = imap(server, select=None)
+    answer = client.status(mailbox, "(MESSAGES)")[1][0]
+    client.logout()
+    return int(re.search(rb"MESSAGES (\d+)", answer)[1])
+
+
 def fetch_all(client):
     """uid -> bytes of every message in the selected mailbox."""
     status, answer = client.uid("FETCH", "1:*", "(BODY.PEEK[])")

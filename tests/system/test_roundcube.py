@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 from browser import Browser
 from conftest import PASSWORD, free_port, need
-from mail import imap, message, send, wait_for
+from mail import count_messages, fill_many, imap, message, send, wait_for
 from test_search import encoded
 
 ROUNDCUBE = pathlib.Path("/var/lib/roundcube")
@@ -112,27 +112,9 @@ def fill(server):
     for letter in LETTERS:
         assert client.append("INBOX", None, None, encoded(*letter))[0] == "OK"
     client.create("Archive")
-    client.create("Bulk")
     client.subscribe("Archive")
-    client.subscribe("Bulk")
-    for first in range(0, 1000, 100):
-        data = b"".join(b" {%d+}\r\n%s" % (len(text), text) for text in (message(f"bulk {i}") for i in range(first, first + 100)))
-        tag = client._new_tag()
-        client.send(tag + b" APPEND Bulk" + data + b"\r\n")
-        while not (line := client.readline()).startswith(tag):
-            assert line
-    client.select("Bulk")
-    for _ in range(MANY // 1000 - 1):
-        assert client.copy("1:1000", "Bulk")[0] == "OK"
-    assert messages(server, "Bulk") == MANY
     client.logout()
-
-
-def messages(server, mailbox):
-    client = imap(server, select=None)
-    answer = client.status(mailbox, "(MESSAGES)")[1][0]
-    client.logout()
-    return int(re.search(rb"MESSAGES (\d+)", answer)[1])
+    fill_many(server, "Bulk", MANY)
 
 
 def mailbox_subjects(server, mailbox, criterion="ALL"):
@@ -260,7 +242,7 @@ def delete_many(page, server):
     page.click("#layout-content a.delete:not(.disabled)")
     page.until(f"{IDLE} && rcmail.env.messagecount == 0 && {SUBJECTS}.length == 0", 60)
     moved_s = time.monotonic() - started
-    assert messages(server, "Bulk") == 0 and messages(server, "Trash") == MANY
+    assert count_messages(server, "Bulk") == 0 and count_messages(server, "Trash") == MANY
     open_folder(page, "Trash")
     page.until("rcmail.env.messagecount == %d" % MANY)
     started = time.monotonic()
@@ -269,7 +251,7 @@ def delete_many(page, server):
     page.click(".ui-dialog button.delete")
     page.until(f"{IDLE} && rcmail.env.messagecount == 0 && {SUBJECTS}.length == 0", 60)
     emptied_s = time.monotonic() - started
-    assert messages(server, "Trash") == 0
+    assert count_messages(server, "Trash") == 0
     return moved_s, emptied_s
 
 

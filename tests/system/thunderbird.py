@@ -68,7 +68,7 @@ class Thunderbird:
 
     def start(self):
         self.count, self.starts, self.socket = 0, self.starts + 1, None
-        environment = {**os.environ, "HOME": str(self.folder), "MOZ_LOG": "IMAP:4,sync", "MOZ_LOG_FILE": str(self.folder / f"protocol{self.starts}"),
+        environment = {**os.environ, "HOME": str(self.folder), "MOZ_LOG": "IMAP:4,sync,timestamp", "MOZ_LOG_FILE": str(self.folder / f"protocol{self.starts}"),
                        "MOZ_CRASHREPORTER_DISABLE": "1", "LANG": "C.UTF-8"}
         output = open(self.folder / "output", "ab")
         self.process = subprocess.Popen([need("thunderbird"), "--headless", "--no-remote", "--marionette", "--remote-allow-system-access", "--profile", str(self.profile)],
