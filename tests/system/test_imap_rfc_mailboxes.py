@@ -502,3 +502,45 @@ def test_log_in_rfc4959_and_unauthenticate_rfc8437(talk, imap_server):
         S: A09 OK ENABLE completed
         C: A10 CLOSE
         S: A10 BAD [CLIENTBUG] %_%""")
+
+
+def test_imap4rev2_rfc9051(talk):
+    """What ENABLE IMAP4rev2 changes."""
+    c = talk(mail("one"), mail("two"), select=None, enable="IMAP4rev2")
+    c.play(r"""
+        C: a CREATE "受信箱"
+        S: a OK %_%
+        C: A142 SELECT INBOX
+        S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft)
+        S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] %_%
+        S: * 2 EXISTS
+        S: * OK [UIDVALIDITY %validity%] %_%
+        S: * OK [UIDNEXT 3] %_%
+        S: * OK [HIGHESTMODSEQ %_%] %_%
+        S: * OK [MAILBOXID (%_%)] %_%
+        S: * LIST () "/" INBOX
+        S: A142 OK [READ-WRITE] SELECT completed
+        C: b SEARCH SUBJECT two
+        S: * ESEARCH (TAG "b") ALL 2
+        S: b OK SEARCH completed
+        C: c UID SEARCH DELETED
+        S: * ESEARCH (TAG "c") UID
+        S: c OK SEARCH completed
+        C: d FETCH 1 (FLAGS)
+        S: * 1 FETCH (FLAGS ())
+        S: d OK FETCH completed
+        C: e APPEND INBOX {#}
+        C| Subject: three
+        C|
+        C:
+        S: * 3 EXISTS
+        S: e OK [APPENDUID %validity% 3] APPEND completed
+        C: f LIST "" "%" RETURN (STATUS (MESSAGES DELETED SIZE))
+        S: * LIST (\HasNoChildren) "/" INBOX
+        S: * STATUS INBOX (MESSAGES 3 DELETED 0 SIZE %_%)
+        S: * LIST (\HasNoChildren) "/" "受信箱"
+        S: * STATUS "受信箱" (MESSAGES 0 DELETED 0 SIZE 0)
+        S: f OK LIST completed
+        C: g SELECT nowhere
+        S: * OK [CLOSED] %_%
+        S: g NO [NONEXISTENT] %_%""")
