@@ -142,6 +142,29 @@ static void write_scores(struct sorting *g)
     buf_append_byte(out, ')');
 }
 
+MAY_YIELD static void raise_modseq(struct sorting *g, size_t i, uint64_t *modseq)
+{
+    struct session *s = g->search.s;
+    struct fault fault = {0};
+    struct row row;
+    size_t count;
+    result code = mailbox_view_rows(s->view, g->list.items[i].number, 1, &row, &count, session_store_deadline(s), &fault);
+    if (code == OK && count && row.modseq > *modseq) *modseq = row.modseq;
+    if (coroutine_is_overdue()) coroutine_pause();
+}
+
+/* Of what is told (RFC 7162 §3.1.10). */
+MAY_YIELD static uint64_t told_modseq(struct sorting *g)
+{
+    unsigned want = g->asked->search.want;
+    uint64_t modseq = 0;
+    if (want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT)) return g->modseq;
+    if (want & IMAP_RETURN_MIN) raise_modseq(g, 0, &modseq);
+    if (want & IMAP_RETURN_MAX) raise_modseq(g, g->list.count - 1, &modseq);
+    for (size_t i = g->told_from; want & IMAP_RETURN_PARTIAL && i < g->told_to; i++) raise_modseq(g, i, &modseq);
+    return modseq;
+}
+
 MAY_YIELD static result tell_esearch(struct sorting *g, view tag)
 {
     result code = OK;
@@ -161,7 +184,7 @@ MAY_YIELD static result tell_esearch(struct sorting *g, view tag)
     g->told_to = count;
     if (code == OK && (want & IMAP_RETURN_PARTIAL)) code = write_partial(g);
     if ((want & IMAP_RETURN_RELEVANCY) && g->told_to > g->told_from) write_scores(g);
-    if (g->search.has_modseq && count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)g->modseq);
+    if (g->search.has_modseq && count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)told_modseq(g));
     buf_append(out, VIEW("\r\n"));
     return code;
 }

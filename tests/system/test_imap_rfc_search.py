@@ -404,6 +404,25 @@ def test_esort_rfc5267(talk):
         C: E07 SEARCH $
         S: * SEARCH 2 3 5
         S: E07 OK SEARCH completed
+        C: m FETCH 1:5 (MODSEQ)
+        S: * 1 FETCH (MODSEQ (%m1%))
+        S: * 2 FETCH (MODSEQ (%m2%))
+        S: * 3 FETCH (MODSEQ (%m3%))
+        S: * 4 FETCH (MODSEQ (%m4%))
+        S: * 5 FETCH (MODSEQ (%m5%))
+        S: m OK FETCH completed
+        C: m SORT RETURN (MIN) (DATE) UTF-8 MODSEQ %m1%
+        S: * ESEARCH (TAG "m") MIN 1 MODSEQ %m1%
+        S: m OK SORT completed
+        C: m SORT RETURN (MIN MAX) (DATE) UTF-8 MODSEQ %m1%
+        S: * ESEARCH (TAG "m") MIN 1 MAX 3 MODSEQ %m3%
+        S: m OK SORT completed
+        C: m SORT RETURN (PARTIAL 3:4) (DATE) UTF-8 MODSEQ %m1%
+        S: * ESEARCH (TAG "m") PARTIAL (3:4 2,4) MODSEQ %m4%
+        S: m OK SORT completed
+        C: m SORT RETURN (MIN COUNT) (DATE) UTF-8 MODSEQ %m1%
+        S: * ESEARCH (TAG "m") MIN 1 COUNT 5 MODSEQ %m5%
+        S: m OK SORT completed
         C: E08 SORT RETURN (SAVE) (DATE) UTF-8 1:2
         S: E08 OK SORT completed
         C: E09 SEARCH $
