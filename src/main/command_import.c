@@ -138,7 +138,8 @@ static MAY_YIELD result tell_letter(struct import *i, struct letter *l)
     i->imported += p->code == OK;
     i->failed += p->code != OK;
     if (p->code == OK) return OK;
-    return command_row(i->call, json_pack("{s:I, s:o}", "message", (json_int_t)l->number, "problem", command_json_text(view_of(p->fault.detail[0] ? p->fault.detail : result_name(p->code)))));
+    view problem = view_of(p->fault.detail[0] ? p->fault.detail : result_name(p->code));
+    return command_row(i->call, json_pack("{s:I, s:o}", "message", (json_int_t)l->number, "problem", command_json_text(problem)));
 }
 
 /* Until at most so many are under way. All are waited for, also when nobody listens any more. */
