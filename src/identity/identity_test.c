@@ -8,6 +8,7 @@
 #include "identity/address_key.h"
 #include "identity/credential.h"
 #include "identity/directory.h"
+#include "identity/row.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/sim/sim.h"
@@ -271,6 +272,17 @@ IDENTITY_TEST(identity_a_row_that_came_late_is_not_kept_for_longer)
     }
     identity_free(other.identity);
     engine_close(other.engine);
+}
+
+/* Complaints of others are kept in rows with what they say of themselves. */
+TEST(row_keeps_a_text_whatever_its_bytes)
+{
+    struct arena *arena = arena_new(NULL, 1 << 16);
+    json_t *row CLEANUP(json_done) = row_new(), *again CLEANUP(json_done) = NULL;
+    row_set_string(row, "text", view_make("a\xff\0\xe3\x81", 5));
+    REQUIRE(row_parse(VIEW("t"), VIEW("k"), row_text(row, arena), &again, NULL) == OK);
+    EXPECT_VIEW(row_string(again, "text", arena), VIEW("a\xef\xbf\xbd?\xef\xbf\xbd\xef\xbf\xbd"));
+    arena_free(arena);
 }
 
 /* Processor time of a log-in that fails. */

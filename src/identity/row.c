@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/utf8.h"
 #include "identity/scram_keys.h"
 #include "runtime/clock.h"
 
@@ -53,7 +54,11 @@ view row_string(const json_t *object, const char *key, struct arena *arena)
 
 void row_set_string(json_t *object, const char *key, view value)
 {
-    int failed = json_object_set_new(object, key, json_stringn(value.len ? value.at : "", value.len));
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    utf8_append_repaired(&text, value);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] == 0) text.at[i] = '?';
+    int failed = json_object_set_new(object, key, json_stringn(text.len ? text.at : "", text.len));
     check(failed == 0);
 }
 

@@ -17,6 +17,7 @@ view row_text(const json_t *object, struct arena *arena);
 json_t *row_new(void);
 /* Copies in the arena; the empty view when the key is absent or no string. */
 view row_string(const json_t *object, const char *key, struct arena *arena);
+/* What is no UTF-8 becomes U+FFFD, a NUL a question mark: a row can always be read again. */
 void row_set_string(json_t *object, const char *key, view value);
 void row_set_number(json_t *object, const char *key, uint64_t value);
 
