@@ -123,7 +123,8 @@ static void check_parts(view text, const struct bounce *b, struct arena *arena)
     check(transfer_decode(transfer_encoding_of(first->encoding), mime_range_of(text, first->body), &words) && utf8_is_valid(buf_view(&words)));
     check(mime_is(report, "message", b->is_utf8 ? "global-delivery-status" : "delivery-status"));
     check_report(mime_range_of(text, report->body), b->recipient_count, b->is_utf8);
-    check(original->kind == MIME_MESSAGE ? b->is_whole : (b->is_utf8 ? mime_is(original, "message", "global-headers") : mime_is(original, "text", "rfc822-headers")));
+    check(original->kind == MIME_MESSAGE ? b->is_whole :
+          (b->is_utf8 ? mime_is(original, "message", "global-headers") : mime_is(original, "text", "rfc822-headers")));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

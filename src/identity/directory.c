@@ -101,11 +101,19 @@ result directory_find_tenant(struct identity *i, view name, millis deadline, str
     result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, NULL, fault);
     if (r != OK) return r;
     *ret_tenant = (struct directory_tenant){arena_keep(arena, name), {json_integer_value(json_object_get(row, "created"))},
-                                            !view_equal(row_string(row, "scram", arena), VIEW("off"))};
+                                            !view_equal(row_string(row, "scram", arena), VIEW("off")), TENANT_FEEDBACK_OFF};
+    for (unsigned f = 0; f < TENANT_FEEDBACKS; f++)
+        if (view_equal(row_string(row, "feedback", arena), view_of(tenant_feedback_name((enum tenant_feedback)f)))) ret_tenant->feedback = (enum tenant_feedback)f;
     return OK;
 }
 
-result directory_set_tenant(struct identity *i, view name, bool has_scram, millis deadline, struct fault *fault)
+const char *tenant_feedback_name(enum tenant_feedback f)
+{
+    static const char *const names[TENANT_FEEDBACKS] = {"off", "header", "message"};
+    return names[f];
+}
+
+result directory_set_tenant(struct identity *i, view name, const struct directory_tenant_change *change, millis deadline, struct fault *fault)
 {
     for (unsigned tries = 0; tries < DIRECTORY_TRIES; tries++) {
         struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
@@ -113,7 +121,8 @@ result directory_set_tenant(struct identity *i, view name, bool has_scram, milli
         view text;
         result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, &text, fault);
         if (r != OK) return r;
-        row_set_string(row, "scram", has_scram ? VIEW("on") : VIEW("off"));
+        if (change->sets_scram) row_set_string(row, "scram", change->has_scram ? VIEW("on") : VIEW("off"));
+        if (change->sets_feedback) row_set_string(row, "feedback", view_of(tenant_feedback_name(change->feedback)));
         r = directory_replace(i, DIRECTORY_TENANTS, name, row, text, deadline, fault);
         if (r != CONFLICT) return r;
     }

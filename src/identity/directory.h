@@ -14,13 +14,21 @@ enum { DIRECTORY_NAME_BYTES_MAX = 63, DIRECTORY_DISPLAY_NAME_BYTES_MAX = 200 };
 /* Makes the tenant "default" if there is none: called at every start. */
 MAY_YIELD NODISCARD result directory_prepare(struct identity *i, millis deadline, struct fault *fault);
 
-struct directory_tenant { view name; unix_ms created; bool has_scram; };
+/* Whether complaints of its users are told to domains that ask for them (flow/feedback.h), and how much of the message with them. */
+enum tenant_feedback { TENANT_FEEDBACK_OFF, TENANT_FEEDBACK_HEADER, TENANT_FEEDBACK_MESSAGE, TENANT_FEEDBACKS };
+const char *tenant_feedback_name(enum tenant_feedback f);      /* "off", "header", "message" */
+struct directory_tenant { view name; unix_ms created; bool has_scram; enum tenant_feedback feedback; };
 struct directory_domain { view name, tenant, catch_all; unix_ms created; };
 struct directory_alias { view address; view *targets; size_t target_count; };
 
 MAY_YIELD NODISCARD result directory_add_tenant(struct identity *i, view name, millis deadline, struct fault *fault);
-/* Whether SCRAM keys are kept of its accounts' passwords (scram_keys.h); they are unless it says otherwise. Keys that are there stay until a new password. */
-MAY_YIELD NODISCARD result directory_set_tenant(struct identity *i, view name, bool has_scram, millis deadline, struct fault *fault);
+/* What to set; what is not set stays. */
+struct directory_tenant_change {
+    bool sets_scram, has_scram;          /* whether SCRAM keys are made of passwords (scram_keys.h); on by default. Keys that are there stay until a new password */
+    bool sets_feedback;
+    enum tenant_feedback feedback;       /* off by default */
+};
+MAY_YIELD NODISCARD result directory_set_tenant(struct identity *i, view name, const struct directory_tenant_change *change, millis deadline, struct fault *fault);
 /* BUSY while it has domains. */
 MAY_YIELD NODISCARD result directory_remove_tenant(struct identity *i, view name, millis deadline, struct fault *fault);
 

@@ -321,12 +321,12 @@ TEST(sasl_login_keys_hold_for_their_password_alone) { in_world(keys_of_an_old_pa
 
 static MAY_YIELD void tenants_may_do_without(struct world *w)
 {
-    REQUIRE(directory_set_tenant(w->identity, VIEW("default"), false, soon(), &w->fault) == OK);
+    REQUIRE(directory_set_tenant(w->identity, VIEW("default"), &(struct directory_tenant_change){.sets_scram = true}, soon(), &w->fault) == OK);
     set_account(w, "hanako@example.test", "pencil", false);
     EXPECT(log_in(w, "hanako@example.test", "pencil") == DENIED && by_password(w, "hanako@example.test", "pencil") == OK);
     (void)!coroutine_sleep(IDENTITY_CACHE_MS + 100);
     EXPECT(log_in(w, "hanako@example.test", "pencil") == DENIED);
-    REQUIRE(directory_set_tenant(w->identity, VIEW("default"), true, soon(), &w->fault) == OK);
+    REQUIRE(directory_set_tenant(w->identity, VIEW("default"), &(struct directory_tenant_change){.sets_scram = true, .has_scram = true}, soon(), &w->fault) == OK);
     EXPECT(by_password(w, "hanako@example.test", "pencil") == OK);
     (void)!coroutine_sleep(IDENTITY_CACHE_MS + 100);
     EXPECT(log_in(w, "hanako@example.test", "pencil") == OK);

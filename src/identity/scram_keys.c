@@ -99,7 +99,8 @@ bool scram_keys_parse(view text, struct scram_keys *ret_keys)
     size_t len;
     if (!view_starts_nocase(text, SCRAM_SCHEME)) return false;
     text = view_from(text, SCRAM_SCHEME.len);
-    if (!take_part(&text, ':', ',', &iterations) || !take_part(&text, '$', ',', &salt) || !take_part(&text, ':', ',', &stored) || !take_part(&text, '\0', '\0', &server)) return false;
+    if (!take_part(&text, ':', ',', &iterations) || !take_part(&text, '$', ',', &salt) || !take_part(&text, ':', ',', &stored)) return false;
+    if (!take_part(&text, '\0', '\0', &server)) return false;
     if (!view_to_u32(iterations, &keys.iterations) || keys.iterations < SCRAM_ITERATIONS_MIN || keys.iterations > SCRAM_ITERATIONS_MAX) return false;
     if (!decode(salt, 1, SCRAM_SALT_BYTES_MAX, keys.salt, &keys.salt_len)) return false;
     if (!decode(stored, SCRAM_KEY_BYTES, SCRAM_KEY_BYTES, keys.stored, &len) || !decode(server, SCRAM_KEY_BYTES, SCRAM_KEY_BYTES, keys.server, &len)) return false;

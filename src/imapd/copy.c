@@ -1,4 +1,5 @@
 /* COPY, MOVE and their UID forms: RFC 9051 §6.4.7, §6.4.8; COPYUID: §7.1. */
+#include "flow/feedback.h"
 #include "imapd/session.h"
 
 /* Into the answer's code. */
@@ -47,6 +48,13 @@ MAY_YIELD static result check_quota(struct session *s, const struct imap_command
     return code;
 }
 
+/* What goes into the mailbox for junk is marked so. */
+static void tell_junk(struct session *s, const struct mailbox_info *to, const struct outcome *outcome)
+{
+    struct feedback *f = session_options(s)->feedback;
+    if (f && to->special_use & MAILBOX_USE_JUNK && outcome->result_uids.count) feedback_marked(f, s->account_id, to->number, &outcome->result_uids);
+}
+
 void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct fault fault = {0};
@@ -69,5 +77,6 @@ void imapd_copy(struct session *s, const struct imap_command *c, struct reply *r
     reply_result(s, r, code, &fault);
     if (code == NOT_FOUND) reply_set(r, REPLY_NO, "TRYCREATE", "There is no such mailbox");
     if (code == OK) session_note_own(s, to.number, &outcome.result_uids);
+    if (code == OK) tell_junk(s, &to, &outcome);
     if (code == OK) answer(s, c, &outcome, r);
 }

@@ -13,12 +13,14 @@
 
 struct imapd;
 struct tls_context;
+struct feedback;
 
 enum imapd_kind { IMAPD_PLAIN, IMAPD_TLS, IMAPD_KIND_COUNT };     /* STARTTLS on 143; TLS from the first byte on 993 (RFC 8314 §3.2) */
 
 /* Start with imapd_default_options(). What points somewhere lives as long as the imapd. */
 struct imapd_options {
     struct tls_context *tls;             /* NULL: STARTTLS is not offered */
+    struct feedback *feedback;           /* NULL: nobody is told what users mark as junk */
     bool offers_scram;                   /* AUTHENTICATE SCRAM-SHA-256 and -PLUS beside PLAIN */
     bool allows_plain_login;             /* passwords without TLS from anywhere; from loopback and local sockets they always may */
     uint64_t message_bytes_max;          /* of APPEND: APPENDLIMIT (RFC 7889) */

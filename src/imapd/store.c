@@ -3,6 +3,7 @@
  *
  * One record with the UIDs, however many; then the rows as they are now are told, unless .SILENT.
  */
+#include "flow/feedback.h"
 #include "imapd/session.h"
 
 struct telling {
@@ -74,6 +75,19 @@ MAY_YIELD static result change(struct session *s, const struct imap_command *c, 
     return code;
 }
 
+/* The keyword of RFC 5788's registry. */
+static void tell_junk(struct session *s, const struct imap_command *c, const struct imap_set *uids)
+{
+    struct feedback *f = session_options(s)->feedback;
+    struct record_flags flags = session_record_flags(&c->store.flags);
+    if (!f || c->store.kind == IMAP_STORE_REMOVE) return;
+    for (size_t i = 0; i < flags.keyword_count; i++) {
+        if (!view_equal_nocase(flags.keywords[i], VIEW("$Junk"))) continue;
+        feedback_marked(f, s->account_id, mailbox_view_mailbox(s->view), uids);
+        return;
+    }
+}
+
 void imapd_store(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct imap_set named, uids;
@@ -85,6 +99,7 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
     bool was_behind = mailbox_view_is_behind(s->view);
     uint64_t before = state_sequence(account_state(s->account));
     if (change(s, c, uids, r, &outcome) != OK) return;
+    tell_junk(s, c, &uids);
     /* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
     bool is_alone = !was_behind && outcome.modseq == before + 1;
     if (c->store.is_silent && is_alone) mailbox_view_knows(s->view, outcome.modseq);

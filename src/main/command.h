@@ -58,6 +58,7 @@ typedef result command_fn(struct command_call *call, struct fault *fault);
     X("queue.list", command_queue_list) X("queue.summary", command_queue_summary) X("queue.destinations", command_queue_destinations) \
     X("queue.hold", command_queue_hold) X("queue.release", command_queue_release) X("queue.retry", command_queue_retry) \
     X("queue.expire", command_queue_expire) X("queue.remove", command_queue_remove) X("legacy.list", command_legacy_list) X("legacy.forget", command_legacy_forget) \
+    X("feedback.add", command_feedback_add) X("feedback.list", command_feedback_list) X("feedback.remove", command_feedback_remove) \
     X("report.list", command_report_list) X("report.show", command_report_show) X("report.forget", command_report_forget) \
     X("queue.redirect", command_queue_redirect) X("pool.list", command_pool_list) X("pool.refused", command_pool_refused) X("pool.clear", command_pool_clear) \
     X("queue.show", command_queue_show) X("queue.trace", command_queue_trace) X("queue.top", command_queue_top) \

@@ -46,14 +46,30 @@ result command_tenant_show(struct command_call *call, struct fault *fault)
     struct directory_tenant tenant;
     result r = directory_find_tenant(call->service->identity, command_text(call, "tenant"), command_deadline(), call->arena, &tenant, fault);
     if (r != OK) return r;
-    return command_row(call, json_pack("{s:o, s:I, s:s}", "tenant", text_json(tenant.name), "created", (json_int_t)tenant.created.ms, "scram", tenant.has_scram ? "on" : "off"));
+    return command_row(call, json_pack("{s:o, s:I, s:s, s:s}", "tenant", text_json(tenant.name), "created", (json_int_t)tenant.created.ms, "scram", tenant.has_scram ? "on" : "off",
+                                       "feedback", tenant_feedback_name(tenant.feedback)));
+}
+
+static result read_tenant_change(struct command_call *call, struct directory_tenant_change *change, struct fault *fault)
+{
+    view scram = command_text(call, "scram"), feedback = command_text(call, "feedback");
+    *change = (struct directory_tenant_change){.sets_scram = command_has(call, "scram"), .has_scram = view_equal(scram, VIEW("on"))};
+    if (change->sets_scram && !change->has_scram && !view_equal(scram, VIEW("off"))) return fail(fault, INVALID, "--scram: expected on or off");
+    for (unsigned f = 0; f < TENANT_FEEDBACKS; f++) {
+        if (!view_equal(feedback, view_of(tenant_feedback_name((enum tenant_feedback)f)))) continue;
+        change->sets_feedback = true;
+        change->feedback = (enum tenant_feedback)f;
+    }
+    if (command_has(call, "feedback") && !change->sets_feedback) return fail(fault, INVALID, "--feedback: expected off, header or message");
+    if (!change->sets_scram && !change->sets_feedback) return fail(fault, INVALID, "nothing to set: expected --scram or --feedback");
+    return OK;
 }
 
 result command_tenant_set(struct command_call *call, struct fault *fault)
 {
-    view scram = command_text(call, "scram");
-    if (!view_equal(scram, VIEW("on")) && !view_equal(scram, VIEW("off"))) return fail(fault, INVALID, "nothing to set: expected --scram on or --scram off");
-    return directory_set_tenant(call->service->identity, command_text(call, "tenant"), view_equal(scram, VIEW("on")), command_deadline(), fault);
+    struct directory_tenant_change change;
+    result r = read_tenant_change(call, &change, fault);
+    return r == OK ? directory_set_tenant(call->service->identity, command_text(call, "tenant"), &change, command_deadline(), fault) : r;
 }
 
 result command_tenant_list(struct command_call *call, struct fault *fault)

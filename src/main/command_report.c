@@ -1,6 +1,7 @@
-/* command_report: what others report about mail of ours. */
+/* command_report: what others report about mail of ours, and whom we tell what our users say of theirs. */
 #include "base/check.h"
 #include "flow/complaints.h"
+#include "flow/feedback.h"
 #include "identity/row.h"
 #include "main/command.h"
 
@@ -65,4 +66,29 @@ result command_report_forget(struct command_call *call, struct fault *fault)
     struct id account;
     result r = find_account(call, &account, fault);
     return r == OK ? complaints_forget(call->service->engine, account, command_deadline(), fault) : r;
+}
+
+/* ---- feedback loops ---- */
+
+result command_feedback_add(struct command_call *call, struct fault *fault)
+{
+    return feedback_add_loop(call->service->engine, command_text(call, "domain"), command_text(call, "to"), command_deadline(), fault);
+}
+
+result command_feedback_remove(struct command_call *call, struct fault *fault)
+{
+    return feedback_remove_loop(call->service->engine, command_text(call, "domain"), command_deadline(), fault);
+}
+
+static MAY_YIELD result show_loop(void *argument, view key, view json)
+{
+    struct command_call *call = argument;
+    json_t *row CLEANUP(json_done) = NULL;
+    if (row_parse(FEEDBACK_LOOPS, key, json, &row, NULL) != OK) return OK;
+    return command_row(call, json_pack("{s:o, s:o, s:o}", "domain", json_stringn(key.at, key.len), "to", kept(row, "address"), "created", kept(row, "created")));
+}
+
+result command_feedback_list(struct command_call *call, struct fault *fault)
+{
+    return directory_list(call->service->identity, FEEDBACK_LOOPS, VIEW_EMPTY, show_loop, call, MILLIS_NEVER, fault);
 }

@@ -8,7 +8,7 @@
 enum { PAGE_ROWS = 256, PAGE_BYTES = 256 << 20, AT_ONCE = 16, SHARDS_AT_ONCE = 8, STEP_MS = 60000, ROW_BYTES = 2 * ENGINE_VALUE_MAX_BYTES };
 
 static const view tables[] = {VIEW_INIT("tenant"), VIEW_INIT("domain"), VIEW_INIT("address"), VIEW_INIT("account"), VIEW_INIT("dkim"), VIEW_INIT("secret"), VIEW_INIT("mta_sts"),
-                             VIEW_INIT("complaint"), VIEW_INIT("egress")};
+                             VIEW_INIT("complaint"), VIEW_INIT("feedback_loop"), VIEW_INIT("feedback_sent"), VIEW_INIT("egress")};
 
 struct copying {
     struct engine *from, *to;

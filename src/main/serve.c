@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "flow/complaints.h"
+#include "flow/feedback.h"
 #include "flow/forward.h"
 #include "flow/intake.h"
 #include "flow/legacy.h"
@@ -42,6 +43,7 @@ struct server {
     struct intake intake;
     struct forwarding forwarding;
     struct complaints *complaints;
+    struct feedback *feedback;
     struct sending sending;
     struct smtpd *smtpd;
     struct imapd *imapd;
@@ -124,6 +126,14 @@ static result make_smtpd(struct server *s)
     return OK;
 }
 
+static void make_feedback(struct server *s)
+{
+    struct feedback_options o = {.engine = s->service.engine, .identity = s->service.identity, .accounts = s->service.accounts, .queue = s->service.queue,
+                                 .signing = s->service.signing, .resolver = s->service.resolver, .server_name = view_of(s->config.server_name),
+                                 .from = arena_printf(s->arena, "postmaster@%s", s->config.server_name)};
+    s->feedback = feedback_new(&o);
+}
+
 static result make_protocols(struct server *s)
 {
     const struct config *c = &s->config;
@@ -143,6 +153,8 @@ static result make_protocols(struct server *s)
     imap.idle_timeout_ms = (int64_t)c->idle_timeout_ms;
     result r = make_smtpd(s);
     if (r != OK) return r;
+    make_feedback(s);
+    imap.feedback = s->feedback;
     s->imapd = imapd_new(&imap, s->service.identity, s->service.accounts, s->service.loops);
     s->popd = popd_new(&pop, s->service.identity, s->service.accounts, s->service.loops);
     s->httpd = httpd_new(s->service.loops);
@@ -371,6 +383,7 @@ static MAY_YIELD void stop(struct server *s)
             event_close();
             _exit(0);
         }
+        feedback_stop(s->feedback);
         sending_stop(&s->sending, &s->service);
         smtpd_free(s->smtpd);
         imapd_free(s->imapd);
@@ -379,6 +392,7 @@ static MAY_YIELD void stop(struct server *s)
     }
     upkeep_stop(s->upkeep);
     complaints_free(s->complaints);
+    feedback_free(s->feedback);
     service_close(&s->service);
     tls_context_free(s->tls);
     EVENT_EMIT(SERVICE_STOPPED, EVENT_NUMBER("sessions_left", 0));

@@ -35,10 +35,12 @@ const struct verb verbs[] = {
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},
 
     {"tenant", "add", "tenant.add", NULL, NULL, "add a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "a-z 0-9 . - _"}}},
-    {"tenant", "show", "tenant.show", NULL, "tenant created:date scram", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "show", "tenant.show", NULL, "tenant created:date scram feedback", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
     {"tenant", "set", "tenant.set", NULL, NULL, "change a tenant", NULL,
      {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"},
-      {"--scram", "scram", ARGUMENT_TEXT, "on|off", false, false, "whether keys for SCRAM are kept of its accounts' passwords, beside their hashes; on unless set"}}},
+      {"--scram", "scram", ARGUMENT_TEXT, "on|off", false, false, "whether keys for SCRAM are kept of its accounts' passwords, beside their hashes; on unless set"},
+      {"--feedback", "feedback", ARGUMENT_TEXT, "WHAT", false, false,
+       "what domains with a feedback loop get when its users mark their mail as junk: off (unless set), header or message; addresses of users are hidden"}}},
     {"tenant", "list", "tenant.list", NULL, "tenant created:date", "list all tenants", NULL, {{0}}},
     {"tenant", "remove", "tenant.remove", NULL, NULL, "remove a tenant without domains", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
 
@@ -72,7 +74,8 @@ const struct verb verbs[] = {
 
     {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED}},
     {"account", "show", "account.show", NULL,
-     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by complaints last_complaint:date",
+     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by "
+     "complaints last_complaint:date",
      "show an account and what it holds", NULL, {ADDRESS}},
     {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
@@ -166,6 +169,13 @@ const struct verb verbs[] = {
     {"report", "show", "report.show", NULL, "message first:date last:date type reporter reports", "show which messages of an account were complained about",
      "The last 20. The log has each message by its id, and\n.Ic tayori queue trace\nwhat became of it, as long as that is kept.", {ADDRESS}},
     {"report", "forget", "report.forget", NULL, NULL, "forget the complaints about an account", NULL, {ADDRESS}},
+    {"feedback", "add", "feedback.add", NULL, NULL, "register a domain that wants to be told when users mark its mail as junk",
+     "Reports (ARF) go to the address, for mail with a good DKIM signature of the domain and an author in it, because of users whose tenant\nlets them be told:\n"
+     ".Ic tayori tenant set\nwith\n.Fl -feedback .\nOne report for each message, at most 100 a day because of one account.",
+     {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "as it stands in d= of its signatures"},
+      {"TO", "to", ARGUMENT_TEXT, NULL, true, false, "address that reports are sent to"}}},
+    {"feedback", "list", "feedback.list", NULL, "domain to created:date", "list the domains that are told", NULL, {{0}}},
+    {"feedback", "remove", "feedback.remove", NULL, NULL, "tell a domain no more", NULL, {{"DOMAIN", "domain", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
     {"import", NULL, "import", NULL, "message problem imported failed", "bring mail from files into an account",
      "Dates and flags are kept: mbox has them in\n.Dq From\n"
      "lines and Status, X-Status and X-Keywords fields, Maildir in file names, modification times and dovecot-keywords.\n"
