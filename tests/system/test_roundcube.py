@@ -183,6 +183,19 @@ def search_all(page):
     shown(page, [letter[0] for letter in LETTERS])
 
 
+def sort(page):
+    """By subject, upwards, as the server does it: without what was put before it; then as it was."""
+    def choose(column, order, wanted):
+        page.click("#messagelist-header a.options")
+        page.until("!!document.querySelector('.ui-dialog select[name=sort_col]')")
+        page.js(f"for (const [name, value] of [['sort_col', '{column}'], ['sort_ord', '{order}']]) document.querySelector(`.ui-dialog select[name=${{name}}]`).value = value")
+        page.click(".ui-dialog button.save")
+        page.until(f"{IDLE} && JSON.stringify({SUBJECTS}) == JSON.stringify({json.dumps(wanted)})")
+
+    choose("subject", "ASC", sorted((letter[0] for letter in LETTERS), key=lambda subject: subject.removeprefix("Re: ")))
+    choose("arrival", "DESC", [letter[0] for letter in reversed(LETTERS)])
+
+
 def compose(page, server):
     page.click("#taskmenu a.compose")
     page.until(f"{IDLE} && rcmail.env.action == 'compose' && !!document.querySelector('#composebody')")
@@ -262,6 +275,7 @@ def test_roundcube_in_a_browser(server, webmail, page, capsys):
     shown(page, [letter[0] for letter in LETTERS])
     read_one(page, server)
     search_all(page)
+    sort(page)
     compose(page, server)
     another_client_changes(page, webmail, server)
     move_one(page, server)
