@@ -51,6 +51,7 @@ struct contract {
     CASE(object_names_are_checked)                               \
     CASE(object_may_be_large)                                    \
     CASE(object_outlives_its_engine)                             \
+    CASE(object_may_be_in_the_archive)                           \
     CASE(table_rows_are_put_got_and_removed)                     \
     CASE(table_conditions_hold_or_nothing_is_done)               \
     CASE(table_scan_is_in_order_of_bytes)                        \

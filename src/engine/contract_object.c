@@ -192,3 +192,38 @@ void contract_object_outlives_its_engine(struct contract *c)
     EXPECT(object_size(c->engine, VIEW("gone"), contract_soon(), &size, NULL) == NOT_FOUND);
     EXPECT(object_size(c->engine, VIEW("half"), contract_soon(), &size, NULL) == NOT_FOUND);
 }
+
+void contract_object_may_be_in_the_archive(struct contract *c)
+{
+    WITH_ARENA;
+    view *names, bytes = random_view(arena, LARGE_BYTES);
+    uint64_t size;
+    size_t count;
+    REQUIRE(engine_has_archive(c->engine));
+    EXPECT(put(c, "cold/a/one", VIEW("cold")) == OK);
+    EXPECT(put(c, "cold/a/one", VIEW("again")) == EXISTS);
+    EXPECT(reads_as(c, "cold/a/one", VIEW("cold")));
+    EXPECT(object_size(c->engine, VIEW("a/one"), contract_soon(), &size, NULL) == NOT_FOUND);
+    EXPECT(put(c, "a/one", VIEW("warm")) == OK);
+    EXPECT(put(c, "a/two", bytes) == OK);
+    EXPECT(object_copy(c->engine, VIEW("a/two"), VIEW("cold/a/two"), contract_soon(), NULL) == OK);
+    EXPECT(object_copy(c->engine, VIEW("a/two"), VIEW("cold/a/two"), contract_soon(), NULL) == EXISTS);
+    EXPECT(object_copy(c->engine, VIEW("cold/a/absent"), VIEW("a/absent"), contract_soon(), NULL) == NOT_FOUND);
+    EXPECT(object_remove(c->engine, VIEW("a/two"), contract_soon(), NULL) == OK);
+    c->reopen(c);
+    EXPECT(reads_as(c, "cold/a/two", bytes));
+    EXPECT(reads_as(c, "a/one", VIEW("warm")));
+    EXPECT(object_list(c->engine, VIEW("cold/a/"), VIEW_EMPTY, 10, contract_soon(), arena, &names, &count, NULL) == OK);
+    REQUIRE(count == 2);
+    EXPECT_VIEW(names[0], VIEW("cold/a/one"));
+    EXPECT_VIEW(names[1], VIEW("cold/a/two"));
+    EXPECT(object_list(c->engine, VIEW("cold/a/"), names[0], 10, contract_soon(), arena, &names, &count, NULL) == OK);
+    EXPECT_NUMBER(count, 1);
+    EXPECT(object_list(c->engine, VIEW("a/"), VIEW_EMPTY, 10, contract_soon(), arena, &names, &count, NULL) == OK);
+    EXPECT_NUMBER(count, 1);
+    EXPECT(object_list(c->engine, VIEW_EMPTY, VIEW_EMPTY, 10, contract_soon(), arena, &names, &count, NULL) == OK);
+    EXPECT_NUMBER(count, 1);
+    EXPECT(object_remove(c->engine, VIEW("cold/a/one"), contract_soon(), NULL) == OK);
+    EXPECT(object_size(c->engine, VIEW("cold/a/one"), contract_soon(), &size, NULL) == NOT_FOUND);
+    EXPECT(reads_as(c, "a/one", VIEW("warm")));
+}

@@ -8,6 +8,8 @@
 #include "engine/private.h"
 #include "runtime/coroutine.h"
 
+enum { COPY_BYTES = 1 << 20 };              /* from one place to the other, at once */
+
 void engine_init(struct engine *e, const struct engine_methods *methods)
 {
     e->methods = methods;
@@ -271,11 +273,44 @@ result object_put(struct engine *e, view name, view bytes, millis deadline, stru
     return code;
 }
 
+MAY_YIELD static result copy_bytes(struct engine *e, view from, struct object_writer *w, millis deadline, struct fault *fault)
+{
+    CLEANUP(buf_done) buf chunk = BUF_INIT;
+    uint64_t size, at = 0;
+    result code = object_size(e, from, deadline, &size, fault);
+    for (; code == OK && at < size; at += chunk.len) {
+        buf_clear(&chunk);
+        code = object_read(e, from, at, COPY_BYTES, deadline, &chunk, fault);
+        if (code == OK && chunk.len == 0) code = fail(fault, CORRUPT, "object " VIEW_FMT " ends too early", VIEW_ARG(from));
+        if (code == OK) code = object_write(w, buf_view(&chunk), deadline, fault);
+    }
+    return code;
+}
+
+/* From one place to the other. */
+MAY_YIELD static result copy_across(struct engine *e, view from, view to, millis deadline, struct fault *fault)
+{
+    struct object_writer *w;
+    result code = object_create(e, to, deadline, &w, fault);
+    if (code != OK) return code;
+    code = copy_bytes(e, from, w, deadline, fault);
+    if (code == OK) return object_commit(w, deadline, fault);
+    object_abort(w);
+    return code;
+}
+
 result object_copy(struct engine *e, view from, view to, millis deadline, struct fault *fault)
 {
     result code = check_name(from, fault);
     if (code == OK) code = check_name(to, fault);
-    return code == OK ? e->methods->object_copy(e, from, to, deadline, fault) : code;
+    if (code != OK) return code;
+    if (engine_is_cold(from) != engine_is_cold(to)) return copy_across(e, from, to, deadline, fault);
+    return e->methods->object_copy(e, from, to, deadline, fault);
+}
+
+bool engine_has_archive(const struct engine *e)
+{
+    return e->methods->has_archive && e->methods->has_archive(e);
 }
 
 result object_read(struct engine *e, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)

@@ -134,6 +134,16 @@ MAY_YIELD NODISCARD result engine_list_journals(struct engine *e, const struct i
 
 /* ---- objects ------------------------------------------------------------------------------------------- */
 
+/*
+ * Objects whose names begin with "cold/" are in the archive: a second place, cheaper and slower, that an operator may give the store (local:
+ * another folder; rados: another pool). The name is all that tells. Without one, or while it is away, what names them is UNAVAILABLE and all else goes on.
+ */
+#define ENGINE_COLD VIEW("cold/")
+enum { ENGINE_COLD_BYTES = 5 };
+static inline bool engine_is_cold(view name) { return view_starts(name, ENGINE_COLD); }
+/* This node was given one. It may be away. */
+bool engine_has_archive(const struct engine *e);
+
 struct object_writer;
 /*
  * A new object, invisible until committed. EXISTS is reported at commit at the latest. object_commit() and object_abort() free the writer
@@ -145,14 +155,14 @@ MAY_YIELD NODISCARD result object_commit(struct object_writer *w, millis deadlin
 MAY_YIELD void object_abort(struct object_writer *w);
 /* The whole in one call. */
 MAY_YIELD NODISCARD result object_put(struct engine *e, view name, view bytes, millis deadline, struct fault *fault);
-/* A second name for the same bytes, independent of the first (local: a hard link). */
+/* A second name for the same bytes, independent of the first (local: a hard link, unless one of them is in the archive). */
 MAY_YIELD NODISCARD result object_copy(struct engine *e, view from, view to, millis deadline, struct fault *fault);
 /* Appends up to len bytes from offset to `into`: fewer at the end of the object, none beyond it. */
 MAY_YIELD NODISCARD result object_read(struct engine *e, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault);
 MAY_YIELD NODISCARD result object_size(struct engine *e, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault);
 /* OK also when there was none. */
 MAY_YIELD NODISCARD result object_remove(struct engine *e, view name, millis deadline, struct fault *fault);
-/* Names that begin with `prefix`, in order, after `after` (empty: from the first), at most `max`. */
+/* Names that begin with `prefix`, in order, after `after` (empty: from the first), at most `max`. Those of the archive only if `prefix` begins with "cold/". */
 MAY_YIELD NODISCARD result object_list(struct engine *e, view prefix, view after, size_t max, millis deadline, struct arena *arena,
                                        view **ret_names, size_t *ret_count, struct fault *fault);
 

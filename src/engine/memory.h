@@ -17,6 +17,7 @@ struct memory_faults {
     unsigned unknown_ppm;                    /* UNKNOWN_OUTCOME: done now, done later, or never */
     unsigned corrupt_read_ppm;               /* CORRUPT on a read, once */
     bool full;                               /* every change that adds bytes: UNAVAILABLE */
+    bool archive_away;                       /* whatever names an object of the archive: UNAVAILABLE */
     bool blind_appends_tell_nothing;         /* before_known false, as with rados */
     bool reorders_objects;                   /* changes of different journals/objects become visible in any order within their delay */
     bool loses_notifications;                /* now and then, though never for ever */

@@ -21,6 +21,7 @@
 
 struct engine_methods {
     const char *kind;
+    bool (*has_archive)(const struct engine *e);       /* NULL: never. Does not yield */
     /* Frees the engine. */
     void (*close)(struct engine *e);
 
@@ -50,6 +51,7 @@ struct engine_methods {
     void (*object_abort)(struct object_writer *w);
     /* NULL: create, write and commit are called. */
     result (*object_put)(struct engine *e, view name, view bytes, millis deadline, struct fault *fault);
+    /* Never between the archive and the other place: engine.c does that. */
     result (*object_copy)(struct engine *e, view from, view to, millis deadline, struct fault *fault);
     result (*object_read)(struct engine *e, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault);
     result (*object_size)(struct engine *e, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault);

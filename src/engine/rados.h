@@ -14,6 +14,7 @@ struct engine_rados_options {
     const char *user;                    /* "client.tayori" without "client."; NULL: admin */
     const char *pool;                    /* replicated */
     const char *object_pool;             /* erasure coded, or replicated */
+    const char *archive_pool;            /* erasure coded, or replicated; NULL or "": none. That it is not there, or not let in to, stops only what asks for it */
     const char *name_space;              /* "": the pools' default. Several stores share pools by names of their own */
     int64_t connect_timeout_ms;          /* 0: 15 s */
     uint64_t flight_operations_max;      /* under way at once; more are UNAVAILABLE at once. 0: 8192 */

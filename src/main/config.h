@@ -35,13 +35,13 @@ struct config {
     const char *file;                     /* NULL: made from options */
     const char *state_folder;             /* control socket, self-made certificate; --dir */
     const char *server_name, *store_folder, *tls_certificate, *tls_key, *log_file;
-    const char *ceph_config, *ceph_user, *pool, *object_pool, *name_space, *node_name;
+    const char *ceph_config, *ceph_user, *pool, *object_pool, *archive_pool, *archive_folder, *name_space, *node_name;
     uint64_t connect_timeout_ms, flight_operations_max, flight_bytes_max;
     uint64_t roles, drain_ms, slow_operations_max;             /* roles: bits of enum config_role */
     uint64_t loops, engine, store_cache_bytes, log_format, log_level;
     uint64_t mailbox_memory_bytes, mailbox_retention_ms, mailbox_grace_ms;
     uint64_t compact_bytes, compact_records;
-    uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate;
+    uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate, archive_rate;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent, offers_scram;
     const char *outbound_rules, *own_networks, *submission_help, *hide_client;

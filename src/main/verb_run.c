@@ -189,7 +189,7 @@ int verb_store_restore(const struct invocation *call)
     if (service_make_folder(config->state_folder, &fault) == OK) {
         colour_pretend_worker();
         const char *backup = json_string_value(json_object_get(call->request, "folder"));
-        if (engine_restore_local(backup, config->store_folder, &fault) == OK) return 0;
+        if (engine_restore_local(backup, config->store_folder, config->archive_folder, &fault) == OK) return 0;
     }
     fprintf(stderr, "tayori: %s\n", fault.detail);
     return 1;

@@ -168,18 +168,18 @@ TEST_SLOW(local_backup_while_writing_restores_one_moment, 60)
     snprintf(r.restored, sizeof r.restored, "%s/restored", folder);
     r.options = test_options(store, true);
     test_run(back_up_while_writing, &r);
-    REQUIRE(engine_restore_local(r.backup, r.restored, &fault) == OK);
-    EXPECT(engine_restore_local(r.backup, r.restored, &fault) == EXISTS);
-    EXPECT(engine_restore_local(store, r.restored, &fault) == INVALID);
+    REQUIRE(engine_restore_local(r.backup, r.restored, NULL, &fault) == OK);
+    EXPECT(engine_restore_local(r.backup, r.restored, NULL, &fault) == EXISTS);
+    EXPECT(engine_restore_local(store, r.restored, NULL, &fault) == INVALID);
     test_run(check_restored, &r);
     /* The backup is not changed by what was restored from it, and serves again. */
     test_remove_folder(r.restored);
-    REQUIRE(engine_restore_local(r.backup, r.restored, &fault) == OK);
+    REQUIRE(engine_restore_local(r.backup, r.restored, NULL, &fault) == OK);
     test_run(check_restored, &r);
     /* A copy that was not finished is not taken for one. */
     REQUIRE(unlink(files_path(path, r.backup, "backup")) == 0);
     test_remove_folder(r.restored);
-    EXPECT(engine_restore_local(r.backup, r.restored, &fault) == INVALID);
+    EXPECT(engine_restore_local(r.backup, r.restored, NULL, &fault) == INVALID);
     nftw(r.restored, count_file, 16, FTW_PHYS);
     EXPECT_NUMBER(files_seen, 0);
     test_remove_folder(folder);

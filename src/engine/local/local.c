@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "engine/local/archive.h"
 #include "engine/local/local_private.h"
 #include "engine/local/object_files.h"
 #include "runtime/event.h"
@@ -123,6 +124,7 @@ BLOCKS static result open_parts(struct opening *o)
     if (code != OK) return code;
     code = object_files_open(e->folder, &e->files, o->fault);
     if (code != OK) return code;
+    e->archive = archive_open(e->folder, options->archive_folder);
     struct rocks_options rocks_options = {files_path(path, e->folder, "tables"), options->cache_bytes, options->write_buffer_bytes};
     code = rocks_open(&e->rocks, &rocks_options, o->fault);
     o->has_store = code == OK;
@@ -139,6 +141,7 @@ static void close_parts(struct opening *o)
     colour_pretend_worker();
     if (o->has_log) commit_log_close(&e->log);
     if (o->has_store) rocks_close(&e->rocks);
+    archive_close(e->archive);
     if (e->files) object_files_close(e->files);
     if (e->lock_fd >= 0) close(e->lock_fd);
 }
@@ -173,6 +176,10 @@ static result copy_options(struct local *e, const struct engine_local_options *o
     e->options = *options;
     snprintf(e->folder, sizeof e->folder, "%s", options->folder);
     e->options.folder = e->folder;
+    const char *archive = options->archive_folder ? options->archive_folder : "";
+    if (strlen(archive) >= sizeof e->archive_folder) return fail(fault, INVALID, "the name of the archive's folder is too long");
+    snprintf(e->archive_folder, sizeof e->archive_folder, "%s", archive);
+    e->options.archive_folder = e->archive_folder;
     if (!options->cache_bytes) e->options.cache_bytes = LOCAL_DEFAULT_CACHE_BYTES;
     if (!options->write_buffer_bytes) e->options.write_buffer_bytes = LOCAL_DEFAULT_WRITE_BUFFER_BYTES;
     return OK;
@@ -230,8 +237,11 @@ MAY_YIELD static void local_close(struct engine *base)
     free(e);
 }
 
+static bool local_has_archive(const struct engine *base) { return archive_is_configured(local_of(base)->archive); }
+
 static const struct engine_methods methods = {
     .kind = "local",
+    .has_archive = local_has_archive,
     .close = local_close,
     .append_start = local_append_start,
     .read = local_read,

@@ -31,6 +31,7 @@ enum {
 #define LOCAL_FORMAT_TEXT "tayori local engine 1\n"
 
 struct change;
+struct archive;
 struct object_files;
 struct leases;
 
@@ -53,7 +54,7 @@ struct collector {
 
 struct local {
     struct engine base;
-    char folder[LOCAL_FOLDER_MAX_BYTES];
+    char folder[LOCAL_FOLDER_MAX_BYTES], archive_folder[LOCAL_FOLDER_MAX_BYTES];
     struct engine_local_options options;
     int lock_fd;
     struct rocks rocks;
@@ -62,6 +63,7 @@ struct local {
     struct collector collector;
     struct batcher *batcher;
     struct object_files *files;
+    struct archive *archive;
     struct leases *leases;
     atomic_bool is_broken;                /* RocksDB refuses writes: see committer_repair() */
     atomic_bool is_full;

@@ -1,4 +1,6 @@
 /* The contract of engines on the local one, with real files. */
+#include <stdio.h>
+
 #include "engine/contract.h"
 #include "engine/local/local_test.h"
 
@@ -29,7 +31,10 @@ static void run_contract(void *argument)
 static void run_case(void (*run)(struct contract *c))
 {
     char folder[LOCAL_TEST_FOLDER_BYTES];
+    char archive[LOCAL_TEST_FOLDER_BYTES + 8];
     struct contract_run r = {.contract.reopen = reopen, .run = run, .options = test_options(test_make_folder(folder), true)};
+    snprintf(archive, sizeof archive, "%s/cold", folder);
+    r.options.archive_folder = archive;
     test_run(run_contract, &r);
     test_remove_folder(folder);
 }

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "engine/local/archive.h"
 #include "engine/local/local_private.h"
 #include "engine/local/object_files.h"
 #include "runtime/clock.h"
@@ -25,12 +26,36 @@ static result check_deadline(millis deadline, struct fault *fault)
     return millis_before(deadline, clock_now()) ? fail(fault, TIMEOUT, "the deadline passed before it was begun") : OK;
 }
 
+/* ---- which place -------------------------------------------------------------------------------------------- */
+
+/* Where an object's file is, and under what name: the archive's have no prefix there. */
+struct place { struct object_files *files; view name; };
+
+static view name_in_place(view name) { return engine_is_cold(name) ? view_from(name, ENGINE_COLD_BYTES) : name; }
+
+BLOCKS static result find_place(struct local *e, view name, struct place *ret_place, struct fault *fault)
+{
+    struct object_files *files = e->files;
+    result code = engine_is_cold(name) ? archive_files(e->archive, &files, fault) : OK;
+    if (code == OK) *ret_place = (struct place){files, name_in_place(name)};
+    return code;
+}
+
+/* False: only a worker can tell. */
+static bool find_place_quickly(struct local *e, view name, struct place *ret_place)
+{
+    struct object_files *files = engine_is_cold(name) ? archive_files_now(e->archive) : e->files;
+    if (files) *ret_place = (struct place){files, name_in_place(name)};
+    return files != NULL;
+}
+
 /* ---- writing ---------------------------------------------------------------------------------------------- */
 
 struct writer {
     struct object_writer base;
     char name[ENGINE_NAME_MAX_BYTES];
     size_t name_bytes;
+    struct place place;                  /* once something is written */
     char new_name[OBJECT_NEW_NAME_BYTES];
     int fd;                              /* -1: nothing written yet */
     bool has_failed;                     /* a write did: it cannot be committed any more */
@@ -52,7 +77,8 @@ BLOCKS static result write_bytes(struct write_job *j)
 {
     struct writer *w = j->writer;
     if (w->fd < 0) {
-        result code = object_files_create(engine_of(w)->files, w->new_name, &w->fd, j->fault);
+        result code = find_place(engine_of(w), view_make(w->name, w->name_bytes), &w->place, j->fault);
+        if (code == OK) code = object_files_create(w->place.files, w->new_name, &w->fd, j->fault);
         if (code != OK) return code;
     }
     int error = files_write_all(w->fd, buf_view(&w->pending));
@@ -66,7 +92,7 @@ BLOCKS static void drop_file(struct writer *w)
 {
     if (w->fd < 0) return;
     close(w->fd);
-    object_files_discard(engine_of(w)->files, w->new_name);
+    object_files_discard(w->place.files, w->new_name);
     w->fd = -1;
 }
 
@@ -75,7 +101,7 @@ BLOCKS static result publish(struct write_job *j)
     struct writer *w = j->writer;
     close(w->fd);
     w->fd = -1;
-    return object_files_publish(engine_of(w)->files, w->new_name, view_make(w->name, w->name_bytes), j->fault);
+    return object_files_publish(w->place.files, w->new_name, w->place.name, j->fault);
 }
 
 static void run_write(void *argument)
@@ -97,9 +123,9 @@ MAY_YIELD static result run_job(struct write_job *j)
     return code == OK ? j->code : code;
 }
 
-static result refuse_if_full(struct local *e, struct fault *fault)
+static result refuse_if_full(struct local *e, view name, struct fault *fault)
 {
-    if (!atomic_load(&e->is_full)) return OK;
+    if (!atomic_load(&e->is_full) || engine_is_cold(name)) return OK;
     result code = fail(fault, UNAVAILABLE, "the disk of %s is full", e->folder);
     fault_tell(fault, "The store is full");
     return code;
@@ -113,7 +139,7 @@ static void init_writer(struct writer *w, struct engine *base, view name)
 
 result local_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault)
 {
-    result code = refuse_if_full(local_of(base), fault);
+    result code = refuse_if_full(local_of(base), name, fault);
     if (code != OK) return code;
     struct writer *w = malloc(sizeof *w);
     check(w);
@@ -163,7 +189,7 @@ result local_object_put(struct engine *base, view name, view bytes, millis deadl
     struct writer w;
     struct write_job j = {.writer = &w, .bytes = bytes, .is_last = true, .deadline = deadline, .fault = fault};
     init_writer(&w, base, name);
-    result code = refuse_if_full(local_of(base), fault);
+    result code = refuse_if_full(local_of(base), name, fault);
     return code == OK ? run_job(&j) : code;
 }
 
@@ -189,7 +215,9 @@ static void run_copy(void *argument)
 {
     colour_pretend_worker();
     struct name_job *j = argument;
-    j->code = object_files_link(j->engine->files, j->from, j->to, j->fault);
+    struct place p;
+    j->code = find_place(j->engine, j->from, &p, j->fault);
+    if (j->code == OK) j->code = object_files_link(p.files, p.name, name_in_place(j->to), j->fault);
 }
 
 result local_object_copy(struct engine *base, view from, view to, millis deadline, struct fault *fault)
@@ -202,7 +230,9 @@ static void run_remove(void *argument)
 {
     colour_pretend_worker();
     struct name_job *j = argument;
-    j->code = object_files_remove(j->engine->files, j->from, j->fault);
+    struct place p;
+    j->code = find_place(j->engine, j->from, &p, j->fault);
+    if (j->code == OK) j->code = object_files_remove(p.files, p.name, j->fault);
 }
 
 result local_object_remove(struct engine *base, view name, millis deadline, struct fault *fault)
@@ -216,19 +246,22 @@ static void run_size(void *argument)
     colour_pretend_worker();
     struct name_job *j = argument;
     struct open_object o;
-    j->code = object_files_open_one(j->engine->files, j->from, &o, j->fault);
+    struct place p;
+    j->code = find_place(j->engine, j->from, &p, j->fault);
+    if (j->code == OK) j->code = object_files_open_one(p.files, p.name, &o, j->fault);
     if (j->code != OK) return;
     j->bytes = o.bytes;
-    object_files_put(j->engine->files, &o);
+    object_files_put(p.files, &o);
 }
 
 result local_object_size(struct engine *base, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault)
 {
     struct name_job j = {.engine = local_of(base), .from = name, .fault = fault};
     struct open_object o;
-    if (object_files_get(j.engine->files, name, &o)) {
+    struct place p;
+    if (find_place_quickly(j.engine, name, &p) && object_files_get(p.files, p.name, &o)) {
         *ret_bytes = o.bytes;
-        object_files_put(j.engine->files, &o);
+        object_files_put(p.files, &o);
         return OK;
     }
     result code = run_name_job(WORKER_READ, run_size, &j);
@@ -240,12 +273,29 @@ static void run_list(void *argument)
 {
     colour_pretend_worker();
     struct name_job *j = argument;
-    j->code = object_files_list(j->engine->files, j->from, j->to, j->max, &j->names, &j->count, j->fault);
+    struct place p;
+    j->code = find_place(j->engine, j->from, &p, j->fault);
+    if (j->code == OK) j->code = object_files_list(p.files, p.name, name_in_place(j->to), j->max, &j->names, &j->count, j->fault);
 }
 
-static result keep_names(const struct name_job *j, struct arena *arena, view **ret_names, struct fault *fault)
+/* Files of the archive get the prefix of their names back. */
+static void prefix_names(struct name_job *j)
+{
+    buf all = BUF_INIT;
+    if (!engine_is_cold(j->from)) return;
+    for (view rest = buf_view(&j->names), name; view_cut(&rest, 0, &name);) {
+        buf_append(&all, ENGINE_COLD);
+        buf_append(&all, name);
+        buf_append_byte(&all, 0);
+    }
+    buf_done(&j->names);
+    j->names = all;
+}
+
+static result keep_names(struct name_job *j, struct arena *arena, view **ret_names, struct fault *fault)
 {
     char *at;
+    prefix_names(j);
     view *names = arena_try_alloc(arena, (j->count + 1) * sizeof *names);
     result code = names ? local_keep(arena, &j->names, &at, fault) : fail(fault, TOO_BIG, "no room for %zu names", j->count);
     if (code != OK) return code;
@@ -307,21 +357,24 @@ static void run_object_read(void *argument)
     colour_pretend_worker();
     struct object_read_job *j = argument;
     struct open_object o;
+    struct place p;
     j->code = check_deadline(j->deadline, j->fault);
-    if (j->code == OK) j->code = object_files_open_one(j->engine->files, j->name, &o, j->fault);
+    if (j->code == OK) j->code = find_place(j->engine, j->name, &p, j->fault);
+    if (j->code == OK) j->code = object_files_open_one(p.files, p.name, &o, j->fault);
     if (j->code != OK) return;
     j->code = read_file(j, &o);
-    object_files_put(j->engine->files, &o);
+    object_files_put(p.files, &o);
 }
 
 /* What the page cache has of an object that is open: true if that was all. */
 static bool read_quickly(struct object_read_job *j)
 {
     struct open_object o;
-    if (!object_files_get(j->engine->files, j->name, &o)) return false;
+    struct place p;
+    if (!find_place_quickly(j->engine, j->name, &p) || !object_files_get(p.files, p.name, &o)) return false;
     size_t left = clamp(&o, j->offset, j->len);
     if (left > QUICK_READ_MAX_BYTES) {
-        object_files_put(j->engine->files, &o);
+        object_files_put(p.files, &o);
         return false;
     }
     j->len = left;
@@ -334,7 +387,7 @@ static bool read_quickly(struct object_read_job *j)
         j->offset += (uint64_t)n;
         j->len -= (size_t)n;
     }
-    object_files_put(j->engine->files, &o);
+    object_files_put(p.files, &o);
     return j->len == 0;
 }
 

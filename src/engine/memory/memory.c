@@ -362,6 +362,7 @@ static const struct engine_methods memory_methods = {
     .replace_head = memory_replace_head,
     .remove_journal = memory_remove_journal,
     .list_journals = memory_list_journals,
+    .has_archive = memory_has_archive,
     .object_create = memory_object_create,
     .object_write = memory_object_write,
     .object_commit = memory_object_commit,

@@ -76,6 +76,7 @@ result memory_replace_head(struct engine *e, struct id journal, uint64_t epoch, 
 result memory_remove_journal(struct engine *e, struct id journal, millis deadline, struct fault *fault);
 result memory_list_journals(struct engine *e, const struct id *after, size_t max, millis deadline, struct id *journals,
                             size_t *ret_count, struct fault *fault);
+bool memory_has_archive(const struct engine *e);
 result memory_object_create(struct engine *e, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault);
 result memory_object_write(struct object_writer *w, view bytes, millis deadline, struct fault *fault);
 result memory_object_commit(struct object_writer *w, millis deadline, struct fault *fault);

@@ -10,6 +10,19 @@ struct memory_writer {
     buf name, bytes;
 };
 
+/* The archive may be away alone. */
+static result refuse_if_away(struct engine *e, view name, struct fault *fault)
+{
+    struct memory_store *s = memory_of(e)->store;
+    if (!engine_is_cold(name)) return OK;
+    store_lock(s);
+    bool is_away = s->faults.archive_away;
+    store_unlock(s);
+    return is_away ? fail(fault, UNAVAILABLE, "the archive is away") : OK;
+}
+
+bool memory_has_archive(const struct engine *e) { return true; }
+
 static void free_writer(struct memory_writer *w)
 {
     buf_done(&w->name);
@@ -21,6 +34,7 @@ static void free_writer(struct memory_writer *w)
 result memory_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(base, name, fault) != OK) return UNAVAILABLE;
     struct memory_engine *e = memory_of(base);
     result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, name, deadline, fault);
     if (code != OK) return code == CORRUPT ? UNAVAILABLE : code;
@@ -53,6 +67,10 @@ result memory_object_commit(struct object_writer *base, millis deadline, struct 
 {
     colour_pretend_coroutine();
     struct memory_writer *w = (struct memory_writer *)(void *)base;
+    if (refuse_if_away(base->engine, buf_view(&w->name), fault) != OK) {
+        free_writer(w);
+        return UNAVAILABLE;
+    }
     struct change *c = change_new(MEMORY_OBJECT_PUT);
     c->name = w->name;
     c->bytes = w->bytes;
@@ -67,6 +85,7 @@ void memory_object_abort(struct object_writer *w) { free_writer((struct memory_w
 result memory_object_copy(struct engine *e, view from, view to, millis deadline, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(e, from, fault) != OK) return UNAVAILABLE;
     struct change *c = change_new(MEMORY_OBJECT_COPY);
     buf_append(&c->name, to);
     buf_append(&c->other, from);
@@ -77,6 +96,7 @@ result memory_object_copy(struct engine *e, view from, view to, millis deadline,
 result memory_object_read(struct engine *base, view name, uint64_t offset, size_t len, millis deadline, buf *into, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(base, name, fault) != OK) return UNAVAILABLE;
     struct memory_engine *e = memory_of(base);
     result code = memory_read_begin(e, MEMORY_OBJECT_READ, name, deadline, fault);
     if (code != OK) return code;
@@ -89,6 +109,7 @@ result memory_object_read(struct engine *base, view name, uint64_t offset, size_
 result memory_object_size(struct engine *base, view name, millis deadline, uint64_t *ret_bytes, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(base, name, fault) != OK) return UNAVAILABLE;
     struct memory_engine *e = memory_of(base);
     result code = memory_read_begin(e, MEMORY_OBJECT_SIZE, name, deadline, fault);
     if (code != OK) return code;
@@ -103,6 +124,7 @@ result memory_object_size(struct engine *base, view name, millis deadline, uint6
 result memory_object_remove(struct engine *e, view name, millis deadline, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(e, name, fault) != OK) return UNAVAILABLE;
     struct change *c = change_new(MEMORY_OBJECT_REMOVE);
     buf_append(&c->name, name);
     return memory_change(memory_of(e), c, deadline, NULL, fault);
@@ -114,6 +136,7 @@ result memory_object_list(struct engine *base, view prefix, view after, size_t m
                           view **ret_names, size_t *ret_count, struct fault *fault)
 {
     colour_pretend_coroutine();
+    if (refuse_if_away(base, prefix, fault) != OK) return UNAVAILABLE;
     struct memory_engine *e = memory_of(base);
     result code = memory_read_begin(e, MEMORY_OBJECT_LIST, VIEW_EMPTY, deadline, fault);
     if (code != OK) return code;
@@ -122,7 +145,7 @@ result memory_object_list(struct engine *base, view prefix, view after, size_t m
     view *all = calloc(e->store->objects.count + 1, sizeof *all);
     check(all);
     for (size_t at = 0; (slot = map_next(&e->store->objects, &at));)
-        if (view_starts(slot->key, prefix) && (after.len == 0 || view_compare(slot->key, after) > 0)) all[count++] = slot->key;
+        if (view_starts(slot->key, prefix) && engine_is_cold(slot->key) == engine_is_cold(prefix) && (after.len == 0 || view_compare(slot->key, after) > 0)) all[count++] = slot->key;
     qsort(all, count, sizeof *all, compare_views);
     if (count > max) count = max;
     view *names = arena_array(arena, view, count + 1);

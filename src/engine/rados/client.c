@@ -219,7 +219,7 @@ static void count(const struct operation *o)
     static const enum metric metrics[SPACE_COUNT][2] = {
         {METRIC_RADOS_JOURNAL_READS, METRIC_RADOS_JOURNAL_WRITES}, {METRIC_RADOS_TABLE_READS, METRIC_RADOS_TABLE_WRITES},
         {METRIC_RADOS_INDEX_READS, METRIC_RADOS_INDEX_WRITES},     {METRIC_RADOS_SIGNAL_READS, METRIC_RADOS_SIGNAL_WRITES},
-        {METRIC_RADOS_OBJECT_READS, METRIC_RADOS_OBJECT_WRITES},
+        {METRIC_RADOS_OBJECT_READS, METRIC_RADOS_OBJECT_WRITES},   {METRIC_RADOS_ARCHIVE_READS, METRIC_RADOS_ARCHIVE_WRITES},
     };
     metric_add(metrics[o->space][o->op.write != NULL], 1);
     metric_add(METRIC_RADOS_UNDER_WAY, 1);
@@ -264,6 +264,10 @@ static int begin(struct operation *o, millis deadline)
     if (!millis_before(clock_now(), deadline)) return RETURNED_NOT_BEGUN_LATE;
     o->connection = connection_take(o->client);
     if (!o->connection) return RETURNED_NOT_CONNECTED;
+    if (!o->connection->io[o->space]) {
+        connection_drop(o->client, o->connection);
+        return RETURNED_NO_ARCHIVE;
+    }
     if (!begin_flight(o)) {
         connection_drop(o->client, o->connection);
         return RETURNED_NOT_BEGUN_FULL;
@@ -329,6 +333,7 @@ static void take_options(struct client *c, const struct engine_rados_options *fr
     o->user = copy_text(from->user);
     o->pool = copy_text(from->pool);
     o->object_pool = copy_text(from->object_pool);
+    o->archive_pool = copy_text(from->archive_pool ? from->archive_pool : "");
     o->name_space = copy_text(from->name_space ? from->name_space : "");
     if (!o->connect_timeout_ms) o->connect_timeout_ms = CLIENT_DEFAULT_CONNECT_MS;
     if (!o->flight_operations_max) o->flight_operations_max = CLIENT_DEFAULT_FLIGHT_OPERATIONS;
@@ -342,6 +347,7 @@ static void client_free(struct client *c)
     free((char *)(uintptr_t)o->user);
     free((char *)(uintptr_t)o->pool);
     free((char *)(uintptr_t)o->object_pool);
+    free((char *)(uintptr_t)o->archive_pool);
     free((char *)(uintptr_t)o->name_space);
     pthread_cond_destroy(&c->wake_keeper);
     pthread_mutex_destroy(&c->lock);

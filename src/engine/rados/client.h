@@ -29,12 +29,15 @@ enum client_space {
     SPACE_INDEX,         /* replicated, omap: names of objects */
     SPACE_SIGNALS,       /* replicated: watched objects, locks */
     SPACE_OBJECTS,       /* erasure coded */
+    SPACE_ARCHIVE,       /* the same, for objects whose names begin with "cold/"; may be missing */
     SPACE_COUNT,
 };
 
 MAY_YIELD NODISCARD result client_open(const struct engine_rados_options *options, struct client **ret_client, struct fault *fault);
 /* Waits for what is under way. */
 MAY_YIELD void client_close(struct client *c);
+/* It was given a pool for the archive. */
+bool client_has_archive(const struct client *c);
 /* Bytes that a write into the space must be a multiple of, but for an object's last: 1, or what the erasure-coded pool asks for. */
 uint64_t client_alignment(const struct client *c, enum client_space space);
 /*

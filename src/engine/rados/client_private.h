@@ -62,5 +62,5 @@ void keeper_start(struct client *c);
 BLOCKS void keeper_stop(struct client *c);
 
 /* errors.c */
-enum { RETURNED_NOT_BEGUN_LATE = -ETIME, RETURNED_NOT_BEGUN_FULL = -ENOBUFS, RETURNED_NOT_CONNECTED = -ENOTCONN };
+enum { RETURNED_NOT_BEGUN_LATE = -ETIME, RETURNED_NOT_BEGUN_FULL = -ENOBUFS, RETURNED_NOT_CONNECTED = -ENOTCONN, RETURNED_NO_ARCHIVE = -ENODEV };
 const char *client_space_name(enum client_space space);

@@ -68,7 +68,7 @@ BLOCKS static result connect_cluster(const struct client *c, struct connection *
 
 static const char *pool_of(const struct client *c, enum client_space space)
 {
-    return space == SPACE_OBJECTS ? c->options.object_pool : c->options.pool;
+    return space == SPACE_OBJECTS ? c->options.object_pool : space == SPACE_ARCHIVE ? c->options.archive_pool : c->options.pool;
 }
 
 /* -ETIMEDOUT after the time for connecting: an OSD does not answer. */
@@ -111,7 +111,7 @@ BLOCKS static result try_space(const struct client *c, struct connection *k, enu
 
 BLOCKS static result open_space(struct client *c, struct connection *k, enum client_space space, struct fault *fault)
 {
-    static const char letters[SPACE_COUNT] = {'j', 't', 'x', 's', 'o'};
+    static const char letters[SPACE_COUNT] = {'j', 't', 'x', 's', 'o', 'a'};
     char name_space[CLIENT_SPACE_NAME_BYTES];
     const char *store = c->options.name_space;
     int error = rados_ioctx_create(k->cluster, pool_of(c, space), &k->io[space]);
@@ -125,10 +125,24 @@ BLOCKS static result open_space(struct client *c, struct connection *k, enum cli
     error = rados_ioctx_pool_requires_alignment2(k->io[space], &requires);
     if (error >= 0 && requires) error = rados_ioctx_pool_required_alignment2(k->io[space], &alignment);
     if (error < 0) return client_error(error, false, pool_of(c, space), fault);
-    if (requires && space != SPACE_OBJECTS)
+    if (requires && space != SPACE_OBJECTS && space != SPACE_ARCHIVE)
         return fail(fault, INVALID, "the pool %s is erasure coded; journals and tables need a replicated one", pool_of(c, space));
     if (c->alignment[space] == 0) c->alignment[space] = alignment;       /* the pool's for good: once is enough */
     return OK;
+}
+
+/* One that does not answer may come back by itself; one that is not there, or that does not let us in, is tried again with the next connection. */
+BLOCKS static void open_archive(struct client *c, struct connection *k)
+{
+    struct fault fault = {0};
+    if (!client_has_archive(c)) return;
+    result code = open_space(c, k, SPACE_ARCHIVE, &fault);
+    if (code == OK) code = try_space(c, k, SPACE_ARCHIVE, &fault);
+    if (code == OK) return;
+    EVENT_EMIT(STORE_ARCHIVE_AWAY, EVENT_TEXT("folder", view_of(c->options.archive_pool)), EVENT_FAULT(&fault));
+    if (code == UNAVAILABLE || !k->io[SPACE_ARCHIVE]) return;
+    rados_ioctx_destroy(k->io[SPACE_ARCHIVE]);
+    k->io[SPACE_ARCHIVE] = NULL;
 }
 
 BLOCKS result connection_open(struct client *c, unsigned operation_seconds, struct connection **ret_connection, struct fault *fault)
@@ -137,9 +151,10 @@ BLOCKS result connection_open(struct client *c, unsigned operation_seconds, stru
     check(k);
     list_init(&k->node);
     result code = connect_cluster(c, k, operation_seconds, fault);
-    for (enum client_space space = 0; space < SPACE_COUNT && code == OK; space++) code = open_space(c, k, space, fault);
+    for (enum client_space space = 0; space < SPACE_ARCHIVE && code == OK; space++) code = open_space(c, k, space, fault);
     if (code == OK) code = try_space(c, k, SPACE_JOURNALS, fault);
     if (code == OK) code = try_space(c, k, SPACE_OBJECTS, fault);
+    if (code == OK) open_archive(c, k);
     if (code == OK) *ret_connection = k;
     else connection_close(k);
     return code;
@@ -198,7 +213,7 @@ void client_io_done(struct client *c, rados_ioctx_t io)
     list_each (node, &c->connections) {
         struct connection *k = container_of(node, struct connection, node);
         for (enum client_space space = 0; space < SPACE_COUNT; space++)
-            if (k->io[space] == io) of = k;
+            if (io && k->io[space] == io) of = k;
     }
     pthread_mutex_unlock(&c->lock);
     check(of);
@@ -206,7 +221,8 @@ void client_io_done(struct client *c, rados_ioctx_t io)
 }
 
 uint64_t client_generation(const struct client *c) { return atomic_load(&c->generation); }
-uint64_t client_alignment(const struct client *c, enum client_space space) { return c->alignment[space]; }
+bool client_has_archive(const struct client *c) { return c->options.archive_pool[0] != '\0'; }
+uint64_t client_alignment(const struct client *c, enum client_space space) { return c->alignment[space] ? c->alignment[space] : 1; }
 
 /* ---- the keeper ------------------------------------------------------------------------------------------- */
 

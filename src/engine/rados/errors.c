@@ -27,6 +27,7 @@ static const struct {
     {EOPNOTSUPP, INVALID, "the pool cannot do this (an erasure-coded pool where a replicated one is needed?)"},
     {-RETURNED_NOT_BEGUN_LATE, TIMEOUT, "the deadline passed before it was begun"},
     {-RETURNED_NOT_BEGUN_FULL, UNAVAILABLE, "too many operations wait for the cluster"},
+    {-RETURNED_NO_ARCHIVE, UNAVAILABLE, "the archive is away, or not configured here (store.archive_pool)"},
     {-RETURNED_NOT_CONNECTED, UNAVAILABLE, "not connected to the cluster: this client was fenced and is connecting anew"},
 };
 
@@ -55,6 +56,6 @@ result client_result(const struct client_op *op, const char *what, struct fault 
 
 const char *client_space_name(enum client_space space)
 {
-    static const char *const names[SPACE_COUNT] = {"journals", "tables", "index", "signals", "objects"};
+    static const char *const names[SPACE_COUNT] = {"journals", "tables", "index", "signals", "objects", "archive"};
     return names[space];
 }

@@ -21,8 +21,12 @@ static bool is_account(view part)
     return id_parse(part, &ignored);
 }
 
+/* An account's objects in the archive have their rows beside those of its others. */
+static view without_cold(view name) { return engine_is_cold(name) ? view_from(name, ENGINE_COLD_BYTES) : name; }
+
 uint32_t index_shard_of(const struct rados *e, view name)
 {
+    name = without_cold(name);
     view rest = name, first;
     view_cut(&rest, '/', &first);
     return (uint32_t)(hash_stable(is_account(first) && rest.len ? first : name) % e->layout.index_shards);
@@ -30,6 +34,7 @@ uint32_t index_shard_of(const struct rados *e, view name)
 
 bool index_shard_of_prefix(const struct rados *e, view prefix, uint32_t *ret_shard)
 {
+    prefix = without_cold(prefix);
     size_t slash = view_find(prefix, '/');
     if (slash == VIEW_NONE || !is_account(view_slice(prefix, 0, slash))) return false;
     *ret_shard = (uint32_t)(hash_stable(view_slice(prefix, 0, slash)) % e->layout.index_shards);

@@ -97,6 +97,10 @@ MAY_YIELD static result check_row(struct check_up *c, const struct index_row *ro
         tell(c, "object " VIEW_FMT ": its description is damaged", VIEW_ARG(row->name));
         return OK;
     }
+    if (code != OK && code != NOT_FOUND && engine_is_cold(row->name)) {
+        if (!c->must_remove) tell(c, "object " VIEW_FMT ": the archive is away", VIEW_ARG(row->name));
+        return OK;
+    }
     if (code == NOT_FOUND || (code == OK && !id_equal(about.writer, row->writer))) return check_leftover(c, row);
     return code == OK && !c->must_remove ? check_pieces(c, row->name, &about) : code;
 }

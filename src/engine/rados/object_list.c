@@ -69,11 +69,12 @@ MAY_YIELD static result add_committed(struct listing *l, const struct index_row 
     return code;
 }
 
-static size_t without_malformed(struct index_row *rows, size_t count)
+/* Nor those of the archive, unless they are asked for. */
+static size_t without_malformed(const struct listing *l, struct index_row *rows, size_t count)
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
-        if (!rows[i].is_malformed) rows[kept++] = rows[i];
+        if (!rows[i].is_malformed && engine_is_cold(rows[i].name) == engine_is_cold(l->prefix)) rows[kept++] = rows[i];
     return kept;
 }
 
@@ -90,7 +91,7 @@ MAY_YIELD static result list_shard(struct listing *l, uint32_t shard)
         code = index_page_read(l->engine, shard, l->prefix, view_of(l->after), wanted, l->deadline, scratch, &page, l->fault);
         if (code != OK) return code;
         if (page.count > 0) set_after(l, page.rows[page.count - 1].key);
-        code = add_committed(l, page.rows, without_malformed(page.rows, page.count));
+        code = add_committed(l, page.rows, without_malformed(l, page.rows, page.count));
     }
     return code;
 }
@@ -165,7 +166,7 @@ MAY_YIELD static result merge_round(struct merge *m)
     if (code != OK) return code;
     size_t count = sort_merged(m);
     if (m->known_to.len) set_after(l, m->known_to);
-    return add_committed(l, merged_rows(m), without_malformed(merged_rows(m), count));
+    return add_committed(l, merged_rows(m), without_malformed(l, merged_rows(m), count));
 }
 
 MAY_YIELD static result list_all(struct listing *l)

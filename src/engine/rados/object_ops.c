@@ -50,7 +50,7 @@ static void end_attributes(void *memory)
 
 static struct client_op *base_new(struct rados *e, view name, size_t len, struct base_memory **ret_memory)
 {
-    struct client_op *op = client_read_new(e->client, SPACE_OBJECTS, name);
+    struct client_op *op = client_read_new(e->client, object_space(name), name);
     struct base_memory *m = client_op_alloc(op, sizeof *m);
     client_op_at_end(op, m, end_attributes);
     m->bytes = len ? client_op_buffer(op, len) : NULL;
@@ -144,7 +144,7 @@ static void start_part(struct pieces_reading *r, millis deadline)
     uint64_t from = r->offset % r->about->piece_bytes, to_end = r->about->piece_bytes - from;
     size_t len = r->len < to_end ? r->len : (size_t)to_end;
     if (len > OBJECT_CHUNK_BYTES) len = OBJECT_CHUNK_BYTES;
-    struct client_op *op = client_read_new(r->engine->client, SPACE_OBJECTS,
+    struct client_op *op = client_read_new(r->engine->client, object_space(r->name),
                                            object_piece_name(r->name, r->about->writer, r->offset / r->about->piece_bytes, piece));
     struct part_memory *m = r->memory[r->count] = client_op_alloc(op, sizeof *m);
     m->bytes = client_op_buffer(op, len);
@@ -203,7 +203,7 @@ result pieces_remove(struct rados *e, view name, struct id writer, uint64_t coun
     while (code == OK && count > 0) {
         size_t n = count < OBJECT_PARALLEL ? (size_t)count : OBJECT_PARALLEL;
         for (size_t i = 0; i < n; i++) {
-            struct client_op *op = client_write_new(e->client, SPACE_OBJECTS, object_piece_name(name, writer, --count, piece));
+            struct client_op *op = client_write_new(e->client, object_space(name), object_piece_name(name, writer, --count, piece));
             rados_write_op_remove(op->write);
             together_start(&all, &ops[i], op, deadline);
         }
@@ -233,7 +233,7 @@ MAY_YIELD static result stat_pieces(struct rados *e, view name, struct id writer
     result code = OK;
     together_init(&all);
     for (size_t i = 0; i < n; i++) {
-        struct client_op *op = client_read_new(e->client, SPACE_OBJECTS, object_piece_name(name, writer, first + i, piece));
+        struct client_op *op = client_read_new(e->client, object_space(name), object_piece_name(name, writer, first + i, piece));
         memory[i] = client_op_alloc(op, sizeof *memory[i]);
         rados_read_op_stat(op->read, &memory[i]->size, &memory[i]->changed, &memory[i]->returned);
         together_start(&all, &ops[i], op, deadline);

@@ -35,7 +35,7 @@ static uint64_t pieces_begun(const struct writer *w) { return w->written / w->pi
 
 result cluster_object_create(struct engine *base, view name, millis deadline, struct object_writer **ret_writer, struct fault *fault)
 {
-    uint64_t alignment = client_alignment(rados_of(base)->client, SPACE_OBJECTS);
+    uint64_t alignment = client_alignment(rados_of(base)->client, object_space(name));
     if (alignment > OBJECT_CHUNK_BYTES) return fail(fault, INVALID, "the pool of objects asks for writes of %" PRIu64 " bytes", alignment);
     struct writer *w = calloc(1, sizeof *w);
     check(w);
@@ -97,7 +97,7 @@ MAY_YIELD static result append_chunk(struct writer *w, view bytes, millis deadli
     char piece[OBJECT_PIECE_NAME_BYTES];
     result code = put_row(w, deadline, fault);
     if (code != OK) return code;
-    struct client_op *op = client_write_new(engine_of(w)->client, SPACE_OBJECTS, object_piece_name(name_of(w), w->id, w->written / w->piece_bytes, piece));
+    struct client_op *op = client_write_new(engine_of(w)->client, object_space(name_of(w)), object_piece_name(name_of(w), w->id, w->written / w->piece_bytes, piece));
     if (w->written % w->piece_bytes == 0) rados_write_op_create(op->write, LIBRADOS_CREATE_EXCLUSIVE, NULL);
     rados_write_op_append(op->write, bytes.at, bytes.len);
     op->bytes += bytes.len;
@@ -148,7 +148,7 @@ MAY_YIELD static result create_base(struct writer *w, millis deadline, struct fa
     char attribute[OBJECT_ABOUT_BYTES];
     if (w->written > 0) about = (struct object_about){w->id, w->written, (uint32_t)w->piece_bytes};
     object_about_write(&about, attribute);
-    struct client_op *op = client_write_new(engine_of(w)->client, SPACE_OBJECTS, name_of(w));
+    struct client_op *op = client_write_new(engine_of(w)->client, object_space(name_of(w)), name_of(w));
     rados_write_op_create(op->write, LIBRADOS_CREATE_EXCLUSIVE, NULL);
     if (about.piece_bytes == 0 && w->pending.len > 0) rados_write_op_write_full(op->write, w->pending.at, w->pending.len);
     rados_write_op_setxattr(op->write, OBJECT_ATTRIBUTE, attribute, sizeof attribute);

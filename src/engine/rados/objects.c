@@ -65,7 +65,7 @@ result cluster_object_size(struct engine *base, view name, millis deadline, uint
 MAY_YIELD static result remove_base(struct rados *e, view name, const struct object_about *about, millis deadline, struct fault *fault)
 {
     char attribute[OBJECT_ABOUT_BYTES];
-    struct client_op *op = client_write_new(e->client, SPACE_OBJECTS, name);
+    struct client_op *op = client_write_new(e->client, object_space(name), name);
     if (about) {
         object_about_write(about, attribute);
         rados_write_op_cmpxattr(op->write, OBJECT_ATTRIBUTE, LIBRADOS_CMPXATTR_OP_EQ, attribute, sizeof attribute);

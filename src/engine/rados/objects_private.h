@@ -30,6 +30,9 @@ enum {
 };
 #define OBJECT_ATTRIBUTE "tayori"
 
+/* Where an object's base and pieces are. */
+static inline enum client_space object_space(view name) { return engine_is_cold(name) ? SPACE_ARCHIVE : SPACE_OBJECTS; }
+
 /* The attribute of a base. */
 struct object_about {
     struct id writer;

@@ -74,8 +74,11 @@ MAY_YIELD static result rados_reclaim(struct engine *base, uint64_t *place, uint
     return objects_reclaim(rados_of(base), OBJECT_GRACE_MS, place, count, fault);
 }
 
+static bool rados_has_archive(const struct engine *base) { return client_has_archive(rados_of(base)->client); }
+
 static const struct engine_methods methods = {
     .kind = "rados",
+    .has_archive = rados_has_archive,
     .close = rados_close,
     .append_start = cluster_append_start,
     .read = cluster_read,

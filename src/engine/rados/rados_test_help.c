@@ -10,7 +10,7 @@ struct engine_rados_options test_store(char name[static RADOS_TEST_NAME_BYTES])
     const char *config = getenv("TAYORI_TEST_CEPH");
     if (!config) test_skip("TAYORI_TEST_CEPH names no ceph.conf of a test cluster (packages ceph-mon, ceph-osd, ceph-common)");
     snprintf(name, RADOS_TEST_NAME_BYTES, "unit-%d-%llx", (int)getpid(), (unsigned long long)random_u64());
-    return (struct engine_rados_options){.config_file = config, .pool = "tayori", .object_pool = "tayori-objects", .name_space = name};
+    return (struct engine_rados_options){.config_file = config, .pool = "tayori", .object_pool = "tayori-objects", .archive_pool = "tayori-objects", .name_space = name};
 }
 
 struct engine *test_open(const struct engine_rados_options *options)
