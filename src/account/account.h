@@ -29,9 +29,16 @@ struct accounts_options {
     unsigned feature_level;                      /* 0: FEATURE_LEVEL_MAX */
     uint64_t draft_memory_bytes;                 /* of messages on their way in that are too large for a record, per loop; 0: 32 MiB */
     uint32_t turn_rows;                          /* records that make more rows anew are applied in turns; 0: STATE_TURN_ROWS */
+    uint64_t archive_bytes_per_second;           /* a loop moves so much to the archive at most; 0: as fast as it goes */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
+/*
+ * How old messages of an account may become before they go to the archive; 0: they never do. Asked when an account is tended; before the first
+ * account is opened it is said who knows. On any loop.
+ */
+typedef result archive_limit_fn(void *argument, struct id account, int64_t *ret_after_ms);
+void accounts_set_archive_limit(struct accounts *all, archive_limit_fn *limit, void *argument);
 /* No account may be open any more. Waits for compactions under way. */
 MAY_YIELD void accounts_free(struct accounts *all);
 /* What may be written from now on (base/feature.h). Any thread. */

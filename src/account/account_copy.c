@@ -264,6 +264,8 @@ result account_copy(struct engine *from, struct engine *to, struct id account, b
     struct copying c = {from, to, account, is_frozen, step_ms, copied, fault};
     char text[OBJECT_NAME_MAX];
     result code = copy_objects(&c, account_object_name(account, VIEW_EMPTY, text));
+    /* After the others: what goes to the archive meanwhile is there by now. */
+    if (code == OK && engine_has_archive(from)) code = copy_objects(&c, account_cold_folder(account, text));
     return code == OK ? copy_journal(&c) : code;
 }
 

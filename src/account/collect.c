@@ -14,7 +14,9 @@
 #include <string.h>
 
 #include "account/compact.h"
+#include "account/summary.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/point.h"
@@ -26,6 +28,8 @@ enum {
     REWRITE_BYTES_MAX = 64 << 20,            /* in a compaction: at a pace that the disks stand */
     PURGED_BYTES_DUE = 16 << 20,             /* rewriting is looked for when so much was purged since */
     PIECE_BYTES = 1 << 20,
+    ARCHIVE_BYTES_MAX = 64 << 20,            /* moved in a compaction */
+    ARCHIVE_STEP_MS = 10000,
     CLOCK_DRIFT_MAX_MS = 60000,
 };
 static const int64_t SWEEP_EVERY_MS = (int64_t)24 * 3600 * 1000, ORPHAN_AGE_MIN_MS = (int64_t)2 * 3600 * 1000;
@@ -36,13 +40,16 @@ void collect_retired(struct compaction *c)
 {
     struct account *a = c->account;
     int64_t before = clock_wall().ms - a->home->all->options.grace_ms;
+    bool is_away = false;                    /* the archive: it is not waited for again and again */
     c->head.retired = arena_array(c->arena, struct retired, HEAD_RETIRED_MAX);
     for (size_t i = 0; i < a->head.retired_count; i++) {
         const struct retired *r = &a->head.retired[i];
         char name[SHORT_NAME_MAX], full[OBJECT_NAME_MAX];
         object_name_make(r->kind, r->id, name);
-        bool is_removed = r->since.ms < before &&
-                          object_remove(a->home->all->engine, account_object_name(a->id, view_of(name), full), c->deadline, NULL) == OK;
+        millis deadline = r->kind == 'c' ? millis_min(c->deadline, clock_in(ARCHIVE_STEP_MS)) : c->deadline;
+        bool is_removed = r->since.ms < before && !(r->kind == 'c' && is_away) &&
+                          object_remove(a->home->all->engine, account_object_name(a->id, view_of(name), full), deadline, NULL) == OK;
+        is_away |= r->kind == 'c' && r->since.ms < before && !is_removed;
         POINT("account.collect.removed");
         if (!is_removed && !c->is_lost) c->head.retired[c->head.retired_count++] = *r;
         if (c->is_lost) return;              /* another list stands in its place */
@@ -94,26 +101,36 @@ MAY_YIELD result account_load_all(struct account *a, millis deadline, struct fau
     return OK;
 }
 
-/* What rows refer to: a bit for each entry of each pack, and the names of messages alone. */
-struct living {
-    struct account *account;
-    struct arena *arena;
-    size_t packs;
-    unsigned char **entries;                 /* by slot */
-    struct map alone;                        /* names "m-…" */
-};
+static void set_bit(unsigned char *bits, uint32_t bit) { bits[bit / 8] |= (unsigned char)(1 << bit % 8); }
+
+static void note_alone(struct living *l, const struct row *row, bool is_young)
+{
+    char name[OBJECT_NAME_MAX];
+    view v = account_alone_name(l->account->id, row->message, row->entry, name);
+    struct living_alone *m = map_get(&l->alone, v);
+    if (!m) {
+        m = arena_new_struct(l->arena, struct living_alone);
+        *m = (struct living_alone){.name = arena_keep(l->arena, v), .bytes = row->size_bytes};
+        map_put(&l->alone, m->name, m);
+    }
+    m->is_young |= is_young;
+}
 
 static void note_row(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged)
 {
     struct living *l = argument;
     struct body_place place;
+    bool is_young = row->internal_date.ms >= l->before.ms;
+    if (is_young && row->internal_date.ms < l->oldest_young.ms) l->oldest_young = row->internal_date;
     if (!state_body(l->account->state, row, &place)) return;
     if (place.kind == BODY_IN_PACK && place.pack < l->packs && l->entries[place.pack]) {
-        if (place.entry < state_pack(l->account->state, place.pack).entries) l->entries[place.pack][place.entry / 8] |= (unsigned char)(1 << place.entry % 8);
+        if (place.entry >= state_pack(l->account->state, place.pack).entries) return;
+        set_bit(l->entries[place.pack], place.entry);
+        if (l->young && is_young) set_bit(l->young[place.pack], place.entry);
     } else if (place.kind == BODY_ALONE) {
-        char name[OBJECT_NAME_MAX];
-        view v = account_alone_name(l->account->id, row->message, row->entry, name);
-        if (!map_get(&l->alone, v)) map_put(&l->alone, arena_keep(l->arena, v), l);
+        note_alone(l, row, is_young);
+    } else if (place.kind == BODY_IN_JOURNAL && !is_young) {
+        l->has_old_in_journal = true;
     }
 }
 
@@ -121,73 +138,154 @@ static void note_rows(struct living *l)
 {
     struct state *s = l->account->state;
     l->packs = state_packs(s);
+    l->oldest_young = ARCHIVE_OLDEST_NONE;
     l->entries = arena_array(l->arena, unsigned char *, l->packs + 1);
+    if (l->before.ms != 0) l->young = arena_array(l->arena, unsigned char *, l->packs + 1);
     for (uint32_t i = 0; i < l->packs; i++) {
         struct pack_slot p = state_pack(s, i);
-        if (p.object.len > 0) l->entries[i] = arena_array(l->arena, unsigned char, p.entries / 8 + 1);
+        if (p.object.len == 0) continue;
+        l->entries[i] = arena_array(l->arena, unsigned char, p.entries / 8 + 1);
+        if (l->young) l->young[i] = arena_array(l->arena, unsigned char, p.entries / 8 + 1);
     }
+    if (l->young) state_archive_look(s);
     state_each_row(s, note_row, l);
 }
 
 static bool is_living(const struct living *l, uint32_t slot, uint32_t entry)
 {
-    return l->entries[slot][entry / 8] & 1 << entry % 8;
+    return living_has(l->entries, slot, entry);
 }
 
 /* ---- rewriting packs ------------------------------------------------------------------------------------ */
 
-struct moved_entry {
-    struct pack_writer *writer;
-    struct id message;
-    const struct pack_entry *entry;
-    view stored;
+/* Bytes of one place, the pack itself (0) or an archived one. */
+struct piece { uint32_t archive; uint64_t at; buf bytes; };
+
+/* A pack that is written anew, entry by entry. */
+struct rewriting {
+    struct compaction *compaction;
+    const struct living *living;
+    uint32_t slot;
+    const struct pack_slot *from;
+    const struct pack_index *index;
+    buf section;
+    struct summary_sections sections;
+    struct piece warm, cold;
     void *unzip;
     buf text;
+    /* The entry that is at hand: */
+    uint32_t entry;
+    enum { ENTRY_STAYS, ENTRY_IS_ARCHIVED, ENTRY_GOES } what;
+    struct id message;
+    view stored;                             /* not of one that is archived */
 };
 
-/* The bytes go over as they are; for its summary the message is read. One that cannot be is left for verify to find. */
-BLOCKS static void move_entry(void *argument)
+/* What stands in the summary is taken over, or else the message is read. One that cannot be is left for verify to find, where it is. */
+BLOCKS static void place_entry(void *argument)
 {
-    struct moved_entry *m = argument;
-    (void)pack_add_stored(m->writer, m->message, m->entry, m->stored);
-    buf_clear(&m->text);
-    if (pack_unpack(m->entry, m->stored, m->unzip, &m->text, NULL) == OK) pack_add_summary(m->writer, buf_view(&m->text));
+    struct rewriting *r = argument;
+    struct compaction *c = r->compaction;
+    const struct pack_entry *e = &r->index->of[r->entry];
+    struct pack_entry place;
+    struct summary_kept kept;
+    if (r->what == ENTRY_GOES && crc32c(0, r->stored) != e->crc && !e->archive) r->what = ENTRY_STAYS;
+    if (r->what == ENTRY_GOES) {
+        archiving_put(c, r->message, e, r->stored, &place);
+        (void)pack_add_archived(&c->writer, &place);
+        c->replacements[r->slot].names_new = true;
+    } else if (r->what == ENTRY_IS_ARCHIVED) {
+        (void)pack_add_archived(&c->writer, e);
+    } else {
+        (void)pack_add_stored(&c->writer, r->message, e, r->stored);
+    }
+    if (summary_sections_find(&r->sections, r->entry, &kept)) {
+        pack_keep_summary(&c->writer, &kept);
+    } else if (r->what != ENTRY_IS_ARCHIVED) {
+        buf_clear(&r->text);
+        if (pack_unpack(e, r->stored, r->unzip, &r->text, NULL) == OK) pack_add_summary(&c->writer, buf_view(&r->text));
+    }
 }
 
-MAY_YIELD static result copy_entries(struct compaction *c, const struct living *l, uint32_t slot, const struct pack_slot *from, const struct pack_index *index,
-                                     struct fault *fault)
+/* The entry's bytes: neighbours are read with it. */
+MAY_YIELD static result read_entry(struct rewriting *r, const struct pack_entry *e, struct fault *fault)
 {
-    struct account *a = c->account;
-    buf piece CLEANUP(buf_done) = BUF_INIT;
+    struct compaction *c = r->compaction;
+    struct piece *p = e->archive ? &r->cold : &r->warm;
+    uint64_t at = e->offset - PACK_ENTRY_HEADER_BYTES;
+    size_t bytes = PACK_ENTRY_HEADER_BYTES + e->stored_bytes;
     char full[OBJECT_NAME_MAX];
-    uint64_t piece_at = 0;
+    if (p->archive != e->archive || at < p->at || at + bytes > p->at + p->bytes.len) {
+        buf_clear(&p->bytes);
+        p->at = at;
+        p->archive = e->archive;
+        result code = e->archive ? archiving_read(c, e->archive, at, PIECE_BYTES, &p->bytes, fault)
+                                 : object_read(c->account->home->all->engine, account_object_name(c->account->id, r->from->object, full), at, PIECE_BYTES,
+                                               c->deadline, &p->bytes, fault);
+        if (code == OK && p->bytes.len < bytes) code = fail(fault, CORRUPT, "pack " VIEW_FMT ": an entry ends too early", VIEW_ARG(r->from->object));
+        if (code != OK) return code;
+    }
+    view here = view_slice(buf_view(&p->bytes), (size_t)(at - p->at), bytes);
+    r->stored = view_from(here, PACK_ENTRY_HEADER_BYTES);
+    return id_from_bytes(view_slice(here, 0, 16), &r->message) ? OK : fail(fault, CORRUPT, "an entry without an id");
+}
+
+MAY_YIELD static result copy_entry(struct rewriting *r, struct fault *fault)
+{
+    struct compaction *c = r->compaction;
+    const struct pack_entry *e = &r->index->of[r->entry];
     result code = OK;
-    struct moved_entry moved = {.writer = &c->writer, .unzip = pack_unzip_new()};
-    for (uint32_t i = 0; code == OK && i < index->entries; i++) {
-        const struct pack_entry *e = &index->of[i];
-        if (e->method == PACK_ABSENT || !is_living(l, slot, i)) {
+    r->what = archiving_takes(c, r->living, r->slot, r->entry, e) ? ENTRY_GOES : e->archive ? ENTRY_IS_ARCHIVED : ENTRY_STAYS;
+    if (r->what != ENTRY_IS_ARCHIVED) code = read_entry(r, e, fault);
+    if (code == OK && r->what == ENTRY_GOES) code = archiving_open(c, fault);
+    if (code == OK) code = compaction_on_worker(c, place_entry, r, fault);
+    if (code == OK && c->writer.out.len >= PIECE_BYTES) code = compaction_write_pack(c, fault);
+    if (code == OK && r->what == ENTRY_GOES) code = archiving_flush(c, false, fault);
+    return code;
+}
+
+MAY_YIELD static result copy_entries(struct rewriting *r, struct fault *fault)
+{
+    struct compaction *c = r->compaction;
+    result code = OK;
+    for (r->entry = 0; code == OK && r->entry < r->index->entries; r->entry++) {
+        if (r->index->of[r->entry].method == PACK_ABSENT) {
             (void)pack_add_absent(&c->writer);
-            continue;
+        } else if (!is_living(r->living, r->slot, r->entry)) {
+            (void)pack_add_absent(&c->writer);
+            c->replacements[r->slot].has_lost = true;
+        } else {
+            code = copy_entry(r, fault);
         }
-        uint64_t at = e->offset - PACK_ENTRY_HEADER_BYTES;
-        size_t bytes = PACK_ENTRY_HEADER_BYTES + e->stored_bytes;
-        if (at < piece_at || at + bytes > piece_at + piece.len) {
-            buf_clear(&piece);
-            piece_at = at;
-            code = object_read(a->home->all->engine, account_object_name(a->id, from->object, full), at, PIECE_BYTES, c->deadline, &piece, fault);
-            if (code == OK && piece.len < bytes) code = fail(fault, CORRUPT, "pack %s ends too early", full);
-            if (code != OK) break;
-        }
-        view here = view_slice(buf_view(&piece), (size_t)(at - piece_at), bytes);
-        if (!id_from_bytes(view_slice(here, 0, 16), &moved.message)) break;
-        moved.entry = e;
-        moved.stored = view_from(here, PACK_ENTRY_HEADER_BYTES);
-        code = compaction_on_worker(c, move_entry, &moved, fault);
-        if (code == OK && c->writer.out.len >= PIECE_BYTES) code = compaction_write_pack(c, fault);
         if (coroutine_is_overdue()) coroutine_pause();
     }
-    pack_unzip_free(moved.unzip);
-    buf_done(&moved.text);
+    return code;
+}
+
+MAY_YIELD static result read_sections(struct rewriting *r, struct fault *fault)
+{
+    struct compaction *c = r->compaction;
+    char full[OBJECT_NAME_MAX];
+    uint64_t offset = pack_index_offset(r->from->bytes, r->from->entries) - r->index->section_bytes;
+    result code = OK;
+    if (r->index->section_bytes)
+        code = object_read(c->account->home->all->engine, account_object_name(c->account->id, r->from->object, full), offset, r->index->section_bytes, c->deadline,
+                           &r->section, fault);
+    if (code == OK) summary_sections_open(&r->sections, buf_view(&r->section), offset, r->from->entries);
+    return code;
+}
+
+MAY_YIELD static result copy_pack(struct compaction *c, const struct living *l, uint32_t slot, const struct pack_slot *from, const struct pack_index *index,
+                                  struct fault *fault)
+{
+    struct rewriting r = {.compaction = c, .living = l, .slot = slot, .from = from, .index = index, .unzip = pack_unzip_new()};
+    result code = read_sections(&r, fault);
+    if (code == OK) code = copy_entries(&r, fault);
+    summary_sections_close(&r.sections);
+    buf_done(&r.section);
+    buf_done(&r.warm.bytes);
+    buf_done(&r.cold.bytes);
+    buf_done(&r.text);
+    pack_unzip_free(r.unzip);
     return code;
 }
 
@@ -196,14 +294,14 @@ MAY_YIELD static result rewrite_pack(struct compaction *c, const struct living *
 {
     struct new_pack *to = &c->replacements[slot];
     result code = compaction_open_pack(c, to->name, fault);
-    if (code == OK) code = copy_entries(c, l, slot, from, index, fault);
+    if (code == OK) code = copy_pack(c, l, slot, from, index, fault);
     if (code == OK) {
         pack_end(&c->writer);
         to->entries = from->entries;
         to->bytes = pack_bytes(&c->writer);
         c->replaced[slot] = (struct pack_slot){.object = view_of(to->name), .entries = to->entries, .bytes = to->bytes};
         code = compaction_commit_pack(c, fault);
-        if (code == OK && to->bytes < from->bytes) metric_add(METRIC_RECLAIMED_BYTES, (int64_t)(from->bytes - to->bytes));
+        if (code == OK && to->bytes < from->bytes && !to->names_new) metric_add(METRIC_RECLAIMED_BYTES, (int64_t)(from->bytes - to->bytes));
     }
     POINT("account.collect.pack_rewritten");
     return code;
@@ -213,7 +311,7 @@ static uint64_t living_bytes(const struct living *l, uint32_t slot, const struct
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < index->entries; i++)
-        if (index->of[i].method != PACK_ABSENT && is_living(l, slot, i)) bytes += PACK_ENTRY_HEADER_BYTES + index->of[i].stored_bytes;
+        if (index->of[i].method != PACK_ABSENT && !index->of[i].archive && is_living(l, slot, i)) bytes += PACK_ENTRY_HEADER_BYTES + index->of[i].stored_bytes;
     return bytes;
 }
 
@@ -227,28 +325,39 @@ result compaction_read_index(struct compaction *c, const struct pack_slot *p, st
     return code == OK ? pack_index_decode(buf_view(&tail), p->bytes, p->entries, ret_index, fault) : code;
 }
 
-MAY_YIELD static result rewrite_packs(struct compaction *c, const struct living *l, struct fault *fault)
+/* One of which more than half is dead, or that has something for the archive. */
+MAY_YIELD static result look_at_pack(struct compaction *c, const struct living *l, uint32_t slot, uint64_t *written, struct fault *fault)
 {
-    struct state *s = c->account->state;
+    struct pack_slot p = state_pack(c->account->state, slot);
+    struct pack_index *index;
+    if (p.object.len == 0) return OK;
+    p.object = arena_keep(c->arena, p.object);
+    result code = compaction_read_index(c, &p, &index, fault);
+    if (code != OK) return code;
+    uint64_t living = living_bytes(l, slot, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES - index->section_bytes;
+    bool archives = archiving_wants(c, slot) && !c->archiving.must_stop && c->archiving.moved_bytes < ARCHIVE_BYTES_MAX;
+    if (living < data / 2 || archives) {
+        code = rewrite_pack(c, l, slot, &p, index, fault);
+        *written += living;
+    }
+    free(index);
+    if (code == OK || !c->archiving.has_failed) return code;
+    /* Nothing more goes to the archive; what was is undone when all packs have been looked at. */
+    compaction_abort_pack(c);
+    c->replaced[slot] = (struct pack_slot){0};
+    return OK;
+}
+
+MAY_YIELD static result rewrite_packs(struct compaction *c, struct living *l, struct fault *fault)
+{
     uint64_t written = 0;
-    result code = OK;
     c->replaced = calloc(l->packs + 1, sizeof *c->replaced);
     c->replacements = calloc(l->packs + 1, sizeof *c->replacements);
     check(c->replaced && c->replacements);
     c->replaced_count = l->packs;
-    for (uint32_t i = 0; code == OK && i < l->packs && written < REWRITE_BYTES_MAX && !c->is_lost; i++) {
-        struct pack_index *index;
-        struct pack_slot p = state_pack(s, i);
-        if (p.object.len == 0) continue;
-        p.object = arena_keep(c->arena, p.object);
-        code = compaction_read_index(c, &p, &index, fault);
-        if (code != OK) break;
-        uint64_t living = living_bytes(l, i, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES - index->section_bytes;
-        if (living < data / 2) code = rewrite_pack(c, l, i, &p, index, fault);
-        if (living < data / 2) written += living;
-        free(index);
-        s = c->account->state;
-    }
+    result code = archiving_survey(c, l, fault);
+    for (uint32_t i = 0; code == OK && i < l->packs && written < REWRITE_BYTES_MAX && !c->is_lost; i++) code = look_at_pack(c, l, i, &written, fault);
+    if (code == OK && !c->is_lost) archiving_complete(c, l, fault);
     return code;
 }
 
@@ -272,6 +381,7 @@ static void note_names_in_use(struct compaction *c, struct arena *arena, struct 
         object_name_make(a->head.retired[i].kind, a->head.retired[i].id, name);
         map_put(used, arena_keep(arena, view_of(name)), c);
     }
+    for (size_t i = 0; i < c->archiving.list.count; i++) map_put(used, arena_keep(arena, c->archiving.list.packs[i].object), c);
     object_name_make('s', a->head.snapshot, name);
     map_put(used, arena_keep(arena, view_of(name)), c);
 }
@@ -290,13 +400,16 @@ static bool alone_time(view name, unix_ms *ret_time)
     return true;
 }
 
+/* A message alone is known by the name that it has outside the archive. */
+static view without_cold(view name) { return engine_is_cold(name) ? view_from(name, ENGINE_COLD_BYTES) : name; }
+
 static bool object_is_garbage(view short_name, view full_name, const struct map *used, const struct map *alone, unix_ms made_before)
 {
     char kind;
     struct id id;
     unix_ms made;
     if (object_name_parse(short_name, &kind, &id)) return id_time(id).ms < made_before.ms && !map_get(used, short_name);
-    return alone_time(short_name, &made) && made.ms < made_before.ms && !map_get(alone, full_name);
+    return alone_time(short_name, &made) && made.ms < made_before.ms && !map_get(alone, without_cold(full_name));
 }
 
 bool home_clock_is_steady(struct home *h, int64_t duration_ms)
@@ -327,26 +440,36 @@ bool collect_is_stale(const struct account *a, view name)
     return true;
 }
 
-MAY_YIELD static result find_garbage(struct compaction *c, const struct living *l, unix_ms made_before, struct fault *fault)
+MAY_YIELD static result find_garbage_in(struct compaction *c, view folder, const struct map *used, const struct living *l, unix_ms made_before, struct fault *fault)
 {
-    struct account *a = c->account;
     struct arena *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
-    struct map used CLEANUP(map_done) = MAP_INIT;
-    char prefix[OBJECT_NAME_MAX], after[ENGINE_NAME_MAX_BYTES + 1] = "";
-    view folder = account_object_name(a->id, VIEW_EMPTY, prefix), *names;
-    size_t count = LIST_NAMES;
-    note_names_in_use(c, c->arena, &used);
-    c->garbage = arena_array(c->arena, view, REMOVALS_MAX);
-    while (count == LIST_NAMES && c->garbage_count < REMOVALS_MAX && !c->is_lost) {
+    char after[ENGINE_NAME_MAX_BYTES + 1] = "";
+    view *names;
+    for (size_t count = LIST_NAMES; count == LIST_NAMES && c->garbage_count < REMOVALS_MAX && !c->is_lost;) {
         arena_reset(page);
-        result code = object_list(a->home->all->engine, folder, view_of(after), LIST_NAMES, c->deadline, page, &names, &count, fault);
+        result code = object_list(c->account->home->all->engine, folder, view_of(after), LIST_NAMES, c->deadline, page, &names, &count, fault);
         if (code != OK) return code;
         for (size_t i = 0; i < count && c->garbage_count < REMOVALS_MAX; i++)
-            if (object_is_garbage(view_from(names[i], folder.len), names[i], &used, &l->alone, made_before)) c->garbage[c->garbage_count++] = arena_keep(c->arena, names[i]);
+            if (object_is_garbage(view_from(names[i], folder.len), names[i], used, &l->alone, made_before)) c->garbage[c->garbage_count++] = arena_keep(c->arena, names[i]);
         if (count > 0) memcpy(after, names[count - 1].at, names[count - 1].len);
         if (count > 0) after[names[count - 1].len] = '\0';
     }
     return OK;
+}
+
+/* What is in an archive that is away waits for another sweep. */
+MAY_YIELD static result find_garbage(struct compaction *c, const struct living *l, unix_ms made_before, struct fault *fault)
+{
+    struct account *a = c->account;
+    struct map used CLEANUP(map_done) = MAP_INIT;
+    struct fault ignored;
+    char prefix[OBJECT_NAME_MAX];
+    note_names_in_use(c, c->arena, &used);
+    c->garbage = arena_array(c->arena, view, REMOVALS_MAX);
+    result code = find_garbage_in(c, account_object_name(a->id, VIEW_EMPTY, prefix), &used, l, made_before, fault);
+    if (code == OK && state_archive(a->state)->is_begun && engine_has_archive(a->home->all->engine))
+        (void)!find_garbage_in(c, account_cold_folder(a->id, prefix), &used, l, made_before, &ignored);
+    return code;
 }
 
 /* What rows refer to now. False when that cannot be told. */
@@ -371,8 +494,8 @@ void collect_remove_garbage(struct compaction *c)
     note_names_in_use(c, c->arena, &used);
     bool takes_alone = home_clock_is_steady(a->home, ORPHAN_AGE_MIN_MS) && look_for_living(c, &l);
     for (size_t i = 0; i < c->garbage_count; i++) {
-        view name = c->garbage[i], short_name = view_from(name, folder);
-        if (short_name.at[0] == 'm' ? !takes_alone || map_get(&l.alone, name) : map_get(&used, short_name) != NULL) continue;
+        view name = c->garbage[i], plain = without_cold(name), short_name = view_from(plain, folder);
+        if (short_name.at[0] == 'm' ? !takes_alone || map_get(&l.alone, plain) : map_get(&used, short_name) != NULL) continue;
         removed += object_remove(a->home->all->engine, name, c->deadline, NULL) == OK;
     }
     if (removed > 0) EVENT_EMIT(ACCOUNT_SWEPT, EVENT_ID("account", a->id), EVENT_NUMBER("objects", removed));
@@ -386,11 +509,15 @@ result collect_sweep(struct compaction *c, struct fault *fault)
     unix_ms now = clock_wall();
     bool purged = c->head.purged_bytes >= PURGED_BYTES_DUE || c->head.purged_bytes > state_usage(a->state).bytes / 4;
     /* Or by a clock that was ahead. */
+    bool archives = c->archiving.is_on;
     bool sweeps = a->wants_sweep || now.ms - c->head.swept.ms >= SWEEP_EVERY_MS || c->head.swept.ms - now.ms >= SWEEP_EVERY_MS;
-    if (c->head.swept.ms == 0 && !a->wants_sweep) c->head.swept = now;      /* an account begins without garbage */
-    else if (!purged && !sweeps) return OK;
-    else {
-        struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT};
+    /* An account begins without garbage. */
+    if (c->head.swept.ms == 0 && !a->wants_sweep) {
+        c->head.swept = now;
+        sweeps = purged = false;
+    }
+    if (purged || sweeps || archives) {
+        struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT, .before = c->archiving.before};
         int64_t age_ms = orphan_age_ms(a);
         a->pins++;
         result code = account_load_all(a, c->deadline, fault);

@@ -45,7 +45,7 @@ void object_name_make(char kind, struct id id, char text[static SHORT_NAME_MAX])
 
 bool object_name_parse(view name, char *ret_kind, struct id *ret_id)
 {
-    if (name.len != SHORT_NAME_MAX - 1 || (name.at[0] != 'p' && name.at[0] != 's' && name.at[0] != 'i') || name.at[1] != '-') return false;
+    if (name.len != SHORT_NAME_MAX - 1 || (name.at[0] != 'p' && name.at[0] != 's' && name.at[0] != 'i' && name.at[0] != 'c') || name.at[1] != '-') return false;
     *ret_kind = name.at[0];
     return id_parse(view_from(name, 2), ret_id);
 }
@@ -102,6 +102,15 @@ MAY_YIELD result compaction_commit_pack(struct compaction *c, struct fault *faul
     code = object_commit(object, c->deadline, fault);
     POINT("account.compact.pack_committed");
     return code;
+}
+
+MAY_YIELD void compaction_abort_pack(struct compaction *c)
+{
+    struct object_writer *object = c->object;
+    c->object = NULL;
+    if (object) object_abort(object);
+    if (c->has_writer) pack_writer_done(&c->writer);
+    c->has_writer = false;
 }
 
 struct batch {
@@ -232,6 +241,7 @@ static void begin_snapshot(struct compaction *c)
     const struct snapshot_options options = {
         .object = view_of(c->snapshot_name), .packs = packs, .pack_count = c->pack_count, .bodies = c->bodies, .body_count = c->body_count,
         .replaced = c->replaced, .replaced_count = c->replaced_count, .search = c->indexing.is_on ? &c->indexing.list : NULL,
+        .archive = c->archiving.has_changed ? &c->archiving.list : NULL,
     };
     state_snapshot_begin(c->account->state, &options);
     c->has_begun = true;
@@ -399,6 +409,7 @@ MAY_YIELD static void remove_own_objects(struct compaction *c)
         if (c->replaced[i].object.len > 0) (void)!object_remove(e, account_object_name(c->account->id, c->replaced[i].object, name), deadline, NULL);
     (void)!object_remove(e, account_object_name(c->account->id, view_of(c->snapshot_name), name), deadline, NULL);
     indexing_remove_objects(c, deadline);
+    archiving_remove_objects(c, deadline);
 }
 
 MAY_YIELD static void end_compaction(struct compaction *c)
@@ -406,10 +417,10 @@ MAY_YIELD static void end_compaction(struct compaction *c)
     struct account *a = c->account;
     if (c->has_begun) state_snapshot_abort(a->state);
     a->compaction = NULL;
-    if (c->object) object_abort(c->object);
-    if (c->has_writer) pack_writer_done(&c->writer);
+    compaction_abort_pack(c);
     if (!c->may_be_head) remove_own_objects(c);
     indexing_end(c);
+    archiving_end(c);
     free(c->packs);
     free(c->bodies);
     free(c->replaced);
@@ -434,6 +445,7 @@ static struct compaction *compaction_new(struct account *a, millis deadline)
     c->head = (struct head){.snapshot = c->snapshot, .swept = a->head.swept, .purged_bytes = a->head.purged_bytes};
     a->compaction = c;
     indexing_begin(c);
+    archiving_begin(c);
     return c;
 }
 
@@ -451,7 +463,8 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     if (code == OK) code = purge(a, deadline, fault);
     /* A journal as long as its engine allows takes no record: a new head makes room. */
     if (code == UNAVAILABLE) code = OK;
-    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep && !account_wants_indexing(a)))
+    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep && !account_wants_indexing(a) &&
+                       !account_wants_archiving(a)))
         return code;
     int64_t began_us = clock_now_us();
     uint64_t records = state_sequence(a->state) - a->head.sequence;
@@ -462,6 +475,7 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     if (c->is_committed) {
         collect_remove_garbage(c);
         search_forget_distrusted(a);
+        archiving_tell(c);
         a->journal_bytes = 0;
         EVENT_EMIT(ACCOUNT_COMPACTED, EVENT_ID("account", a->id), EVENT_NUMBER("records", records), EVENT_NUMBER("messages", c->body_count),
                    EVENT_NUMBER("read_bytes", c->read_bytes), EVENT_NUMBER("written_bytes", c->written_bytes), EVENT_NUMBER("index_bytes", c->indexed_bytes),

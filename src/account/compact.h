@@ -1,17 +1,34 @@
 /* compact: one compaction under way, for compact.c and collect.c. */
 #pragma once
 
+#include "account/archive.h"
+#include "account/compact_names.h"
 #include "account/home.h"
 #include "account/indexing.h"
 #include "account/pack.h"
-
-enum { SHORT_NAME_MAX = 2 + ID_TEXT_LEN + 1 };       /* "p-<id>" */
 
 struct new_pack {
     char name[SHORT_NAME_MAX];
     uint32_t entries;
     uint64_t bytes;
+    bool has_lost;                       /* of one that was rewritten: entries that died */
+    bool names_new;                      /* it names archived packs of this compaction */
 };
+
+/* What rows refer to: a bit for each entry of each pack, and messages alone. */
+struct living {
+    struct account *account;
+    struct arena *arena;
+    size_t packs;
+    unsigned char **entries;             /* by slot */
+    unix_ms before;                      /* of internal dates; 0: nothing is to be told young from old */
+    unsigned char **young;               /* by slot: entries of rows that are not older */
+    unix_ms oldest_young;
+    bool has_old_in_journal;
+    struct map alone;                    /* names "<account>/m-…": struct living_alone */
+};
+struct living_alone { view name; uint32_t bytes; bool is_young; };
+static inline bool living_has(unsigned char *const *bits, uint32_t slot, uint32_t entry) { return bits[slot][entry / 8] & 1 << entry % 8; }
 
 struct compaction {
     struct account *account;
@@ -36,6 +53,7 @@ struct compaction {
     size_t garbage_count;
 
     struct indexing indexing;            /* the index for searches */
+    struct archiving archiving;
 
     buf blocks, directory;
     struct head head;
@@ -51,11 +69,13 @@ struct compaction {
     uint64_t read_bytes, written_bytes, indexed_bytes;
 };
 
-/* A short name of a new object: a kind ('p', 's', 'i') and an id. */
+/* A short name of a new object: a kind ('p', 's', 'i', 'c') and an id. */
 void object_name_make(char kind, struct id id, char text[static SHORT_NAME_MAX]);
 /* Splits it again; false when it is none. */
 bool object_name_parse(view name, char *ret_kind, struct id *ret_id);
 
+/* Gives up the pack that is being filled. */
+MAY_YIELD void compaction_abort_pack(struct compaction *c);
 /* The pack writer's bytes to its object. */
 MAY_YIELD NODISCARD result compaction_write_pack(struct compaction *c, struct fault *fault);
 MAY_YIELD NODISCARD result compaction_open_pack(struct compaction *c, char name[static SHORT_NAME_MAX], struct fault *fault);

@@ -52,7 +52,7 @@ static bool take_retired(struct cursor *c, struct arena *arena, struct head *h)
         view kind;
         if (!take_bytes(c, 1, &kind) || !take_raw_id(c, &h->retired[i].id) || !take_unix_ms(c, &h->retired[i].since)) return false;
         h->retired[i].kind = kind.at[0];
-        if (kind.at[0] != 'p' && kind.at[0] != 's' && kind.at[0] != 'i') return false;
+        if (kind.at[0] != 'p' && kind.at[0] != 's' && kind.at[0] != 'i' && kind.at[0] != 'c') return false;
     }
     return true;
 }

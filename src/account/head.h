@@ -19,7 +19,7 @@ enum {
     HEAD_RETIRED_MAX = 1000,                 /* 25 bytes each: fits beside a directory into ENGINE_HEAD_MAX_BYTES */
 };
 
-/* An object out of use. `kind` is the letter in its name: 'p', 's' or 'i'. */
+/* An object out of use. `kind` is the letter in its name: 'p', 's', 'i' or 'c'. */
 struct retired { char kind; struct id id; unix_ms since; };
 
 struct head {

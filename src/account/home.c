@@ -44,6 +44,12 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
     return a;
 }
 
+void accounts_set_archive_limit(struct accounts *all, archive_limit_fn *limit, void *argument)
+{
+    all->archive_limit = limit;
+    all->archive_argument = argument;
+}
+
 static void home_open(struct home *h, struct accounts *all)
 {
     h->all = all;
@@ -324,9 +330,23 @@ struct state *account_state(struct account *a)
 view account_object_name(struct id account, view name, char text[static OBJECT_NAME_MAX])
 {
     char id[ID_TEXT_LEN + 1];
-    check(name.len + ID_TEXT_LEN + 2 <= OBJECT_NAME_MAX);
+    const char *place = name.len > 0 && name.at[0] == 'c' ? "cold/" : "";
+    check(name.len + ID_TEXT_LEN + ENGINE_COLD_BYTES + 2 <= OBJECT_NAME_MAX);
     id_text(account, id);
-    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "%s/" VIEW_FMT, id, VIEW_ARG(name)));
+    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "%s%s/" VIEW_FMT, place, id, VIEW_ARG(name)));
+}
+
+view account_cold_folder(struct id account, char text[static OBJECT_NAME_MAX])
+{
+    char id[ID_TEXT_LEN + 1];
+    id_text(account, id);
+    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "cold/%s/", id));
+}
+
+view account_cold_name(view name, char text[static OBJECT_NAME_MAX])
+{
+    check(name.len + ENGINE_COLD_BYTES < OBJECT_NAME_MAX);
+    return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "cold/" VIEW_FMT, VIEW_ARG(name)));
 }
 
 view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX])

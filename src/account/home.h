@@ -55,6 +55,7 @@ struct home {
     struct timer upkeep;
     size_t held_bytes;                   /* of drafts, beyond what may be inline (draft.c) */
     unsigned notes;                      /* on their way into the table */
+    millis archive_next;                 /* the pace: nothing more goes to the archive before (archive.c) */
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;
 };
@@ -64,6 +65,8 @@ struct accounts {
     struct loops *family;
     struct accounts_options options;
     bool are_shared;                     /* the store has several nodes */
+    archive_limit_fn *archive_limit;
+    void *archive_argument;
     atomic_uint feature_level;           /* what may be written: base/feature.h */
     atomic_uint_fast64_t in_memory;      /* accounts, on all loops */
     char node_name[HEAD_ORIGIN_MAX_BYTES + 1];
@@ -102,6 +105,8 @@ struct account {
     struct task tell;
     bool tell_posted;
 
+    int64_t archive_after_ms;            /* the age limit, as it was last heard of; 0: none */
+    millis archive_again;                /* not before, because it failed */
     bool wants_sweep;                    /* stale objects were found (verify.c) */
     struct mutex compacting;
     millis compact_after;                /* not before, because it failed */
@@ -185,9 +190,12 @@ void own_appends_finish(struct account *a);
 
 /* ---- names of objects: "<account>/p-<id>" ---- */
 enum { OBJECT_NAME_MAX = 2 * ID_TEXT_LEN + 24 };
-/* `name` is what stands in the state: "p-…", "s-…", "m-…". */
+/* `name` is what stands in the state: "p-…", "s-…", "i-…", and "c-…", which is in the archive: "cold/<account>/c-…". */
 view account_object_name(struct id account, view name, char text[static OBJECT_NAME_MAX]);
 view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX]);
+/* What the account has in the archive begins with this: "cold/<account>/". A message alone has the same name there behind "cold/". */
+view account_cold_folder(struct id account, char text[static OBJECT_NAME_MAX]);
+view account_cold_name(view name, char text[static OBJECT_NAME_MAX]);
 
 /* ---- upkeep.c ---- */
 /* After an append that was stored: asks the account's home to compact it if its journal is long now. Any loop. */

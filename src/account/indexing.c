@@ -146,8 +146,9 @@ BLOCKS static void index_piece(void *argument)
 }
 
 /* As many entries as lie in one piece. */
-static void choose_piece(struct gap *g, uint32_t entry, uint32_t end, size_t *ret_bytes)
+static void choose_piece(struct gap *g, uint32_t entry, uint32_t end, size_t *ret_bytes, uint32_t *ret_archive)
 {
+    uint32_t archive = 0;
     uint64_t piece_end = 0;
     g->first = entry;
     g->count = 0;
@@ -155,11 +156,15 @@ static void choose_piece(struct gap *g, uint32_t entry, uint32_t end, size_t *re
     for (; entry < end; entry++, g->count++) {
         const struct pack_entry *e = &g->index->of[entry];
         if (e->method == PACK_ABSENT) continue;
-        if (piece_end == 0) g->piece_at = e->offset;
-        if (piece_end && (e->offset < piece_end || e->offset + e->stored_bytes - g->piece_at > PIECE_BYTES)) break;
+        if (piece_end == 0) {
+            g->piece_at = e->offset;
+            archive = e->archive;
+        }
+        if (piece_end && (e->archive != archive || e->offset < piece_end || e->offset + e->stored_bytes - g->piece_at > PIECE_BYTES)) break;
         piece_end = (uint64_t)e->offset + e->stored_bytes;
     }
     *ret_bytes = (size_t)(piece_end - g->piece_at);
+    *ret_archive = archive;
 }
 
 MAY_YIELD static result index_gap(struct compaction *c, struct gap *g, const struct search_range *range, view object, struct fault *fault)
@@ -169,9 +174,13 @@ MAY_YIELD static result index_gap(struct compaction *c, struct gap *g, const str
     g->pack = range->pack;
     for (uint32_t entry = range->first; code == OK && entry < range->first + range->count && !c->is_lost; entry += g->count) {
         size_t bytes;
-        choose_piece(g, entry, range->first + range->count, &bytes);
+        uint32_t archive;
+        choose_piece(g, entry, range->first + range->count, &bytes, &archive);
+        view from = archive ? archive_list_find(state_archive(c->account->state), archive) : object;
         buf_clear(&g->piece);
-        if (bytes) code = object_read(c->account->home->all->engine, account_object_name(c->account->id, object, name), g->piece_at, bytes, c->deadline, &g->piece, fault);
+        if (bytes && from.len) code = object_read(c->account->home->all->engine, account_object_name(c->account->id, from, name), g->piece_at, bytes, c->deadline, &g->piece, fault);
+        /* What is in an archive that is away is looked into by who searches, until it is built anew. */
+        if (archive && code == UNAVAILABLE) code = OK;
         if (code == OK) code = compaction_on_worker(c, index_piece, g, fault);
         c->read_bytes += bytes;
         if (code == OK) code = indexing_flush(c, false, fault);
@@ -476,7 +485,7 @@ MAY_YIELD static result merge_some(struct compaction *c, struct fault *fault)
 static bool has_rewritten(const struct compaction *c, const struct search_segment *g)
 {
     for (size_t i = 0; i < g->range_count; i++)
-        if (g->ranges[i].pack < c->replaced_count && c->replaced[g->ranges[i].pack].object.len) return true;
+        if (g->ranges[i].pack < c->replaced_count && c->replaced[g->ranges[i].pack].object.len && c->replacements[g->ranges[i].pack].has_lost) return true;
     return false;
 }
 

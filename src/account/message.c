@@ -13,6 +13,7 @@
 #include "account/pack_index.h"
 #include "base/check.h"
 #include "runtime/coroutine.h"
+#include "runtime/event.h"
 
 enum {
     WINDOW_MIN_BYTES = 64 << 10, WINDOW_MAX_BYTES = 1 << 20,
@@ -313,6 +314,7 @@ static void choose_entries(const struct pack_index *index, uint32_t first, size_
     w->count = 1;
     for (uint32_t i = first + 1; i < index->entries; i++, w->count++) {
         if (index->of[i].method == PACK_ABSENT) continue;
+        if (index->of[i].archive != index->of[first].archive) break;
         uint64_t next_end = (uint64_t)index->of[i].offset + index->of[i].stored_bytes;
         if (index->of[i].offset < end || next_end - w->offset > ahead_bytes) break;
         end = next_end;
@@ -320,18 +322,38 @@ static void choose_entries(const struct pack_index *index, uint32_t first, size_
     *ret_bytes = (size_t)(end - w->offset);
 }
 
+/* Of the pack itself, or of the archived one that has the bytes. NOT_FOUND: the state is of another snapshot than the index, by now. */
+static result object_of_entry(const struct account *a, const struct index_kept *k, uint32_t entry, char text[static OBJECT_NAME_MAX], view *ret_name, struct fault *fault)
+{
+    uint32_t number = k->index->of[entry].archive;
+    view object = number ? archive_list_find(state_archive(a->state), number) : k->object;
+    if (object.len == 0) return fail(fault, NOT_FOUND, "archived pack %u is not known", number);
+    *ret_name = account_object_name(a->id, object, text);
+    if (number) metric_add(METRIC_ARCHIVE_READS, 1);
+    return OK;
+}
+
+static result note_archive(bool is_archived, result code)
+{
+    if (is_archived && (code == UNAVAILABLE || code == TIMEOUT)) metric_add(METRIC_ARCHIVE_FAILURES, 1);
+    return code;
+}
+
 MAY_YIELD static result read_entries(struct account *a, struct index_kept *index, uint32_t entry, size_t ahead, millis deadline, struct window **ret_window,
                                      struct fault *fault)
 {
-    struct window *w = window_new(a);
     size_t bytes;
-    char name[OBJECT_NAME_MAX];
+    char text[OBJECT_NAME_MAX];
+    view name;
+    result code = object_of_entry(a, index, entry, text, &name, fault);
+    if (code != OK) return code;
+    struct window *w = window_new(a);
     choose_entries(index->index, entry, ahead, w, &bytes);
-    result code = object_read(a->home->all->engine, account_object_name(a->id, index->object, name), w->offset, bytes, deadline, &w->bytes, fault);
+    code = note_archive(engine_is_cold(name), object_read(a->home->all->engine, name, w->offset, bytes, deadline, &w->bytes, fault));
     w->index = index;                        /* now others find it */
     index->users++;
     w->kept_bytes = w->bytes.capacity;
-    if (code == OK && w->bytes.len != bytes) code = fail(fault, CORRUPT, "%s: %zu bytes instead of %zu", name, w->bytes.len, bytes);
+    if (code == OK && w->bytes.len != bytes) code = fail(fault, CORRUPT, "%s: %zu bytes instead of %zu", text, w->bytes.len, bytes);
     if (code == OK) *ret_window = w;
     else drop_window(w);
     return code;
@@ -434,11 +456,31 @@ uint64_t message_size(const struct message *m)
     return m->size;
 }
 
+/* It may have gone to the archive, also while it is read: it keeps its name there. */
+MAY_YIELD static result read_moved(struct message *m, uint64_t offset, size_t len, millis deadline, struct fault *fault)
+{
+    struct account *a = m->account;
+    char name[OBJECT_NAME_MAX];
+    struct fault here = {0};
+    if (engine_is_cold(view_of(m->name))) return NOT_FOUND;
+    if (!state_archive(a->state)->is_begun) {
+        result code = account_refresh(a, deadline, &here);
+        if (code != OK) return fail(fault, code, "%s", here.detail);
+        if (!state_archive(a->state)->is_begun) return NOT_FOUND;
+    }
+    metric_add(METRIC_ARCHIVE_READS, 1);
+    result code = note_archive(true, object_read(a->home->all->engine, account_cold_name(view_of(m->name), name), offset, len, deadline, &m->own, &here));
+    if (code == OK) memcpy(m->name, name, sizeof m->name);
+    else if (code != NOT_FOUND && fault) *fault = here;
+    return code;
+}
+
 MAY_YIELD static result read_piece(struct message *m, uint64_t offset, size_t len, millis deadline, struct fault *fault)
 {
     buf_clear(&m->own);
     m->own_offset = offset;
     result code = object_read(m->account->home->all->engine, view_of(m->name), offset, len, deadline, &m->own, fault);
+    if (code == NOT_FOUND) code = read_moved(m, offset, len, deadline, fault);
     if (code == OK && m->own.len != len) code = fail(fault, CORRUPT, "%s: %zu bytes from %" PRIu64 " on instead of %zu", m->name, m->own.len, offset, len);
     return account_report_corrupt(m->account, code, fault);
 }

@@ -11,6 +11,8 @@
 
 enum {
     VERSION = 1,
+    VERSION_ARCHIVE = 2,                   /* of the footer, when an entry is in the archive */
+    METHOD_BITS = 8,                       /* of the last word of an index entry; above them the archived pack's number */
     LEVEL = 1,                             /* mail of 5 KB: level 3 gains 3 % and costs half as much again */
     GAIN_MIN_EIGHTHS = 1,                  /* stored as it is when compression saves less */
     COMPRESSED_FROM_BYTES = 128,
@@ -46,7 +48,8 @@ static uint32_t add_index(struct pack_writer *w, const struct pack_entry *e)
     buf_append_le32(&w->index, e->stored_bytes);
     buf_append_le32(&w->index, e->bytes);
     buf_append_le32(&w->index, e->crc);
-    buf_append_le32(&w->index, (uint32_t)e->method);
+    buf_append_le32(&w->index, (uint32_t)e->method | e->archive << METHOD_BITS);
+    if (e->archive) w->names_archive = true;
     return w->entries++;
 }
 
@@ -91,8 +94,21 @@ uint32_t pack_add_stored(struct pack_writer *w, struct id message, const struct 
     struct pack_entry e = *as;
     check(stored.len == as->stored_bytes);
     e.offset = begin_entry(w, message);
+    e.archive = 0;
     buf_append(&w->out, stored);
     return add_index(w, &e);
+}
+
+uint32_t pack_add_archived(struct pack_writer *w, const struct pack_entry *as)
+{
+    check(as->archive > 0 && as->archive >> (32 - METHOD_BITS) == 0 && as->method != PACK_ABSENT);
+    return add_index(w, as);
+}
+
+void pack_keep_summary(struct pack_writer *w, const struct summary_kept *kept)
+{
+    check(w->entries > 0);
+    summary_add_kept(w->summaries, w->entries - 1, kept);
 }
 
 uint32_t pack_add_absent(struct pack_writer *w)
@@ -111,7 +127,7 @@ void pack_end(struct pack_writer *w)
     buf_append_le32(&w->out, (uint32_t)w->index.len);
     buf_append_le32(&w->out, crc32c(0, buf_view(&w->index)));
     buf_append_le32(&w->out, (uint32_t)sections);
-    buf_append_le32(&w->out, VERSION);
+    buf_append_le32(&w->out, w->names_archive ? VERSION_ARCHIVE : VERSION);
     buf_append_le32(&w->out, crc32c(0, view_from(buf_view(&w->out), footer)));
     buf_append(&w->out, view_make(magic, sizeof magic));
 }
@@ -130,23 +146,31 @@ uint64_t pack_index_offset(uint64_t bytes, uint32_t entries)
     return tail < bytes ? bytes - tail : 0;
 }
 
-static bool footer_is_right(view footer, uint32_t entries, uint32_t *ret_index_crc, uint32_t *ret_section_bytes)
+static bool footer_is_right(view footer, uint32_t entries, uint32_t *ret_index_crc, uint32_t *ret_section_bytes, uint32_t *ret_version)
 {
     struct cursor c = cursor_of(footer);
-    uint32_t counted, index_bytes, version, crc;
+    uint32_t counted, index_bytes, crc;
     uint32_t expected = crc32c(0, view_slice(footer, 0, 20));
     return take_le32(&c, &counted) && take_le32(&c, &index_bytes) && take_le32(&c, ret_index_crc) && take_le32(&c, ret_section_bytes) &&
-           take_le32(&c, &version) && take_le32(&c, &crc) && take_view(&c, view_make(magic, sizeof magic)) && crc == expected &&
-           counted == entries && index_bytes == (uint64_t)entries * PACK_INDEX_ENTRY_BYTES && version == VERSION;
+           take_le32(&c, ret_version) && take_le32(&c, &crc) && take_view(&c, view_make(magic, sizeof magic)) && crc == expected &&
+           counted == entries && index_bytes == (uint64_t)entries * PACK_INDEX_ENTRY_BYTES &&
+           (*ret_version == VERSION || *ret_version == VERSION_ARCHIVE);
 }
 
-static bool take_entry(struct cursor *c, uint64_t data_end, struct pack_entry *e)
+/* Where the bytes of another pack end is not known here. */
+static bool take_entry(struct cursor *c, uint64_t data_end, uint32_t version, struct pack_entry *e)
 {
     uint32_t method;
     if (!take_le32(c, &e->offset) || !take_le32(c, &e->stored_bytes) || !take_le32(c, &e->bytes) || !take_le32(c, &e->crc) || !take_le32(c, &method))
         return false;
+    e->archive = 0;
+    if (version == VERSION_ARCHIVE) {
+        e->archive = method >> METHOD_BITS;
+        method &= (1u << METHOD_BITS) - 1;
+        if (e->archive) data_end = UINT32_MAX;
+    }
     e->method = (enum pack_method)method;
-    if (method == PACK_ABSENT) return true;
+    if (method == PACK_ABSENT) return e->archive == 0;
     bool fits = method == PACK_STORED ? e->stored_bytes == e->bytes : e->stored_bytes <= e->bytes;
     return method <= PACK_ZSTD && e->bytes <= PACK_ENTRY_BYTES_MAX && fits &&
            e->offset >= PACK_HEADER_BYTES + PACK_ENTRY_HEADER_BYTES && (uint64_t)e->offset + e->stored_bytes <= data_end;
@@ -155,10 +179,10 @@ static bool take_entry(struct cursor *c, uint64_t data_end, struct pack_entry *e
 result pack_index_decode(view tail, uint64_t bytes, uint32_t entries, struct pack_index **ret_index, struct fault *fault)
 {
     uint64_t index_bytes = (uint64_t)entries * PACK_INDEX_ENTRY_BYTES;
-    uint32_t crc, section_bytes;
+    uint32_t crc, section_bytes, version;
     if (entries > PACK_ENTRIES_MAX || tail.len != index_bytes + PACK_FOOTER_BYTES || tail.len + PACK_HEADER_BYTES > bytes)
         return fail(fault, CORRUPT, "pack of %u entries with a tail of %zu bytes", entries, tail.len);
-    if (!footer_is_right(view_from(tail, index_bytes), entries, &crc, &section_bytes)) return fail(fault, CORRUPT, "pack's footer is not one");
+    if (!footer_is_right(view_from(tail, index_bytes), entries, &crc, &section_bytes, &version)) return fail(fault, CORRUPT, "pack's footer is not one");
     if (section_bytes > bytes - tail.len - PACK_HEADER_BYTES) return fail(fault, CORRUPT, "pack with sections of %u bytes", section_bytes);
     view table = view_slice(tail, 0, index_bytes);
     if (crc32c(0, table) != crc) return fail(fault, CORRUPT, "pack's index fails its checksum");
@@ -168,7 +192,7 @@ result pack_index_decode(view tail, uint64_t bytes, uint32_t entries, struct pac
     index->section_bytes = section_bytes;
     struct cursor c = cursor_of(table);
     for (uint32_t i = 0; i < entries; i++) {
-        if (take_entry(&c, bytes - tail.len, &index->of[i])) continue;
+        if (take_entry(&c, bytes - tail.len, version, &index->of[i])) continue;
         free(index);
         return fail(fault, CORRUPT, "pack's index: entry %u", i);
     }

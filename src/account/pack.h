@@ -4,6 +4,7 @@
  * A pack is written once, front to back; its index stands at its end. Each entry is compressed by itself (zstd), or stored as it is
  * when that does not pay, and guarded by a checksum. Entries are numbered from 0 and keep their number when a pack is rewritten
  * without the entries that died: those become absent. The format, offset by offset: doc/formats/packs.md.
+ * Of an entry whose message is in the archive, the pack keeps the summary and says where the bytes are: in an archived pack of this format.
  * Pure: whoever writes takes the bytes out of the writer, whoever reads brings them.
  */
 #pragma once
@@ -28,6 +29,7 @@ struct pack_entry {
     uint32_t stored_bytes, bytes;
     uint32_t crc;                          /* crc32c of the stored bytes */
     enum pack_method method;
+    uint32_t archive;                      /* 0: the bytes are here. Else the number of the archived pack that has them, and offset is within that */
 };
 
 struct pack_writer {
@@ -35,6 +37,7 @@ struct pack_writer {
     buf index;
     uint64_t taken;                        /* bytes that are no longer in `out` */
     uint32_t entries;
+    bool names_archive;                    /* some entry does */
     void *zip;
     struct summary_writer *summaries;
 };
@@ -46,6 +49,13 @@ uint32_t pack_add(struct pack_writer *w, struct id message, view bytes);
 /* An entry of another pack as it stands there. */
 uint32_t pack_add_stored(struct pack_writer *w, struct id message, const struct pack_entry *as, view stored);
 uint32_t pack_add_absent(struct pack_writer *w);
+/* An entry whose bytes are in the archive. */
+uint32_t pack_add_archived(struct pack_writer *w, const struct pack_entry *as);
+/* The offset that pack_add_stored() gives the next entry. */
+static inline uint64_t pack_next_offset(const struct pack_writer *w) { return w->taken + w->out.len + PACK_ENTRY_HEADER_BYTES; }
+/* What another pack has of the entry added last, for its summary. */
+struct summary_kept;
+void pack_keep_summary(struct pack_writer *w, const struct summary_kept *kept);
 /* What pack_add_stored() cannot know: the message itself, of the entry added last, for its summary. */
 void pack_add_summary(struct pack_writer *w, view message);
 /* Index and footer. Afterwards the pack has pack_bytes(). */

@@ -80,6 +80,8 @@ void state_snapshot_begin(struct state *s, const struct snapshot_options *option
     snapshot->replaced_count = options->replaced ? options->replaced_count : 0;
     snapshot->replaced = keep_packs(options->replaced, snapshot->replaced_count);
     search_list_copy(&snapshot->search, options->search ? options->search : &s->search);
+    archive_list_copy(&snapshot->archive, options->archive ? options->archive : &s->archive);
+    if (s->arrived_oldest.ms < snapshot->archive.oldest.ms) snapshot->archive.oldest = s->arrived_oldest;
     snapshot->body_count = options->body_count;
     snapshot->bodies = malloc((options->body_count + 1) * sizeof *snapshot->bodies);
     snapshot->compressor = ZSTD_createCCtx();
@@ -101,6 +103,7 @@ static void end_snapshot(struct state *s)
     free_packs(snapshot->packs, snapshot->pack_count);
     free_packs(snapshot->replaced, snapshot->replaced_count);
     search_list_done(&snapshot->search);
+    archive_list_done(&snapshot->archive);
     free(snapshot->bodies);
     free(snapshot->is_condemned);
     free(snapshot->encoded);
@@ -376,6 +379,10 @@ void state_snapshot_commit(struct state *s)
     search_list_done(&s->search);
     s->search = snapshot->search;
     snapshot->search = (struct search_list){0};
+    archive_list_done(&s->archive);
+    s->archive = snapshot->archive;
+    snapshot->archive = (struct archive_list){0};
+    if (s->arrived_oldest.ms < s->archive.oldest.ms) s->archive.oldest = s->arrived_oldest;
     uint32_t object = free_object_slot(s);
     s->objects[object] = (struct stored_object){snapshot->object, snapshot->offset};
     snapshot->object = VIEW_EMPTY;

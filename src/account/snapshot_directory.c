@@ -20,6 +20,7 @@ enum {
     MAILBOX_BIT_SELECTABLE = 2,
     SECTION_METADATA = 1,
     SECTION_SEARCH = 2,
+    SECTION_ARCHIVE = 3,
     SECTIONS_MAX = 64,
 };
 #define SEQUENCE_MAX ((uint64_t)INT64_MAX / 2)    /* MODSEQs have 63 bits (RFC 7162 §7) */
@@ -229,10 +230,28 @@ static void put_search_section(const struct state *s, buf *out)
     }
 }
 
+static void put_archive_section(const struct state *s, buf *out)
+{
+    const struct archive_list *l = s->snapshot ? &s->snapshot->archive : &s->archive;
+    uint32_t lowest = 1;
+    if (!l->is_begun) return;
+    buf_append_varint(out, zigzag(l->oldest.ms));
+    buf_append_varint(out, l->next_number);
+    buf_append_varint(out, l->alone_messages);
+    buf_append_varint(out, l->alone_bytes);
+    buf_append_varint(out, l->packed_messages);
+    for (size_t i = 0; i < l->count; i++) {
+        buf_append_varint(out, l->packs[i].number - lowest);
+        put_sized(out, l->packs[i].object);
+        buf_append_varint(out, l->packs[i].bytes);
+        lowest = l->packs[i].number + 1;
+    }
+}
+
 static const struct section {
     uint32_t kind;
     void (*put)(const struct state *s, buf *out);
-} sections[] = {{SECTION_METADATA, put_metadata_section}, {SECTION_SEARCH, put_search_section}};
+} sections[] = {{SECTION_METADATA, put_metadata_section}, {SECTION_SEARCH, put_search_section}, {SECTION_ARCHIVE, put_archive_section}};
 
 static void put_sections(struct writer *w)
 {
@@ -560,6 +579,39 @@ static bool take_search_section(struct state *s, view bytes)
     return true;
 }
 
+static bool take_archive_section(struct state *s, view bytes)
+{
+    struct cursor c = cursor_of(bytes);
+    struct archive_list *l = &s->archive;
+    uint64_t oldest, lowest = 1;
+    l->is_begun = l->knows_oldest = true;
+    if (!take_varint(&c, &oldest) || !take_varint32(&c, &l->next_number) || l->next_number == 0 || l->next_number > ARCHIVE_NUMBER_MAX + 1 ||
+        !take_varint(&c, &l->alone_messages) || !take_varint(&c, &l->alone_bytes) || !take_varint(&c, &l->packed_messages))
+        return false;
+    l->oldest.ms = unzigzag(oldest);
+    while (!cursor_at_end(&c)) {
+        uint32_t step;
+        uint64_t pack_bytes;
+        view object;
+        if (!take_varint32(&c, &step) || lowest + step >= l->next_number || !take_sized(&c, NAME_BYTES_MAX, &object) || object.len == 0 ||
+            !take_varint(&c, &pack_bytes))
+            return false;
+        archive_list_put(l, (uint32_t)(lowest + step), object, pack_bytes);
+        lowest += (uint64_t)step + 1;
+    }
+    return true;
+}
+
+static bool take_section(struct state *s, uint32_t kind, view bytes)
+{
+    switch (kind) {
+    case SECTION_METADATA: return take_metadata_section(s, bytes);
+    case SECTION_SEARCH: return take_search_section(s, bytes);
+    case SECTION_ARCHIVE: return take_archive_section(s, bytes);
+    default: return false;
+    }
+}
+
 /* Kinds rise. One that is not known comes from a newer version, which should not have written it yet. */
 static bool take_sections(struct take *t)
 {
@@ -567,8 +619,7 @@ static bool take_sections(struct take *t)
     view bytes;
     for (; !cursor_at_end(&t->c); lowest = kind + 1) {
         if (!take_varint32(&t->c, &kind) || kind < lowest || kind > SECTIONS_MAX || !take_sized(&t->c, DIRECTORY_PAYLOAD_MAX_BYTES, &bytes)) return false;
-        if (kind != SECTION_METADATA && kind != SECTION_SEARCH) return false;
-        if (!(kind == SECTION_METADATA ? take_metadata_section : take_search_section)(t->state, bytes)) return false;
+        if (!take_section(t->state, kind, bytes)) return false;
     }
     return true;
 }

@@ -159,12 +159,13 @@ size_t state_evict(struct state *s, size_t bytes)
 size_t state_objects(const struct state *s, struct arena *arena, view **ret_names)
 {
     size_t count = 0;
-    *ret_names = arena_array(arena, view, s->object_count + s->pack_count + s->search.count);
+    *ret_names = arena_array(arena, view, s->object_count + s->pack_count + s->search.count + s->archive.count);
     for (size_t i = 0; i < s->object_count; i++)
         if (s->objects[i].name.len) (*ret_names)[count++] = arena_keep(arena, s->objects[i].name);
     for (size_t i = 0; i < s->pack_count; i++)
         if (s->packs[i].object.len) (*ret_names)[count++] = arena_keep(arena, s->packs[i].object);
     for (size_t i = 0; i < s->search.count; i++) (*ret_names)[count++] = arena_keep(arena, s->search.segments[i].object);
+    for (size_t i = 0; i < s->archive.count; i++) (*ret_names)[count++] = arena_keep(arena, s->archive.packs[i].object);
     return count;
 }
 

@@ -32,6 +32,7 @@ struct snapshot {
     struct pack_slot *packs, *replaced;
     struct packed_body *bodies;
     struct search_list search;
+    struct archive_list archive;
     size_t pack_count, replaced_count, body_count;
     enum snapshot_phase phase;
     size_t mailbox;                      /* where the walk is: index, */

@@ -31,6 +31,8 @@ struct state *state_blank(void)
     s->next_number = INBOX_NUMBER;
     s->pool.block_rows = BLOCK_ROWS;
     s->pool.turn_rows = STATE_TURN_ROWS;
+    s->archive = (struct archive_list){.next_number = 1, .oldest = ARCHIVE_OLDEST_NONE};
+    s->arrived_oldest = ARCHIVE_OLDEST_NONE;
     return s;
 }
 
@@ -48,6 +50,7 @@ struct state *state_new(struct id account)
     struct state *s = state_blank();
     struct mailbox *inbox = mailbox_new(s, s->next_number++, VIEW("INBOX"));
     inbox->is_selectable = true;
+    s->archive.knows_oldest = true;
     inbox->uid_validity = s->last_uid_validity = second_of_id(account);
     state_insert_name(s, inbox);
     return s;
@@ -101,6 +104,7 @@ void state_free(struct state *s)
     free(s->bodies);
     free(s->packs);
     search_list_done(&s->search);
+    archive_list_done(&s->archive);
     free(s->objects);
     free(s);
 }

@@ -190,6 +190,36 @@ void search_list_done(struct search_list *l);
 /* The next entries of packs that no segment has, from *from on: pack and first entry, which moves behind them. False: there are none. */
 bool state_search_missing(const struct state *s, const struct search_list *l, struct search_range *from, struct search_range *ret_range);
 
+/* ---- the archive: which packs of it there are ---- doc/formats/packs.md, snapshot.md */
+
+/* A pack in the archive, "c-<id>", that entries of the packs of slots refer to by its number; numbers are never given twice. */
+enum { ARCHIVE_NUMBER_MAX = (1 << 24) - 1 };     /* as much as an index entry has room for */
+struct archived_pack { uint32_t number; view object; uint64_t bytes; };
+struct archive_list {
+    bool is_begun;                       /* messages that are objects of their own may be there, too */
+    bool knows_oldest;
+    unix_ms oldest;                      /* no message that is not in the archive has an older internal date */
+    uint32_t next_number;                /* from 1 on */
+    uint64_t alone_messages, alone_bytes;    /* about: messages that are objects of their own */
+    uint64_t packed_messages;            /* about */
+    struct archived_pack *packs;         /* malloced, as are the names; in order of number */
+    size_t count, capacity;
+};
+#define ARCHIVE_OLDEST_NONE ((unix_ms){INT64_MAX / 4})
+#define ARCHIVE_OLDEST_NOW ((unix_ms){INT64_MIN / 4})        /* some that are old were left where they were */
+const struct archive_list *state_archive(const struct state *s);
+/* The name of a pack's object; empty: there is none of that number. */
+view archive_list_find(const struct archive_list *l, uint32_t number);
+/* Bytes of all, as stored. */
+uint64_t archive_list_bytes(const struct archive_list *l);
+/* The number of the new one. */
+uint32_t archive_list_add(struct archive_list *l, view object);
+void archive_list_remove(struct archive_list *l, size_t index);
+void archive_list_copy(struct archive_list *into, const struct archive_list *l);
+void archive_list_done(struct archive_list *l);
+/* From now on the internal dates of what arrives are noted apart: who looks at all rows now learns of the others when the snapshot begins. */
+void state_archive_look(struct state *s);
+
 /* ---- snapshots (compact.c uses these) ---- doc/formats/snapshot.md */
 
 /*
@@ -213,6 +243,7 @@ struct snapshot_options {
     const struct packed_body *bodies;    /* in order of sequence */
     size_t body_count;
     const struct search_list *search;    /* the index from now on; NULL: as it is */
+    const struct archive_list *archive;  /* the archive from now on; NULL: as it is */
     const struct pack_slot *replaced;    /* by slot: object not empty where a pack's object was rewritten, same entries; NULL: none */
     size_t replaced_count;
 };

@@ -106,6 +106,7 @@ static void apply_append(struct state *s, const struct record *r, const struct r
         mailbox_push(m, &row, r->append.uidl);
     }
     if (!r->append.is_alone) add_body(s, r, place);
+    archive_arrives(s, row.internal_date);
     if (replaced) remove_replaced(replaced, r);
     o->mailbox = m->number;
     o->uid_validity = m->uid_validity;

@@ -118,6 +118,8 @@ struct state {
     struct stored_object *objects;
     size_t object_count, object_capacity;
     struct search_list search;
+    struct archive_list archive;
+    unix_ms arrived_oldest;              /* internal date of what came since state_archive_look() */
     struct snapshot *snapshot;           /* being written */
     struct aside *aside;                 /* not NULL: this state has copies of another's mailboxes (state_aside.c) */
 };
@@ -235,6 +237,11 @@ void metadata_clear(struct state *s, struct metadata *m);
 void metadata_log_done(struct metadata_log *l);
 /* All of `fresh` takes the place of that of `old`. */
 void metadata_adopt(struct state *fresh, struct state *old);
+
+/* ---- the archive (state_archive.c) ---- */
+void archive_arrives(struct state *s, unix_ms internal_date);
+/* As it was written down, behind all others. */
+void archive_list_put(struct archive_list *l, uint32_t number, view object, uint64_t bytes);
 
 /* ---- bodies and blocks ---- */
 struct block_key state_block_key(const struct state *s, uint32_t mailbox, const struct block *b, uint32_t index, bool is_graveyard);

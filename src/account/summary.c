@@ -174,6 +174,22 @@ void summary_add(struct summary_writer *w, uint32_t entry, view message)
     end_entry(w);
 }
 
+void summary_add_kept(struct summary_writer *w, uint32_t entry, const struct summary_kept *kept)
+{
+    while (w->entries < entry) add_absent(w);
+    for (unsigned i = 0; i < SUMMARY_COLUMNS; i++) {
+        struct column *c = &w->columns[i];
+        buf_clear(&w->text);
+        if (kept->has[i]) {
+            buf_append(&w->text, kept->texts[i]);
+            add_text(w, (enum summary_column)i);
+        } else {
+            buf_append_le32(&c->ends, (uint32_t)(c->texts.len << TEXT_BITS));
+        }
+    }
+    end_entry(w);
+}
+
 static void put_section_header(buf *into, uint32_t kind, size_t bytes, uint32_t crc)
 {
     buf_append_le32(into, kind);

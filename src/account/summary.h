@@ -35,6 +35,9 @@ struct summary_writer *summary_writer_new(void);
 void summary_writer_free(struct summary_writer *w);
 /* Of entry number `entry`; those between the last and it have none. Parses and compresses: for a worker. */
 void summary_add(struct summary_writer *w, uint32_t entry, view message);
+/* The same from what was kept of it elsewhere. */
+struct summary_kept { view texts[SUMMARY_COLUMNS]; bool has[SUMMARY_COLUMNS]; };
+void summary_add_kept(struct summary_writer *w, uint32_t entry, const struct summary_kept *kept);
 /* The sections of a pack of so many entries, which stand at `offset` in it; nothing when no entry has any. */
 void summary_end(struct summary_writer *w, uint32_t entries, uint64_t offset, buf *into);
 
@@ -59,3 +62,19 @@ static inline uint32_t summary_block_entries(uint32_t entries, uint32_t block)
     uint32_t left = entries - block * SUMMARY_BLOCK_ENTRIES;
     return left < SUMMARY_BLOCK_ENTRIES ? left : SUMMARY_BLOCK_ENTRIES;
 }
+
+/* ---- all of a pack's, for who writes it anew ---- */
+
+struct summary_sections {
+    view bytes, table;                       /* borrowed. Table empty: the pack has none */
+    uint64_t offset;                         /* of `bytes` in the pack */
+    uint32_t entries, block;                 /* the block that is unpacked */
+    bool has_block;
+    void *unzip;
+    buf blocks[SUMMARY_COLUMNS];             /* empty: without texts */
+};
+/* `bytes` stand at `offset`, between the last entry and the index. Damaged ones count as none: what is derived is made again. */
+void summary_sections_open(struct summary_sections *s, view bytes, uint64_t offset, uint32_t entries);
+void summary_sections_close(struct summary_sections *s);
+/* Texts are good until the next call. False: it has none. Unpacks: for a worker. */
+bool summary_sections_find(struct summary_sections *s, uint32_t entry, struct summary_kept *ret_kept);

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "account/archive.h"
 #include "account/draft.h"
 #include "account/home.h"
 #include "account/indexing.h"
@@ -138,7 +139,7 @@ static bool is_long(const struct account *a)
 
 static bool is_due(const struct account *a)
 {
-    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a) || account_wants_indexing(a);
+    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a) || account_wants_indexing(a) || account_wants_archiving(a);
 }
 
 static bool may_be_compacted(const struct account *a)
@@ -188,6 +189,16 @@ static void tell_of_failure(const struct tending *t)
     EVENT_EMIT(ACCOUNT_NOT_COMPACTED, EVENT_ID("account", t->id), EVENT_TEXT("result", view_of(result_name(t->code))), EVENT_FAULT(t->fault));
 }
 
+/* What is not known now stays as it was heard of last. */
+MAY_YIELD static void ask_for_archive_limit(struct account *a)
+{
+    struct accounts *all = a->home->all;
+    int64_t after_ms = 0;
+    if (!all->archive_limit || !engine_has_archive(all->engine) || accounts_feature_level(all) < FEATURE_ARCHIVE) return;
+    colour_pretend_coroutine();
+    if (all->archive_limit(all->archive_argument, a->id, &after_ms) == OK) a->archive_after_ms = after_ms;
+}
+
 /* On the account's home. */
 MAY_YIELD static void tend(void *argument)
 {
@@ -197,11 +208,12 @@ MAY_YIELD static void tend(void *argument)
     bool was_loaded = map_get(&h->accounts, id_view(&t->id)) != NULL;
     t->code = account_open(t->all, t->id, t->deadline, &a, t->fault);
     if (t->code == OK) {
+        ask_for_archive_limit(a);
         t->was_due = may_be_compacted(a) && is_due(a);
         if (t->was_due) t->code = compact_claimed(a, t->is_claimed, t->deadline, t->fault);
         if (t->code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
-        /* An index that is far behind is caught up with in several compactions. */
-        else if (t->was_due && account_wants_indexing(a)) account_consider_upkeep(a);
+        /* An index that is far behind is caught up with in several compactions, as is the archive. */
+        else if (t->was_due && (account_wants_indexing(a) || account_wants_archiving(a))) account_consider_upkeep(a);
         account_close_cold(a, was_loaded);
     }
     tell_of_failure(t);

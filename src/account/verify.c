@@ -12,6 +12,7 @@
 
 enum {
     LIST_NAMES = 1000, FOUND_TEXT_MAX = 400, PIECE_BYTES = 1 << 20,
+    ARCHIVE_MS = 15000,                      /* is it there? */
     LOOK_MS = 500,                           /* while it waits for its pace, whether it is to stop */
 };
 
@@ -101,6 +102,7 @@ struct checking {
     millis began;
     uint64_t bytes;
     struct id listed_head;               /* when rows were listed */
+    bool archive_is_away;                /* which was told: the rest is checked */
 };
 
 /* Keeps to the pace. CANCELLED when it is to stop. */
@@ -147,9 +149,12 @@ static int by_place(const void *left, const void *right)
 /* message_read() sees when an object is too short, not when it is too long. */
 MAY_YIELD static result check_length(struct account *a, const struct row *row, millis deadline, struct fault *fault)
 {
-    char name[OBJECT_NAME_MAX];
+    char name[OBJECT_NAME_MAX], cold[OBJECT_NAME_MAX];
     uint64_t bytes;
-    result code = object_size(a->home->all->engine, account_alone_name(a->id, row->message, row->entry, name), deadline, &bytes, fault);
+    struct engine *e = a->home->all->engine;
+    view warm = account_alone_name(a->id, row->message, row->entry, name);
+    result code = object_size(e, warm, deadline, &bytes, fault);
+    if (code == NOT_FOUND && state_archive(a->state)->is_begun) code = object_size(e, account_cold_name(warm, cold), deadline, &bytes, fault);
     return code == OK && bytes != row->size_bytes ? fail(fault, CORRUPT, "%s has %" PRIu64 " bytes instead of %u", name, bytes, row->size_bytes) : code;
 }
 
@@ -180,6 +185,21 @@ static bool is_still_there(const struct checking *k, const struct found_row *f, 
     return state_row(a->state, f->mailbox, f->row.uid, &now, &needs) == OK || needs.bytes > 0;
 }
 
+/* That is told once for an account. */
+MAY_YIELD static void look_for_archive(struct checking *k)
+{
+    struct account *a = k->account;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 16);
+    struct fault fault = {0};
+    char prefix[OBJECT_NAME_MAX];
+    view *names;
+    size_t count;
+    if (!state_archive(a->state)->is_begun) return;
+    result code = object_list(a->home->all->engine, account_cold_folder(a->id, prefix), VIEW_EMPTY, 1, millis_min(k->deadline, clock_in(ARCHIVE_MS)), arena, &names, &count, &fault);
+    k->archive_is_away = code != OK;
+    if (code != OK) tell_problem(k, "the archive: %s: %s: what is in it was not checked", result_name(code), fault.detail);
+}
+
 MAY_YIELD static result check_messages(struct checking *k, struct found_rows *found, uint64_t listed_at)
 {
     if (found->count > 0) qsort(found->rows, found->count, sizeof *found->rows, by_place);
@@ -191,6 +211,7 @@ MAY_YIELD static result check_messages(struct checking *k, struct found_rows *fo
         k->verify->bytes += f->row.size_bytes;
         result code = keep_pace(k, f->row.size_bytes);
         if (code == OK) code = check_bytes(k, f, &fault);
+        if (k->archive_is_away && (code == TIMEOUT || code == UNAVAILABLE)) continue;
         if (code == TIMEOUT || code == CANCELLED || code == UNAVAILABLE) return code;
         if (code != OK && (code != NOT_FOUND || is_still_there(k, f, listed_at)))
             tell_problem(k, "mailbox %u, UID %u%s: %s: %s", f->mailbox, f->row.uid, f->is_expunged ? " (expunged)" : "", result_name(code), fault.detail);
@@ -199,25 +220,38 @@ MAY_YIELD static result check_messages(struct checking *k, struct found_rows *fo
     return OK;
 }
 
-/* Everything in the account's folder is referred to or will be cleared away; everything referred to is there. */
+MAY_YIELD static result list_folder(struct checking *k, view folder, struct arena *arena, struct map *there, struct fault *fault)
+{
+    struct arena *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
+    char after[ENGINE_NAME_MAX_BYTES + 1] = "";
+    view *names;
+    for (size_t count = LIST_NAMES; count == LIST_NAMES;) {
+        arena_reset(page);
+        result code = object_list(k->account->home->all->engine, folder, view_of(after), LIST_NAMES, k->deadline, page, &names, &count, fault);
+        if (code != OK) return code;
+        for (size_t i = 0; i < count; i++) map_put(there, arena_keep(arena, view_from(names[i], folder.len)), k);
+        if (count > 0) snprintf(after, sizeof after, VIEW_FMT, VIEW_ARG(names[count - 1]));
+    }
+    return OK;
+}
+
+/* Everything in the account's folders is referred to or will be cleared away; everything referred to is there. */
 MAY_YIELD static result check_objects(struct checking *k, const struct found_rows *found, struct fault *fault)
 {
     struct account *a = k->account;
-    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 256 << 20), *page CLEANUP(arena_freep) = arena_new(NULL, 4 << 20);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 256 << 20);
     struct map there CLEANUP(map_done) = MAP_INIT;
-    char prefix[OBJECT_NAME_MAX], after[ENGINE_NAME_MAX_BYTES + 1] = "";
+    char prefix[OBJECT_NAME_MAX];
     view folder = account_object_name(a->id, VIEW_EMPTY, prefix), *names;
     size_t used = 0;
-    for (size_t count = LIST_NAMES; count == LIST_NAMES;) {
-        arena_reset(page);
-        result code = object_list(a->home->all->engine, folder, view_of(after), LIST_NAMES, k->deadline, page, &names, &count, fault);
-        if (code != OK) return code;
-        for (size_t i = 0; i < count; i++) map_put(&there, arena_keep(arena, view_from(names[i], folder.len)), k);
-        if (count > 0) snprintf(after, sizeof after, VIEW_FMT, VIEW_ARG(names[count - 1]));
-    }
+    result code = list_folder(k, folder, arena, &there, fault);
+    if (code == OK && state_archive(a->state)->is_begun && !k->archive_is_away) code = list_folder(k, account_cold_folder(a->id, prefix), arena, &there, fault);
+    folder = account_object_name(a->id, VIEW_EMPTY, prefix);
+    if (code != OK) return code;
     size_t count = state_objects(a->state, arena, &names);
     for (size_t i = 0; i < count; i++) {
         if (map_remove(&there, names[i])) used++;
+        else if (names[i].at[0] == 'c' && k->archive_is_away) continue;
         else if (names[i].at[0] != 'i') tell_problem(k, "object " VIEW_FMT " is referred to and not there", VIEW_ARG(names[i]));
     }
     for (size_t i = 0; i < found->count; i++) {
@@ -284,6 +318,7 @@ result account_verify(struct account *a, struct account_verify *v, millis deadli
         uint64_t listed_at = state_sequence(a->state);
         k.listed_head = a->head.snapshot;
         (void)state_check(a->state, tell_of_state, &k);
+        look_for_archive(&k);
         code = check_messages(&k, &found, listed_at);
         if (code == OK) code = check_index(&k, fault);
         if (code == OK) code = check_objects(&k, &found, fault);

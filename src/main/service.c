@@ -30,6 +30,7 @@ void service_rados_options(const struct config *c, struct engine_rados_options *
         .user = *c->ceph_user ? c->ceph_user : NULL,
         .pool = c->pool,
         .object_pool = c->object_pool,
+        .archive_pool = c->archive_pool,
         .name_space = c->name_space,
         .connect_timeout_ms = (int64_t)c->connect_timeout_ms,
         .flight_operations_max = c->flight_operations_max,
@@ -54,7 +55,7 @@ static MAY_YIELD result open_rados(const struct config *c, struct engine **ret_e
 result service_open_engine(const struct config *c, struct engine **ret_engine, struct fault *fault)
 {
     if (c->engine == CONFIG_ENGINE_RADOS) return open_rados(c, ret_engine, fault);
-    struct engine_local_options o = {.folder = c->store_folder, .cache_bytes = c->store_cache_bytes};
+    struct engine_local_options o = {.folder = c->store_folder, .archive_folder = c->archive_folder, .cache_bytes = c->store_cache_bytes};
     return engine_open_local(&o, ret_engine, fault);
 }
 
@@ -74,7 +75,7 @@ result service_open(struct service *s, const struct config *config, struct fault
     struct accounts_options mailboxes = {.memory_bytes = config->mailbox_memory_bytes, .retention_ms = (int64_t)config->mailbox_retention_ms,
                                          .grace_ms = (int64_t)config->mailbox_grace_ms, .compact_journal_bytes = config->compact_bytes,
                                          .compact_journal_records = (uint32_t)config->compact_records, .leaves_upkeep = !(config->roles & ROLE_MAINTENANCE),
-                                         .node_name = view_of(config->node_name)};
+                                         .node_name = view_of(config->node_name), .archive_bytes_per_second = config->archive_rate};
     result r = service_make_folder(config->state_folder, fault);
     if (r == OK) r = service_open_engine(config, &s->engine, fault);
     if (r != OK) return r;
