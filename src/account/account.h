@@ -169,6 +169,8 @@ MAY_YIELD NODISCARD result message_summary(struct account *a, const struct row *
 /* ---- upkeep ---- */
 /* Folds the journal into packs and a snapshot now. OK also when there was nothing to do or another node was faster. */
 MAY_YIELD NODISCARD result account_compact(struct account *a, millis deadline, struct fault *fault);
+/* The account has something old that is not in the archive, by the age limit that was last heard of: another account_compact() goes on with it. */
+bool account_wants_archiving(const struct account *a);
 /* Loads every block, then state_digest(). */
 MAY_YIELD NODISCARD result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault);
 /* The expunged that are still restorable, newest first, up to max. */

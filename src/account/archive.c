@@ -126,6 +126,7 @@ static void survey_pack(struct compaction *c, const struct living *l, uint32_t s
         }
         size_t at = index_of(&x->list, e->archive);
         x->list.packed_messages++;
+        x->list.packed_bytes += e->bytes;
         if (at < x->surveyed) x->living[at] += PACK_ENTRY_HEADER_BYTES + e->stored_bytes;
     }
 }
@@ -180,7 +181,7 @@ result archiving_survey(struct compaction *c, const struct living *l, struct fau
     x->is_condemned = calloc(x->surveyed + 1, sizeof *x->is_condemned);
     x->wants = calloc(l->packs + 1, sizeof *x->wants);
     check(x->living && x->is_condemned && x->wants);
-    x->list.packed_messages = 0;
+    x->list.packed_messages = x->list.packed_bytes = 0;
     result code = each_pack(c, l, false, fault);
     if (code == OK && x->is_on && condemn(x)) code = each_pack(c, l, true, fault);
     return code;
@@ -237,6 +238,7 @@ void archiving_put(struct compaction *c, struct id message, const struct pack_en
     x->moved_messages++;
     x->moved_bytes += e->stored_bytes;
     x->list.packed_messages++;
+    x->list.packed_bytes += e->bytes;
 }
 
 /* What serves users goes first. */

@@ -40,9 +40,6 @@ struct archiving {
     uint64_t alone_messages, alone_bytes;    /* moved by themselves */
 };
 
-/* The account has something that is old and not in the archive, by the age limit that was last heard of; or that is to be found out. */
-bool account_wants_archiving(const struct account *a);
-
 void archiving_begin(struct compaction *c);
 void archiving_end(struct compaction *c);
 /* Looks at all packs: what is to be moved, and what died in archived ones. */

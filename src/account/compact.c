@@ -491,6 +491,7 @@ result account_compact(struct account *a, millis deadline, struct fault *fault)
     result code = mutex_lock(&a->compacting, deadline);
     if (code != OK) return fail(fault, code, "waiting for a compaction");
     account_hold(a);
+    account_ask_archive_limit(a);
     code = compact(a, deadline, fault);
     mutex_unlock(&a->compacting);
     account_close(a);

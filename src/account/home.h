@@ -217,6 +217,9 @@ MAY_YIELD void home_stop_upkeep(struct home *h);
 /* Destroys once more what was destroyed some time ago. In the background. */
 MAY_YIELD void removed_sweep(struct accounts *all);
 
+/* Hears of the account's age limit. What is not known now stays as it was heard of last. */
+MAY_YIELD void account_ask_archive_limit(struct account *a);
+
 /* ---- compact.c ---- */
 /* What was expunged before then is to be purged now; 0: nothing. */
 unix_ms account_purge_before(const struct account *a);

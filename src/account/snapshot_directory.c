@@ -240,6 +240,7 @@ static void put_archive_section(const struct state *s, buf *out)
     buf_append_varint(out, l->alone_messages);
     buf_append_varint(out, l->alone_bytes);
     buf_append_varint(out, l->packed_messages);
+    buf_append_varint(out, l->packed_bytes);
     for (size_t i = 0; i < l->count; i++) {
         buf_append_varint(out, l->packs[i].number - lowest);
         put_sized(out, l->packs[i].object);
@@ -586,7 +587,7 @@ static bool take_archive_section(struct state *s, view bytes)
     uint64_t oldest, lowest = 1;
     l->is_begun = l->knows_oldest = true;
     if (!take_varint(&c, &oldest) || !take_varint32(&c, &l->next_number) || l->next_number == 0 || l->next_number > ARCHIVE_NUMBER_MAX + 1 ||
-        !take_varint(&c, &l->alone_messages) || !take_varint(&c, &l->alone_bytes) || !take_varint(&c, &l->packed_messages))
+        !take_varint(&c, &l->alone_messages) || !take_varint(&c, &l->alone_bytes) || !take_varint(&c, &l->packed_messages) || !take_varint(&c, &l->packed_bytes))
         return false;
     l->oldest.ms = unzigzag(oldest);
     while (!cursor_at_end(&c)) {

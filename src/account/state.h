@@ -201,7 +201,7 @@ struct archive_list {
     unix_ms oldest;                      /* no message that is not in the archive has an older internal date */
     uint32_t next_number;                /* from 1 on */
     uint64_t alone_messages, alone_bytes;    /* about: messages that are objects of their own */
-    uint64_t packed_messages;            /* about */
+    uint64_t packed_messages, packed_bytes;  /* about: messages in packs, and their sizes */
     struct archived_pack *packs;         /* malloced, as are the names; in order of number */
     size_t count, capacity;
 };

@@ -189,13 +189,11 @@ static void tell_of_failure(const struct tending *t)
     EVENT_EMIT(ACCOUNT_NOT_COMPACTED, EVENT_ID("account", t->id), EVENT_TEXT("result", view_of(result_name(t->code))), EVENT_FAULT(t->fault));
 }
 
-/* What is not known now stays as it was heard of last. */
-MAY_YIELD static void ask_for_archive_limit(struct account *a)
+MAY_YIELD void account_ask_archive_limit(struct account *a)
 {
     struct accounts *all = a->home->all;
     int64_t after_ms = 0;
     if (!all->archive_limit || !engine_has_archive(all->engine) || accounts_feature_level(all) < FEATURE_ARCHIVE) return;
-    colour_pretend_coroutine();
     if (all->archive_limit(all->archive_argument, a->id, &after_ms) == OK) a->archive_after_ms = after_ms;
 }
 
@@ -208,7 +206,7 @@ MAY_YIELD static void tend(void *argument)
     bool was_loaded = map_get(&h->accounts, id_view(&t->id)) != NULL;
     t->code = account_open(t->all, t->id, t->deadline, &a, t->fault);
     if (t->code == OK) {
-        ask_for_archive_limit(a);
+        account_ask_archive_limit(a);
         t->was_due = may_be_compacted(a) && is_due(a);
         if (t->was_due) t->code = compact_claimed(a, t->is_claimed, t->deadline, t->fault);
         if (t->code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);

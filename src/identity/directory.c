@@ -101,7 +101,7 @@ result directory_find_tenant(struct identity *i, view name, millis deadline, str
     result r = directory_read(i, DIRECTORY_TENANTS, name, deadline, arena, &row, NULL, fault);
     if (r != OK) return r;
     *ret_tenant = (struct directory_tenant){arena_keep(arena, name), {json_integer_value(json_object_get(row, "created"))},
-                                            !view_equal(row_string(row, "scram", arena), VIEW("off")), TENANT_FEEDBACK_OFF};
+                                            !view_equal(row_string(row, "scram", arena), VIEW("off")), TENANT_FEEDBACK_OFF, row_number(row, "archive_after", 0)};
     for (unsigned f = 0; f < TENANT_FEEDBACKS; f++)
         if (view_equal(row_string(row, "feedback", arena), view_of(tenant_feedback_name((enum tenant_feedback)f)))) ret_tenant->feedback = (enum tenant_feedback)f;
     return OK;
@@ -123,6 +123,7 @@ result directory_set_tenant(struct identity *i, view name, const struct director
         if (r != OK) return r;
         if (change->sets_scram) row_set_string(row, "scram", change->has_scram ? VIEW("on") : VIEW("off"));
         if (change->sets_feedback) row_set_string(row, "feedback", view_of(tenant_feedback_name(change->feedback)));
+        if (change->sets_archive_after) row_set_number(row, "archive_after", (uint64_t)change->archive_after_ms);
         r = directory_replace(i, DIRECTORY_TENANTS, name, row, text, deadline, fault);
         if (r != CONFLICT) return r;
     }

@@ -17,7 +17,7 @@ MAY_YIELD NODISCARD result directory_prepare(struct identity *i, millis deadline
 /* Whether complaints of its users are told to domains that ask for them (flow/feedback.h), and how much of the message with them. */
 enum tenant_feedback { TENANT_FEEDBACK_OFF, TENANT_FEEDBACK_HEADER, TENANT_FEEDBACK_MESSAGE, TENANT_FEEDBACKS };
 const char *tenant_feedback_name(enum tenant_feedback f);      /* "off", "header", "message" */
-struct directory_tenant { view name; unix_ms created; bool has_scram; enum tenant_feedback feedback; };
+struct directory_tenant { view name; unix_ms created; bool has_scram; enum tenant_feedback feedback; int64_t archive_after_ms; };      /* 0: its messages never go to the archive */
 struct directory_domain { view name, tenant, catch_all; unix_ms created; };
 struct directory_alias { view address; view *targets; size_t target_count; };
 
@@ -27,6 +27,8 @@ struct directory_tenant_change {
     bool sets_scram, has_scram;          /* whether SCRAM keys are made of passwords (scram_keys.h); on by default. Keys that are there stay until a new password */
     bool sets_feedback;
     enum tenant_feedback feedback;       /* off by default */
+    bool sets_archive_after;
+    int64_t archive_after_ms;            /* of its accounts that have no limit of their own; 0: never, which is the default */
 };
 MAY_YIELD NODISCARD result directory_set_tenant(struct identity *i, view name, const struct directory_tenant_change *change, millis deadline, struct fault *fault);
 /* BUSY while it has domains. */
@@ -48,6 +50,8 @@ struct directory_account_change {
     view display_name;
     enum account_standing standing;
     bool sets_sending;
+    bool sets_archive_after;
+    int64_t archive_after_ms;       /* 0: never; IDENTITY_ARCHIVE_AS_TENANT */
     view sending;                   /* good, new, suspicious, bulk; empty: by its age */
 };
 /* A new account with its primary address. Its mailboxes come into being with its first message. */

@@ -73,6 +73,8 @@ static MAY_YIELD result change_row(struct identity *i, json_t *row, const struct
         if (change->quota_messages > UINT32_MAX) return fail(fault, INVALID, "quota of messages: expected at most %u", UINT32_MAX);
         row_set_number(row, "quota_messages", change->quota_messages);
     }
+    if (change->sets_archive_after && change->archive_after_ms < 0) json_object_del(row, "archive_after");
+    else if (change->sets_archive_after) row_set_number(row, "archive_after", (uint64_t)change->archive_after_ms);
     if (change->sets_standing) row_set_string(row, "standing", change->standing == STANDING_SUSPENDED ? VIEW("suspended") : VIEW("active"));
     if (change->sets_sending) row_set_string(row, "sending", change->sending);
     if (!change->sets_password) return OK;

@@ -108,3 +108,21 @@ result identity_find_account_by_address(struct identity *i, view address, millis
     if (found.kind != ADDRESS_ACCOUNT) return fail(fault, NOT_FOUND, VIEW_FMT " is an alias, not an account", VIEW_ARG(address));
     return identity_find_account(i, found.account, deadline, arena, ret_account, fault);
 }
+
+result identity_archive_after(struct identity *i, struct id account, millis deadline, int64_t *ret_after_ms, struct fault *fault)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 4 * ENGINE_VALUE_MAX_BYTES);
+    struct identity_account found;
+    view json;
+    json_t *row CLEANUP(json_done) = NULL;
+    result r = identity_find_account(i, account, deadline, arena, &found, fault);
+    if (r == OK && found.archive_after_ms >= 0) {
+        *ret_after_ms = found.archive_after_ms;
+        return OK;
+    }
+    if (r == OK) r = identity_row(i, DIRECTORY_TENANTS, found.tenant, deadline, arena, &json, fault);
+    if (r == OK) r = row_parse(DIRECTORY_TENANTS, found.tenant, json, &row, fault);
+    if (r != OK && r != NOT_FOUND) return r;
+    *ret_after_ms = r == OK ? row_number(row, "archive_after", 0) : 0;
+    return OK;
+}

@@ -41,8 +41,10 @@ struct identity_account {
     view sending;                    /* how mail that it sends is judged, as an operator has set it: "good", "new", "suspicious", "bulk"; empty: by its age */
     uint64_t quota_bytes;            /* 0: none */
     uint64_t quota_messages;         /* 0: none */
+    int64_t archive_after_ms;        /* how old messages become before they go to the archive; 0: they never do; IDENTITY_ARCHIVE_AS_TENANT */
     unix_ms created;
 };
+enum { IDENTITY_ARCHIVE_AS_TENANT = -1 };
 
 /* What an address leads to. */
 struct identity_address {
@@ -60,6 +62,9 @@ MAY_YIELD NODISCARD result identity_find_account(struct identity *i, struct id a
                                                  struct identity_account *ret_account, struct fault *fault);
 MAY_YIELD NODISCARD result identity_find_account_by_address(struct identity *i, view address, millis deadline, struct arena *arena,
                                                             struct identity_account *ret_account, struct fault *fault);
+
+/* The age limit of an account: its own, or its tenant's; 0: none. 0 also of accounts that are not in the directory. */
+MAY_YIELD NODISCARD result identity_archive_after(struct identity *i, struct id account, millis deadline, int64_t *ret_after_ms, struct fault *fault);
 
 struct login {
     view user, password;

@@ -68,6 +68,12 @@ void row_set_number(json_t *object, const char *key, uint64_t value)
     check(failed == 0);
 }
 
+int64_t row_number(const json_t *object, const char *key, int64_t absent)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) && json_integer_value(value) >= 0 ? json_integer_value(value) : absent;
+}
+
 static uint64_t number_of(const json_t *object, const char *key)
 {
     json_int_t number = json_integer_value(json_object_get(object, key));
@@ -87,6 +93,7 @@ result row_read_account(view key, view json, struct arena *arena, struct identit
         .sending = row_string(row, "sending", arena),
         .quota_bytes = number_of(row, "quota"),
         .quota_messages = number_of(row, "quota_messages"),
+        .archive_after_ms = row_number(row, "archive_after", IDENTITY_ARCHIVE_AS_TENANT),
         .created = {(int64_t)number_of(row, "created")},
     };
     if (!id_parse(key, &account.id) || account.address.len == 0)

@@ -19,6 +19,8 @@ json_t *row_new(void);
 view row_string(const json_t *object, const char *key, struct arena *arena);
 /* What is no UTF-8 becomes U+FFFD, a NUL a question mark: a row can always be read again. */
 void row_set_string(json_t *object, const char *key, view value);
+/* `absent` when the key is not there, or no number. */
+int64_t row_number(const json_t *object, const char *key, int64_t absent);
 void row_set_number(json_t *object, const char *key, uint64_t value);
 
 /* CORRUPT when what an account cannot do without is missing. */

@@ -37,6 +37,9 @@ millis command_deadline(void);
 /* Runs run(call, account, fault) on the home loop of an account, with the account open. `address` names it. */
 typedef result command_home_fn(struct command_call *call, struct account *account, struct fault *fault);
 MAY_YIELD NODISCARD result command_at_home(struct command_call *call, view address, command_home_fn *run, struct fault *fault);
+/* An age limit, of --archive-after: 0: never; -1: as the tenant has it. INVALID. */
+NODISCARD result command_archive_after(struct command_call *call, int64_t *ret_after_ms, struct fault *fault);
+json_t *command_archive_after_json(int64_t after_ms);
 /* The bytes of 32, as 64 hexadecimal digits in the arena. */
 view command_hex(const unsigned char digest[static 32], struct arena *arena);
 

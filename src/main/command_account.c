@@ -37,6 +37,11 @@ static result read_change(struct command_call *call, struct directory_account_ch
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) change->sets_sending |= view_equal(change->sending, view_of(known[i]));
         if (!change->sets_sending) return fail(fault, INVALID, "sending: expected good, new, suspicious or bulk, or nothing for what its age makes it");
     }
+    if (command_has(call, "archive_after")) {
+        result r = command_archive_after(call, &change->archive_after_ms, fault);
+        if (r != OK) return r;
+        change->sets_archive_after = true;
+    }
     if (!change->sets_quota) return OK;
     if (json_is_integer(json_object_get(call->request, "quota"))) {
         change->quota_bytes = command_number(call, "quota");
@@ -62,8 +67,9 @@ result command_account_set(struct command_call *call, struct fault *fault)
 {
     struct directory_account_change change;
     result r = read_change(call, &change, fault);
-    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_quota_messages && !change.sets_display_name && !change.sets_standing && !change.sets_sending)
-        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --quota-messages, --name, --sending, --suspended or --active");
+    if (r == OK && !change.sets_password && !change.sets_quota && !change.sets_quota_messages && !change.sets_display_name && !change.sets_standing && !change.sets_sending &&
+        !change.sets_archive_after)
+        r = fail(fault, INVALID, "nothing to set: expected --password-stdin, --quota, --quota-messages, --name, --sending, --archive-after, --suspended or --active");
     if (r == OK) r = directory_set_account(call->service->identity, command_text(call, "address"), &change, command_deadline(), fault);
     return r;
 }
@@ -120,6 +126,10 @@ static MAY_YIELD result show_usage(struct command_call *call, struct account *ac
         json_object_set_new(json, "complaints", json_integer((json_int_t)complaints.messages));
         json_object_set_new(json, "last_complaint", json_integer((json_int_t)complaints.last.ms));
     }
+    const struct archive_list *archive = state_archive(account_state(account));
+    json_object_set_new(json, "archive_after", command_archive_after_json(row.archive_after_ms));
+    json_object_set_new(json, "archived_messages", json_integer((json_int_t)(archive->packed_messages + archive->alone_messages)));
+    json_object_set_new(json, "archived_bytes", json_integer((json_int_t)(archive->packed_bytes + archive->alone_bytes)));
     unix_ms written;
     view node;
     if (account_origin(account, &written, &node)) {
@@ -252,9 +262,13 @@ result command_account_digest(struct command_call *call, struct fault *fault)
     return command_at_home(call, command_text(call, "address"), tell_digest, fault);
 }
 
+enum { ARCHIVE_STEPS_MAX = 10000 };          /* of 64 MiB */
+
 static MAY_YIELD result compact(struct command_call *call, struct account *account, struct fault *fault)
 {
-    return account_compact(account, MILLIS_NEVER, fault);
+    result r = account_compact(account, MILLIS_NEVER, fault);
+    for (unsigned i = 0; r == OK && i < ARCHIVE_STEPS_MAX && account_wants_archiving(account); i++) r = account_compact(account, MILLIS_NEVER, fault);
+    return r;
 }
 
 result command_account_compact(struct command_call *call, struct fault *fault)

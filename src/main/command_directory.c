@@ -27,6 +27,7 @@ static MAY_YIELD result list_row(void *argument, view key, view json)
         return OK;
     }
     json_object_set_new(row, l->name, text_json(key));
+    if (view_equal(view_of(l->name), VIEW("tenant"))) json_object_set_new(row, "archive_after", command_archive_after_json(row_number(row, "archive_after", 0)));
     return command_row(l->call, row);
 }
 
@@ -46,7 +47,8 @@ result command_tenant_show(struct command_call *call, struct fault *fault)
     struct directory_tenant tenant;
     result r = directory_find_tenant(call->service->identity, command_text(call, "tenant"), command_deadline(), call->arena, &tenant, fault);
     if (r != OK) return r;
-    return command_row(call, json_pack("{s:o, s:I, s:s, s:s}", "tenant", text_json(tenant.name), "created", (json_int_t)tenant.created.ms, "scram", tenant.has_scram ? "on" : "off",
+    return command_row(call, json_pack("{s:o, s:o, s:I, s:s, s:s}", "tenant", text_json(tenant.name), "archive_after",
+                                       command_archive_after_json(tenant.archive_after_ms), "created", (json_int_t)tenant.created.ms, "scram", tenant.has_scram ? "on" : "off",
                                        "feedback", tenant_feedback_name(tenant.feedback)));
 }
 
@@ -61,7 +63,14 @@ static result read_tenant_change(struct command_call *call, struct directory_ten
         change->feedback = (enum tenant_feedback)f;
     }
     if (command_has(call, "feedback") && !change->sets_feedback) return fail(fault, INVALID, "--feedback: expected off, header or message");
-    if (!change->sets_scram && !change->sets_feedback) return fail(fault, INVALID, "nothing to set: expected --scram or --feedback");
+    change->sets_archive_after = command_has(call, "archive_after");
+    if (change->sets_archive_after) {
+        result r = command_archive_after(call, &change->archive_after_ms, fault);
+        if (r != OK) return r;
+        if (change->archive_after_ms < 0) return fail(fault, INVALID, "--archive-after of a tenant: expected an age, or never");
+    }
+    if (!change->sets_scram && !change->sets_feedback && !change->sets_archive_after)
+        return fail(fault, INVALID, "nothing to set: expected --scram, --feedback or --archive-after");
     return OK;
 }
 

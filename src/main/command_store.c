@@ -178,16 +178,17 @@ result command_server_status(struct command_call *call, struct fault *fault)
 }
 
 /* A row now and each so many seconds, as long as somebody listens. What goes on is told as what came since the row before. */
-struct top { int64_t purged, reclaimed; };
+struct top { int64_t purged, reclaimed, archived; };
 
 static MAY_YIELD json_t *top_row(struct command_call *call, struct top *before)
 {
     struct loop_turn longest = loops_longest_turn(call->service->loops);
-    struct top now = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES)};
+    struct top now = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES), metric_value(METRIC_ARCHIVED_MESSAGES)};
     json_t *row = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "time", (json_int_t)clock_wall().ms, "sessions", (json_int_t)metric_value(METRIC_CONNECTIONS), "accounts",
                             (json_int_t)accounts_in_memory(call->service->accounts), "longest_turn_us", (json_int_t)longest.wall_us, "store",
                             (json_int_t)metric_value(METRIC_STORE_UNDER_WAY), "slow", (json_int_t)metric_value(METRIC_STORE_SLOW), "purged",
                             (json_int_t)(now.purged - before->purged), "reclaimed", (json_int_t)(now.reclaimed - before->reclaimed));
+    json_object_set_new(row, "archived", json_integer((json_int_t)(now.archived - before->archived)));
     if (call->service->queue) json_object_set_new(row, "queue", json_integer((json_int_t)queue_messages_here(call->service->queue)));
     *before = now;
     return row;
@@ -195,7 +196,7 @@ static MAY_YIELD json_t *top_row(struct command_call *call, struct top *before)
 
 result command_server_top(struct command_call *call, struct fault *fault)
 {
-    struct top before = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES)};
+    struct top before = {metric_value(METRIC_PURGED_BYTES), metric_value(METRIC_RECLAIMED_BYTES), metric_value(METRIC_ARCHIVED_MESSAGES)};
     uint64_t seconds = command_number(call, "interval"), rows = command_number(call, "rows");
     result code = OK;
     if (seconds == 0) seconds = 1;

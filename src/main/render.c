@@ -14,7 +14,7 @@
 #include "formats/date.h"
 #include "main/verb.h"
 
-enum { COLUMNS_MAX = 16, ROWS_AT_ONCE = 1000, BAR_WIDTH = 30 };
+enum { COLUMNS_MAX = 20, ROWS_AT_ONCE = 1000, BAR_WIDTH = 30 };
 
 struct column {
     char name[32];

@@ -89,6 +89,7 @@ result service_open(struct service *s, const struct config *config, struct fault
     mailboxes.feature_level = level.written_level;
     s->accounts = accounts_new(s->engine, s->loops, &mailboxes);
     s->identity = identity_new(s->engine, s->loops);
+    accounts_set_archive_limit(s->accounts, service_archive_limit, s->identity);
     s->queue = queue_new(s->accounts, s->loops);
     s->signing = signing_new(s->identity, s->loops);
     r = directory_prepare(s->identity, clock_in(START_TIMEOUT_MS), fault);

@@ -9,6 +9,9 @@
 #define SENDING {"--sending", "sending", ARGUMENT_TEXT, "STANDING", false, false, "from which pool of addresses its mail leaves: good, new, suspicious or bulk; empty: by its age"}
 #define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred and logins are refused"}
 
+#define ARCHIVE_AFTER {"--archive-after", "archive_after", ARGUMENT_TEXT, "AGE", false, false, \
+                       "messages older than this go to the archive: 365d, 12h; never; tenant (as its tenant has it)"}
+
 #define QUEUE_MESSAGE {"--message", "message", ARGUMENT_TEXT, "ID", false, false, "this message"}
 #define QUEUE_FILTERS {"--sender", "sender", ARGUMENT_TEXT, "TEXT", false, false, "whose sender has this in it"}, \
                       {"--recipient", "recipient", ARGUMENT_TEXT, "TEXT", false, false, "with a recipient that has this in it"}, \
@@ -35,13 +38,16 @@ const struct verb verbs[] = {
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},
 
     {"tenant", "add", "tenant.add", NULL, NULL, "add a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "a-z 0-9 . - _"}}},
-    {"tenant", "show", "tenant.show", NULL, "tenant created:date scram feedback", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
-    {"tenant", "set", "tenant.set", NULL, NULL, "change a tenant", NULL,
+    {"tenant", "show", "tenant.show", NULL, "tenant archive_after created:date scram feedback", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "set", "tenant.set", NULL, NULL, "change a tenant",
+     "Messages go to the archive (store.archive_directory, store.archive_pool) in the rounds of maintenance, when they are older than the limit of\n"
+     "their account or, if that has none, of its tenant. A longer limit brings nothing back.",
      {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"},
+      {"--archive-after", "archive_after", ARGUMENT_TEXT, "AGE", false, false, "messages older than this go to the archive: 365d, 12h; never"},
       {"--scram", "scram", ARGUMENT_TEXT, "on|off", false, false, "whether keys for SCRAM are kept of its accounts' passwords, beside their hashes; on unless set"},
       {"--feedback", "feedback", ARGUMENT_TEXT, "WHAT", false, false,
        "what domains with a feedback loop get when its users mark their mail as junk: off (unless set), header or message; addresses of users are hidden"}}},
-    {"tenant", "list", "tenant.list", NULL, "tenant created:date", "list all tenants", NULL, {{0}}},
+    {"tenant", "list", "tenant.list", NULL, "tenant archive_after created:date", "list all tenants", NULL, {{0}}},
     {"tenant", "remove", "tenant.remove", NULL, NULL, "remove a tenant without domains", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
 
     {"domain", "add", "domain.add", NULL, NULL, "serve a domain", NULL,
@@ -72,15 +78,16 @@ const struct verb verbs[] = {
       {"--selector", "selector", ARGUMENT_TEXT, "SELECTOR", false, false, "this key"},
       {"--all", "all", ARGUMENT_FLAG, NULL, false, false, "all keys"}}},
 
-    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED}},
+    {"account", "add", "account.add", NULL, "address account", "add an account", NULL, {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, ARCHIVE_AFTER, SUSPENDED}},
     {"account", "show", "account.show", NULL,
-     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages created:date compacted:date compacted_by "
+     "address account tenant name standing sending quota:limit quota_messages messages bytes:size expunged_messages "
+     "archive_after archived_messages archived_bytes:size created:date compacted:date compacted_by "
      "complaints last_complaint:date",
      "show an account and what it holds", NULL, {ADDRESS}},
     {"account", "list", "account.list", NULL, "address account standing quota:limit quota_messages name created:date", "list accounts", NULL,
      {{"--domain", "domain", ARGUMENT_TEXT, "DOMAIN", false, false, "only of this domain"}}},
     {"account", "set", "account.set", NULL, NULL, "change an account", NULL,
-     {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
+     {ADDRESS, PASSWORD, QUOTA, QUOTA_MESSAGES, DISPLAY_NAME, SENDING, ARCHIVE_AFTER, SUSPENDED, {"--active", "active", ARGUMENT_FLAG, NULL, false, false, "no longer suspended"}}},
     {"account", "remove", "account.remove", NULL, NULL, "remove an account with all its mail", NULL, {ADDRESS}},
     {"account", "load", "account.load", NULL, "line problem added failed", "add many accounts from lines of JSON",
      "Each line is an object such as\n"
@@ -98,7 +105,8 @@ const struct verb verbs[] = {
       {"--mailbox", "mailbox", ARGUMENT_TEXT, "NAME", false, false, "only those of this mailbox"},
       {"--hours", "hours", ARGUMENT_NUMBER, "N", false, false, "only those expunged in the last N hours"},
       {"--into", "into", ARGUMENT_TEXT, "NAME", false, false, "into this mailbox; default: where they were"}}},
-    {"account", "compact", "account.compact", NULL, NULL, "fold an account's journal into packs and a snapshot now", NULL, {ADDRESS}},
+    {"account", "compact", "account.compact", NULL, NULL, "fold an account's journal into packs and a snapshot now",
+     "What is old goes to the archive, too.", {ADDRESS}},
 
     {"alias", "add", "alias.add", NULL, NULL, "add an alias", NULL,
      {{"ALIAS", "alias", ARGUMENT_TEXT, NULL, true, false, "the address"},
@@ -251,7 +259,7 @@ const struct verb verbs[] = {
     {"store", "upkeep", "store.upkeep", NULL, "round state accounts of tended nodes began:date ended:date", "show how far the round of maintenance is, or order one",
      "A round looks at every account: long journals are folded, what was expunged before the retention period is purged, objects\nout of use are removed.",
      {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "start (a round now), pause or resume; default: only show"}}},
-    {"top", NULL, "server.top", NULL, "time:date sessions accounts longest_turn_us store slow purged:size reclaimed:size queue", "watch the server: a line each second",
+    {"top", NULL, "server.top", NULL, "time:date sessions accounts longest_turn_us store slow purged:size reclaimed:size archived queue", "watch the server: a line each second",
      "The longest turn is that of an event loop in the last ten seconds or so: as long others on it have waited. Store and slow are operations of the\nstore under way, and "
      "those of them that are late. Purged is what of the expunged has waited out its retention since the line before,\nreclaimed what packs have shrunk by.",
      {{"--interval", "interval", ARGUMENT_NUMBER, "SECONDS", false, false, "between lines; default: 1"},

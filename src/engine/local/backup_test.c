@@ -224,7 +224,7 @@ TEST(local_restore_that_was_cut_short_is_no_store)
     test_run(back_up_once, &r);
     REQUIRE(rename(files_path(path, r.backup, "objects"), files_path(aside, r.backup, "aside")) == 0);
     REQUIRE(fclose(fopen(path, "w")) == 0);
-    EXPECT_NUMBER(engine_restore_local(r.backup, r.restored, &fault), IO);
+    EXPECT_NUMBER(engine_restore_local(r.backup, r.restored, NULL, &fault), IO);
     test_run(open_restored, &r);
     test_remove_folder(folder);
 }
