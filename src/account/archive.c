@@ -23,6 +23,7 @@ enum {
     AGAIN_MS = 10 * 60000,                   /* after a failure */
     LATE_PART = 16,                          /* of the limit: so late a message may be, so that many go at once */
     LIST_NAMES = 1000,
+    SUMMARIZED_BYTES_MAX = 32 << 20,         /* half of what may be in memory for it */
 };
 static const int64_t LATE_MAX_MS = (int64_t)7 * 24 * 3600 * 1000;
 
@@ -319,6 +320,37 @@ MAY_YIELD static result list_warm(struct compaction *c, struct map *warm, struct
     return OK;
 }
 
+struct summarizing { view message; struct pack_writer writer; };
+
+BLOCKS static void summarize(void *argument)
+{
+    struct summarizing *s = argument;
+    pack_writer_init(&s->writer);
+    (void)pack_add_absent(&s->writer);
+    pack_add_summary(&s->writer, s->message);
+    pack_end(&s->writer);
+}
+
+/* So that lists need not ask the archive. One that is too large to be read as a whole goes without. */
+MAY_YIELD static result write_summary(struct compaction *c, const struct living_alone *m, struct fault *fault)
+{
+    struct home *h = c->account->home;
+    buf message CLEANUP(buf_done) = BUF_INIT;
+    struct summarizing s = {0};
+    char text[OBJECT_NAME_MAX];
+    if (m->bytes > SUMMARIZED_BYTES_MAX) return OK;
+    if (budget_take(&h->whole, m->bytes, c->deadline) != OK) return fail(fault, BUSY, "no memory for a large message");
+    result code = object_read(engine_of(c), m->name, 0, m->bytes, c->deadline, &message, fault);
+    s.message = buf_view(&message);
+    if (code == OK) code = compaction_on_worker(c, summarize, &s, fault);
+    if (code == OK) {
+        code = object_put(engine_of(c), account_summary_name(m->name, text), buf_view(&s.writer.out), c->deadline, fault);
+        pack_writer_done(&s.writer);
+    }
+    budget_give(&h->whole, m->bytes);
+    return code == EXISTS || code == NOT_FOUND ? OK : code;
+}
+
 /* In the archive and durable, then gone from where it was. What is there already was written by somebody who died between the two. */
 MAY_YIELD static result move_alone(struct compaction *c, const struct living_alone *m, struct fault *fault)
 {
@@ -326,7 +358,8 @@ MAY_YIELD static result move_alone(struct compaction *c, const struct living_alo
     char text[OBJECT_NAME_MAX];
     view cold = account_cold_name(m->name, text);
     uint64_t bytes = 0;
-    result code = object_copy(e, m->name, cold, soon(c), fault);
+    result code = write_summary(c, m, fault);
+    if (code == OK) code = object_copy(e, m->name, cold, soon(c), fault);
     POINT("account.archive.alone_copied");
     if (code == OK || code == EXISTS || code == NOT_FOUND) code = object_size(e, cold, soon(c), &bytes, fault);
     if (code == OK && bytes != m->bytes) code = fail(fault, CORRUPT, VIEW_FMT " has %" PRIu64 " bytes instead of %u", VIEW_ARG(cold), bytes, m->bytes);

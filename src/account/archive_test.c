@@ -207,6 +207,11 @@ static void is_away(void *argument)
     EXPECT(open_one(a, OLD + 4) == OK);
     REQUIRE(read_row(a, INBOX, 1, &row) == OK);
     EXPECT(message_summary(a, &row, SUMMARY_ENVELOPE, clock_in(SOON_MS), &text, &is_plain) == OK);
+    REQUIRE(read_row(a, INBOX, 4, &row) == OK && row.size_bytes == LARGE_BYTES);
+    EXPECT(message_summary(a, &row, SUMMARY_ENVELOPE, clock_in(SOON_MS), &text, &is_plain) == OK);
+    EXPECT(message_summary(a, &row, SUMMARY_HEADER, clock_in(SOON_MS), &text, &is_plain) == OK);
+    REQUIRE(read_row(a, INBOX, OLD + 4, &row) == OK && row.size_bytes == LARGE_BYTES);
+    EXPECT(message_summary(a, &row, SUMMARY_ENVELOPE, clock_in(SOON_MS), &text, &is_plain) == NOT_FOUND);
     deliver_some(t, 1);
     archive(a, 5 * DAY_MS);
     struct account_verify v = {0};

@@ -386,12 +386,12 @@ static void note_names_in_use(struct compaction *c, struct arena *arena, struct 
     map_put(used, arena_keep(arena, view_of(name)), c);
 }
 
-/* The wall clock in seconds at the end of "m-<id>-<8 hex digits>". */
+/* The wall clock in seconds at the end of "m-<id>-<8 hex digits>", a message, or "h-…", its summary. */
 static bool alone_time(view name, unix_ms *ret_time)
 {
     uint64_t seconds = 0;
     view digits = view_from(name, name.len - 8);
-    if (name.len != 2 + ID_TEXT_LEN + 1 + 8 || name.at[0] != 'm') return false;
+    if (name.len != 2 + ID_TEXT_LEN + 1 + 8 || (name.at[0] != 'm' && name.at[0] != 'h')) return false;
     for (size_t i = 0; i < digits.len; i++) {
         char d = digits.at[i];
         seconds = seconds * 16 + (unsigned)(ascii_is_digit(d) ? d - '0' : ascii_lower(d) - 'a' + 10);
@@ -409,7 +409,8 @@ static bool object_is_garbage(view short_name, view full_name, const struct map 
     struct id id;
     unix_ms made;
     if (object_name_parse(short_name, &kind, &id)) return id_time(id).ms < made_before.ms && !map_get(used, short_name);
-    return alone_time(short_name, &made) && made.ms < made_before.ms && !map_get(alone, without_cold(full_name));
+    char text[OBJECT_NAME_MAX];
+    return alone_time(short_name, &made) && made.ms < made_before.ms && !map_get(alone, account_summarized_name(without_cold(full_name), text));
 }
 
 bool home_clock_is_steady(struct home *h, int64_t duration_ms)
@@ -495,7 +496,9 @@ void collect_remove_garbage(struct compaction *c)
     bool takes_alone = home_clock_is_steady(a->home, ORPHAN_AGE_MIN_MS) && look_for_living(c, &l);
     for (size_t i = 0; i < c->garbage_count; i++) {
         view name = c->garbage[i], plain = without_cold(name), short_name = view_from(plain, folder);
-        if (short_name.at[0] == 'm' ? !takes_alone || map_get(&l.alone, plain) : map_get(&used, short_name) != NULL) continue;
+        char text[OBJECT_NAME_MAX];
+        bool is_alone = short_name.at[0] == 'm' || short_name.at[0] == 'h';
+        if (is_alone ? !takes_alone || map_get(&l.alone, account_summarized_name(plain, text)) : map_get(&used, short_name) != NULL) continue;
         removed += object_remove(a->home->all->engine, name, c->deadline, NULL) == OK;
     }
     if (removed > 0) EVENT_EMIT(ACCOUNT_SWEPT, EVENT_ID("account", a->id), EVENT_NUMBER("objects", removed));

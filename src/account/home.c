@@ -165,6 +165,7 @@ MAY_YIELD static void home_close(struct home *h)
     home_drop_windows(h, 0);
     home_drop_indexes(h, 0);
     home_drop_usages(h);
+    home_drop_alone_summary(h);
     if (h->unzip) pack_unzip_free(h->unzip);
     h->is_open = false;
 }
@@ -348,6 +349,19 @@ view account_cold_name(view name, char text[static OBJECT_NAME_MAX])
     check(name.len + ENGINE_COLD_BYTES < OBJECT_NAME_MAX);
     return view_make(text, (size_t)snprintf(text, OBJECT_NAME_MAX, "cold/" VIEW_FMT, VIEW_ARG(name)));
 }
+
+static view rename_alone(view name, char from, char to, char text[static OBJECT_NAME_MAX])
+{
+    size_t kind = ID_TEXT_LEN + 1;
+    check(name.len < OBJECT_NAME_MAX);
+    memcpy(text, name.at, name.len);
+    text[name.len] = '\0';
+    if (name.len > kind && text[kind] == from) text[kind] = to;
+    return view_make(text, name.len);
+}
+
+view account_summary_name(view alone, char text[static OBJECT_NAME_MAX]) { return rename_alone(alone, 'm', 'h', text); }
+view account_summarized_name(view name, char text[static OBJECT_NAME_MAX]) { return rename_alone(name, 'h', 'm', text); }
 
 view account_alone_name(struct id account, struct id message, uint32_t second, char text[static OBJECT_NAME_MAX])
 {

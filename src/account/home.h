@@ -39,6 +39,7 @@ struct home {
     struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
     size_t summaries_bytes;
     struct index_kept *ahead;            /* whose summaries were read ahead */
+    struct alone_summary *alone;         /* of the message alone that was asked for last (listing.c) */
     struct list search_pages;            /* of the index for searches, least recently used first (search_reader.c) */
     size_t search_bytes;
     struct list search_hits;             /* what was asked lately, least recently used first (search.c) */
@@ -196,6 +197,9 @@ view account_alone_name(struct id account, struct id message, uint32_t second, c
 /* What the account has in the archive begins with this: "cold/<account>/". A message alone has the same name there behind "cold/". */
 view account_cold_folder(struct id account, char text[static OBJECT_NAME_MAX]);
 view account_cold_name(view name, char text[static OBJECT_NAME_MAX]);
+/* Of the summary of a message alone, "<account>/h-…", which is made when it goes to the archive; and back. The name of any other object is not changed. */
+view account_summary_name(view alone, char text[static OBJECT_NAME_MAX]);
+view account_summarized_name(view name, char text[static OBJECT_NAME_MAX]);
 
 /* ---- upkeep.c ---- */
 /* After an append that was stored: asks the account's home to compact it if its journal is long now. Any loop. */
@@ -233,5 +237,6 @@ void account_drop_reading(struct account *a);
 void home_drop_windows(struct home *h, size_t keep_bytes);
 void home_drop_indexes(struct home *h, size_t keep_bytes);
 void home_drop_usages(struct home *h);
+void home_drop_alone_summary(struct home *h);
 /* A delivery of this loop was stored. */
 void usage_grew(struct accounts *all, struct id account, uint64_t bytes);

@@ -5,11 +5,12 @@
  * the rest of the column with one read.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "account/pack_index.h"
 #include "base/check.h"
 
-enum { BLOCKS_BYTES = 16 << 20, AHEAD_BYTES_MAX = 1 << 20 };
+enum { BLOCKS_BYTES = 16 << 20, AHEAD_BYTES_MAX = 1 << 20, ALONE_BYTES_MAX = 128 << 10 };
 
 struct summary_block {
     struct list node;                        /* in home.summaries, least recently used first */
@@ -149,14 +150,83 @@ MAY_YIELD static result open_block(struct index_kept *k, enum summary_column col
     return OK;
 }
 
+/* ---- of messages that are objects of their own ---- */
+
+struct alone_summary {
+    char name[OBJECT_NAME_MAX];
+    buf bytes;
+    struct summary_sections sections;
+    struct summary_kept kept;
+    bool has_any;
+};
+
+void home_drop_alone_summary(struct home *h)
+{
+    if (!h->alone) return;
+    summary_sections_close(&h->alone->sections);
+    buf_done(&h->alone->bytes);
+    free(h->alone);
+    h->alone = NULL;
+}
+
+/* Takes the bytes over: a pack of one entry. What is no such counts as none. */
+static void keep_alone(struct home *h, view name, buf bytes)
+{
+    struct alone_summary *s = calloc(1, sizeof *s);
+    struct pack_index *index;
+    uint64_t tail = pack_index_offset(bytes.len, 1);
+    check(s && name.len < sizeof s->name);
+    home_drop_alone_summary(h);
+    memcpy(s->name, name.at, name.len);
+    s->bytes = bytes;
+    if (bytes.len > 0 && pack_index_decode(view_from(buf_view(&s->bytes), tail), bytes.len, 1, &index, NULL) == OK) {
+        uint64_t offset = tail - index->section_bytes;
+        summary_sections_open(&s->sections, view_slice(buf_view(&s->bytes), (size_t)offset, index->section_bytes), offset, 1);
+        s->has_any = summary_sections_find(&s->sections, 0, &s->kept);
+        free(index);
+    }
+    h->alone = s;
+}
+
+static bool is_ascii(view v)
+{
+    for (size_t i = 0; i < v.len; i++)
+        if (v.at[i] & 0x80) return false;
+    return true;
+}
+
+/* Only those that went to the archive have one; all columns of one message are asked for one after the other, as a rule. */
+MAY_YIELD static result alone_summary(struct account *a, const struct row *row, enum summary_column column, millis deadline, view *ret_text, bool *ret_is_plain)
+{
+    struct home *h = a->home;
+    char text[OBJECT_NAME_MAX], alone[OBJECT_NAME_MAX];
+    if (!state_archive(a->state)->is_begun) return NOT_FOUND;
+    view name = account_summary_name(account_alone_name(a->id, row->message, row->entry, alone), text);
+    if (!h->alone || !view_equal(view_of(h->alone->name), name)) {
+        buf bytes = BUF_INIT;
+        result code = object_read(h->all->engine, name, 0, ALONE_BYTES_MAX, deadline, &bytes, NULL);
+        if (code != OK) buf_clear(&bytes);
+        keep_alone(h, name, bytes);
+    }
+    if (!h->alone->has_any || !h->alone->kept.has[column]) return NOT_FOUND;
+    *ret_text = h->alone->kept.texts[column];
+    *ret_is_plain = is_ascii(*ret_text);
+    return OK;
+}
+
 result message_summary(struct account *a, const struct row *row, enum summary_column column, millis deadline, view *ret_text, bool *ret_is_plain)
 {
     struct body_place place;
     struct index_kept *k;
     struct summary_block *b;
     struct fault fault = {0};
-    if (!state_body(a->state, row, &place) || place.kind != BODY_IN_PACK) return NOT_FOUND;
+    if (!state_body(a->state, row, &place) || place.kind == BODY_IN_JOURNAL) return NOT_FOUND;
     account_hold(a);
+    if (place.kind == BODY_ALONE) {
+        result found = alone_summary(a, row, column, deadline, ret_text, ret_is_plain);
+        account_close(a);
+        return found;
+    }
     result code = account_open_index(a, place.pack, deadline, &k, &fault);
     if (code == OK) {
         if (k->table.len == 0 || place.entry >= k->index->entries) code = NOT_FOUND;

@@ -255,10 +255,11 @@ MAY_YIELD static result check_objects(struct checking *k, const struct found_row
         else if (names[i].at[0] != 'i') tell_problem(k, "object " VIEW_FMT " is referred to and not there", VIEW_ARG(names[i]));
     }
     for (size_t i = 0; i < found->count; i++) {
-        char name[OBJECT_NAME_MAX];
+        char name[OBJECT_NAME_MAX], summary[OBJECT_NAME_MAX];
         if (found->rows[i].row.pack != ROW_ALONE) continue;
         view full = account_alone_name(a->id, found->rows[i].row.message, found->rows[i].row.entry, name);
         if (map_remove(&there, view_from(full, folder.len))) used++;
+        if (map_remove(&there, view_from(account_summary_name(full, summary), folder.len))) used++;
     }
     k->verify->objects += used + there.count;
     k->verify->garbage_objects += there.count;

@@ -91,7 +91,7 @@ class RadosStore:
     def config(self, node, base, more=""):
         listeners = "".join(f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {base + PORT_OFFSETS[name]} tls = "{tls}" }}\n'
                             for name, (protocol, tls) in LISTENERS.items())
-        return (f'server {{ node = "{node}" }}\nstore {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" '
+        return (f'server {{ node = "{node}" }}\nstore {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" archive_pool = "tayori-objects" '
                 f'namespace = "{self.name}" }}\n{more}{listeners}')
 
 
