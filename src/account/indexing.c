@@ -178,7 +178,8 @@ MAY_YIELD static result index_gap(struct compaction *c, struct gap *g, const str
         choose_piece(g, entry, range->first + range->count, &bytes, &archive);
         view from = archive ? archive_list_find(state_archive(c->account->state), archive) : object;
         buf_clear(&g->piece);
-        if (bytes && from.len) code = object_read(c->account->home->all->engine, account_object_name(c->account->id, from, name), g->piece_at, bytes, c->deadline, &g->piece, fault);
+        view full = account_object_name(c->account->id, from, name);
+        if (bytes && from.len) code = object_read(c->account->home->all->engine, full, g->piece_at, bytes, c->deadline, &g->piece, fault);
         /* What is in an archive that is away is looked into by who searches, until it is built anew. */
         if (archive && code == UNAVAILABLE) code = OK;
         if (code == OK) code = compaction_on_worker(c, index_piece, g, fault);

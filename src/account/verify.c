@@ -195,7 +195,8 @@ MAY_YIELD static void look_for_archive(struct checking *k)
     view *names;
     size_t count;
     if (!state_archive(a->state)->is_begun) return;
-    result code = object_list(a->home->all->engine, account_cold_folder(a->id, prefix), VIEW_EMPTY, 1, millis_min(k->deadline, clock_in(ARCHIVE_MS)), arena, &names, &count, &fault);
+    view folder = account_cold_folder(a->id, prefix);
+    result code = object_list(a->home->all->engine, folder, VIEW_EMPTY, 1, millis_min(k->deadline, clock_in(ARCHIVE_MS)), arena, &names, &count, &fault);
     k->archive_is_away = code != OK;
     if (code != OK) tell_problem(k, "the archive: %s: %s: what is in it was not checked", result_name(code), fault.detail);
 }

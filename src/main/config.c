@@ -341,7 +341,7 @@ static const char *machine_name(struct reading *r)
 static bool find_engine(const struct key *k, enum config_engine *ret_engine)
 {
     if (strcmp(k->section, "store") != 0 || strcmp(k->name, "engine") == 0) return false;
-    *ret_engine = strcmp(k->name, "folder") == 0 || strcmp(k->name, "cache") == 0 ? CONFIG_ENGINE_LOCAL : CONFIG_ENGINE_RADOS;
+    *ret_engine = strcmp(k->name, "folder") == 0 || strcmp(k->name, "archive_directory") == 0 || strcmp(k->name, "cache") == 0 ? CONFIG_ENGINE_LOCAL : CONFIG_ENGINE_RADOS;
     return true;
 }
 

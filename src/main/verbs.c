@@ -257,11 +257,13 @@ const struct verb verbs[] = {
      "the log.",
      {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "start (a round now), pause or resume; default: only show"}}},
     {"store", "upkeep", "store.upkeep", NULL, "round state accounts of tended nodes began:date ended:date", "show how far the round of maintenance is, or order one",
-     "A round looks at every account: long journals are folded, what was expunged before the retention period is purged, objects\nout of use are removed.",
+     "A round looks at every account: long journals are folded, what was expunged before the retention period is purged, objects\nout of "
+     "use are removed, old messages go to the archive.",
      {{"ACTION", "action", ARGUMENT_TEXT, NULL, false, false, "start (a round now), pause or resume; default: only show"}}},
     {"top", NULL, "server.top", NULL, "time:date sessions accounts longest_turn_us store slow purged:size reclaimed:size archived queue", "watch the server: a line each second",
      "The longest turn is that of an event loop in the last ten seconds or so: as long others on it have waited. Store and slow are operations of the\nstore under way, and "
-     "those of them that are late. Purged is what of the expunged has waited out its retention since the line before,\nreclaimed what packs have shrunk by.",
+     "those of them that are late. Purged is what of the expunged has waited out its retention since the line before,\nreclaimed what packs "
+     "have shrunk by,\narchived how many messages went to the archive.",
      {{"--interval", "interval", ARGUMENT_NUMBER, "SECONDS", false, false, "between lines; default: 1"},
       {"--rows", "rows", ARGUMENT_NUMBER, "N", false, false, "so many lines; default: until it is interrupted"}}},
     {"server", "status", "server.status", NULL, "pid loops sessions longest_turn_us longest_turn_cpu_us", "show what the server says of itself", NULL, {{0}}},

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import LISTENERS, PORT_OFFSETS, PASSWORD
+from conftest import LISTENERS, PORT_OFFSETS
 from mail import fetch_all, imap, message, send
 
 ACCOUNT = "hanako@example.test"
@@ -71,11 +71,11 @@ def test_clients_see_nothing_of_it(archived):
     fill(archived)
     archived.command("account", "compact", ACCOUNT)
     assert shown(archived)["archived_messages"] == 0
-    with imap(archived) as client, imap(archived) as other:
+    with imap(archived, select=None) as client, imap(archived) as other:
         client.enable("QRESYNC")
+        assert client.select("INBOX")[0] == "OK"
         before, bodies, hits, digest = look(client), fetch_all(client), search(client), archived.command("account", "digest", ACCOUNT)
         assert len(bodies) == OLD + YOUNG and len(hits[3][0].split()) == (OLD + YOUNG) - (OLD + YOUNG) // 10
-        modseq = client.response("HIGHESTMODSEQ")[1] or [b"1"]
         other.noop()
         archive(archived)
         row = shown(archived)
@@ -94,7 +94,6 @@ def test_clients_see_nothing_of_it(archived):
         assert archived.command("account", "digest", ACCOUNT) == digest
         # A session that comes back is told of no change.
         validity = client.response("UIDVALIDITY")[1][-1].decode()
-        client.untagged_responses.clear()
         tag = client._new_tag()
         highest = max(int(n) for n in re.findall(rb"MODSEQ \((\d+)\)", b" ".join(i if isinstance(i, bytes) else i[0] for i in before)))
         client.send(tag + f' SELECT INBOX (QRESYNC ({validity} {highest}))\r\n'.encode())
@@ -102,8 +101,7 @@ def test_clients_see_nothing_of_it(archived):
         while not (line := client.readline()).startswith(tag):
             lines.append(line)
         assert not [line for line in lines if b"FETCH" in line or b"VANISHED" in line], lines
-        assert modseq
-    assert " 0 " in archived.command("store", "verify") or "problems" in archived.command("store", "verify")
+    archived.command("store", "verify")
 
 
 @pytest.mark.both
@@ -158,6 +156,7 @@ def test_an_archive_that_is_away_concerns_its_messages_alone(archived, tmp_path)
     archive(archived)
     with imap(archived) as client:
         bodies = fetch_all(client)
+    with imap(archived) as client:           # to which nothing is recent
         before = look(client)
     archived.stop()
     (tmp_path / "cold").rename(tmp_path / "elsewhere")
@@ -198,4 +197,3 @@ def test_backups_have_the_archive(archived, new_server, tmp_path):
     with imap(other) as client:
         assert fetch_all(client) == bodies
     other.command("store", "verify")
-    assert PASSWORD

@@ -145,7 +145,8 @@ result memory_object_list(struct engine *base, view prefix, view after, size_t m
     view *all = calloc(e->store->objects.count + 1, sizeof *all);
     check(all);
     for (size_t at = 0; (slot = map_next(&e->store->objects, &at));)
-        if (view_starts(slot->key, prefix) && engine_is_cold(slot->key) == engine_is_cold(prefix) && (after.len == 0 || view_compare(slot->key, after) > 0)) all[count++] = slot->key;
+        if (view_starts(slot->key, prefix) && engine_is_cold(slot->key) == engine_is_cold(prefix) && (after.len == 0 || view_compare(slot->key, after) > 0))
+            all[count++] = slot->key;
     qsort(all, count, sizeof *all, compare_views);
     if (count > max) count = max;
     view *names = arena_array(arena, view, count + 1);
