@@ -135,7 +135,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     view input = view_make(data, size);
     unsigned choice = take_number(&input);
     struct bounce b = {.kind = (enum bounce_kind)(choice % 3), .is_whole = choice & 4, .is_utf8 = choice & 8, .server_name = VIEW("mx.x.test"),
-                       .received = {1790000000000}, .now = {1790000100000}, .until = {1790400000000}, .recipients = recipients, .recipient_count = 1 + choice / 16 % RECIPIENTS_MAX};
+                       .received = {1790000000000}, .now = {1790000100000}, .until = {1790400000000}, .recipients = recipients,
+                       .recipient_count = 1 + choice / 16 % RECIPIENTS_MAX};
     uint64_t hash = hash_stable(view_make(data, size));
     /* Nobody knows the id of a notice before it is written. */
     for (size_t i = 0; i < sizeof b.notice.bytes; i++) b.notice.bytes[i] = (unsigned char)(hash >> i % 8 * 8);
