@@ -113,7 +113,6 @@ static inline uint64_t segment_tail_bytes(const struct segment_footer *f) { retu
 /* `tail`: the bytes before the footer. malloc'ed. */
 NODISCARD result segment_index_decode(const struct segment_footer *f, view tail, struct segment_index **ret_index, struct fault *fault);
 void segment_index_free(struct segment_index *i);
-size_t segment_index_bytes(const struct segment_index *i);
 /* `bytes`: the whole page, the last one up to the end of the body. */
 bool segment_page_is_sound(const struct segment_index *i, uint64_t page, view bytes);
 

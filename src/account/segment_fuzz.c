@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "account/segment.h"
+#include "account/test_scan.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/utf8.h"
@@ -71,35 +72,13 @@ static result merge(view segment, const struct segment_index *i, size_t times, b
 
 /* ---- as it was written ---- */
 
-struct scan { view needle; bool is_found; };
-
-static bool scan_piece(void *argument, const struct message_piece *piece)
-{
-    struct scan *s = argument;
-    s->is_found = view_find_view(piece->text, s->needle) != VIEW_NONE;
-    return !s->is_found;
-}
-
-static bool scan(view message, view needle)
-{
-    struct scan s = {needle, false};
-    struct message_text t = MESSAGE_TEXT_INIT;
-    struct arena *arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
-    view header, body;
-    header_split(message, &header, &body);
-    if (message_text_header(&t, header, scan_piece, &s)) message_text_parts(&t, message, mime_parse(message, arena), scan_piece, &s);
-    arena_free(arena);
-    message_text_done(&t);
-    return s.is_found;
-}
-
 static void check_found(view segment, view message, view needle, uint32_t documents)
 {
     struct segment_index *i;
     uint64_t *sure, *maybe;
     check(open_segment(segment, &i) && i->footer.documents == documents);
     check(look_for(segment, i, needle, ALL_ZONES, &sure, &maybe) == OK);
-    bool is_there = scan(message, needle);
+    bool is_there = test_scan(message, ALL_ZONES, needle);
     for (uint32_t k = 0; k < documents; k++) check(is_there ? (maybe[0] >> k & 1) == 1 : (sure[0] >> k & 1) == 0);
     free(sure);
     free(maybe);

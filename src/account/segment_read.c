@@ -104,11 +104,6 @@ void segment_index_free(struct segment_index *i)
     free(i);
 }
 
-size_t segment_index_bytes(const struct segment_index *i)
-{
-    return sizeof *i + i->block_count * sizeof *i->blocks + i->kept.capacity;
-}
-
 bool segment_page_is_sound(const struct segment_index *i, uint64_t page, view bytes)
 {
     uint32_t crc;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "account/segment.h"
+#include "account/test_scan.h"
 #include "base/check.h"
 #include "base/cursor.h"
 #include "base/test.h"
@@ -65,30 +66,6 @@ static void make_message(buf *out, uint64_t *seed)
     buf_append_cstr(out, "\r\n--alpha--\r\n");
 }
 
-struct scan { view needle; unsigned zones; bool is_found; };
-
-static bool scan_piece(void *argument, const struct message_piece *piece)
-{
-    struct scan *s = argument;
-    bool is_in = s->zones == (1u << ZONES) - 1 || s->zones == 1u << ZONE_BODY;
-    view text = is_in ? piece->text : view_from(piece->text, piece->value_at);
-    if (s->zones >> piece->zone & 1 && view_find_view(text, s->needle) != VIEW_NONE) s->is_found = true;
-    return !s->is_found;
-}
-
-static bool scan(view message, unsigned zones, view needle)
-{
-    struct scan s = {needle, zones, false};
-    struct message_text t = MESSAGE_TEXT_INIT;
-    struct arena *arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
-    view header, body;
-    header_split(message, &header, &body);
-    if (message_text_header(&t, header, scan_piece, &s)) message_text_parts(&t, message, mime_parse(message, arena), scan_piece, &s);
-    arena_free(arena);
-    message_text_done(&t);
-    return s.is_found;
-}
-
 MAY_YIELD static result read_memory(void *argument, uint64_t offset, size_t bytes, buf *into, struct fault *fault)
 {
     (void)fault;
@@ -140,7 +117,7 @@ static void check_needle(uint64_t seed, view segment, const struct segment_index
     colour_pretend_coroutine();
     EXPECT_NUMBER(segment_find(i, &source, &q, zones, sure, maybe, NULL), OK);
     for (unsigned k = 0; k < MESSAGES; k++) {
-        bool is_there = scan(buf_view(&messages[k]), zones, needle), is_sure = sure[k / 64] >> k % 64 & 1, may_be = maybe[k / 64] >> k % 64 & 1;
+        bool is_there = test_scan(buf_view(&messages[k]), zones, needle), is_sure = sure[k / 64] >> k % 64 & 1, may_be = maybe[k / 64] >> k % 64 & 1;
         if (is_sure == is_there || (may_be && !is_sure)) continue;
         test_fail(__FILE__, __LINE__, "seed %llu, message %u, kind %d, zones %x, needle \"" VIEW_FMT "\"", (unsigned long long)seed, k, (int)q.kind, zones, VIEW_ARG(needle));
         return;

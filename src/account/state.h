@@ -123,13 +123,11 @@ uint32_t mailbox_claim_recent(struct mailbox *m);
 bool mailbox_vanished(const struct mailbox *m, const struct imap_set *uids, uint64_t since, struct arena *arena, struct imap_set_builder *into);
 size_t mailbox_keywords(const struct mailbox *m, struct arena *arena, view **ret_keywords);
 /*
- * Annotations in the order of their names, which compare without regard to case; of mailbox 0: the account's. Views into the state. And
- * the record that last changed one of them, as far as it was applied since the state was loaded.
+ * Annotations in the order of their names, which compare without regard to case; of mailbox 0: the account's. Views into the state.
  */
 struct metadata_entry { view name, value; };
 size_t state_metadata(const struct state *s, uint32_t mailbox, const struct metadata_entry **ret_entries);
 const struct metadata_entry *state_metadata_find(const struct state *s, uint32_t mailbox, view name);
-uint64_t state_metadata_changed(const struct state *s, uint32_t mailbox);
 /*
  * The annotations that records after `since` set or took away, oldest first: of the last METADATA_CHANGES_MAX that this process has seen. Views
  * into the state.

@@ -141,16 +141,7 @@ void state_apply_metadata(struct state *s, const struct record *r, struct outcom
         set(s, m, &r->metadata.entries[i]);
         log_add(s, r->metadata.mailbox, r->metadata.entries[i].name);
     }
-    m->changed = s->sequence;
     o->mailbox = r->metadata.mailbox;
-}
-
-static bool is_equal(const struct metadata *a, const struct metadata *b)
-{
-    if (a->count != b->count) return false;
-    for (size_t i = 0; i < a->count; i++)
-        if (!view_equal(a->at[i].name, b->at[i].name) || !view_equal(a->at[i].value, b->at[i].value)) return false;
-    return true;
 }
 
 /* Both are in order of name. */
@@ -165,21 +156,15 @@ static void log_difference(struct state *s, uint32_t mailbox, const struct metad
     }
 }
 
-static void adopt(struct state *s, uint32_t mailbox, struct metadata *fresh, const struct metadata *old)
-{
-    fresh->changed = is_equal(fresh, old) ? old->changed : s->sequence;
-    log_difference(s, mailbox, fresh, old);
-}
-
 void metadata_adopt(struct state *fresh, struct state *old)
 {
     metadata_log_done(&fresh->metadata_log);
     fresh->metadata_log = old->metadata_log;
     old->metadata_log = (struct metadata_log){0};
-    adopt(fresh, 0, &fresh->metadata, &old->metadata);
+    log_difference(fresh, 0, &fresh->metadata, &old->metadata);
     for (size_t i = 0; i < old->mailbox_count; i++) {
         struct mailbox *to = state_mailbox(fresh, old->mailboxes[i]->number);
-        if (to) adopt(fresh, to->number, &to->metadata, &old->mailboxes[i]->metadata);
+        if (to) log_difference(fresh, to->number, &to->metadata, &old->mailboxes[i]->metadata);
     }
 }
 
@@ -204,9 +189,4 @@ const struct metadata_entry *state_metadata_find(const struct state *s, uint32_t
     const struct metadata *m = look_up(s, mailbox);
     size_t i;
     return find_index(m, name, &i) ? &m->at[i] : NULL;
-}
-
-uint64_t state_metadata_changed(const struct state *s, uint32_t mailbox)
-{
-    return look_up(s, mailbox)->changed;
 }

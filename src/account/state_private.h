@@ -48,7 +48,6 @@ struct vanish_log {
 struct metadata {
     struct metadata_entry *at;
     size_t count, capacity;
-    uint64_t changed;                    /* sequence number of the last change, of this process only */
 };
 
 /* Which annotations changed lately, for who is told of it: of this process only. Names malloced. */

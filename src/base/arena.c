@@ -21,15 +21,8 @@ struct block {
     char bytes[] __attribute__((aligned(ALIGNMENT)));
 };
 
-struct hook {
-    struct hook *older;
-    void (*run)(void *argument);
-    void *argument;
-};
-
 struct arena {
     struct block *newest;
-    struct hook *hooks;
     struct arena *parent, *first_child, *next_sibling, *previous_sibling;
     size_t used, budget;
 };
@@ -48,19 +41,14 @@ struct arena *arena_new(struct arena *parent, size_t budget_bytes)
     return a;
 }
 
-static void end_contents(struct arena *a)
+static void free_children(struct arena *a)
 {
     while (a->first_child) arena_free(a->first_child);
-    while (a->hooks) {
-        struct hook *h = a->hooks;
-        a->hooks = h->older;
-        h->run(h->argument);
-    }
 }
 
 void arena_reset(struct arena *a)
 {
-    end_contents(a);
+    free_children(a);
     while (a->newest && (a->newest->older || a->newest->size > BLOCK_KEPT)) {
         struct block *b = a->newest;
         a->newest = b->older;
@@ -73,7 +61,7 @@ void arena_reset(struct arena *a)
 void arena_free(struct arena *a)
 {
     if (!a) return;
-    end_contents(a);
+    free_children(a);
     while (a->newest) {
         struct block *b = a->newest;
         a->newest = b->older;
@@ -158,11 +146,4 @@ view arena_printf(struct arena *a, const char *format, ...)
     vsnprintf(text, (size_t)need + 1, format, arguments);
     va_end(arguments);
     return view_make(text, (size_t)need);
-}
-
-void arena_on_end(struct arena *a, void (*run)(void *argument), void *argument)
-{
-    struct hook *h = arena_new_struct(a, struct hook);
-    *h = (struct hook){.older = a->hooks, .run = run, .argument = argument};
-    a->hooks = h;
 }

@@ -32,6 +32,3 @@ void *arena_alloc_array(struct arena *a, size_t size_bytes, size_t count) __attr
 view arena_keep(struct arena *a, view v);              /* a copy that lives as long as the arena */
 char *arena_cstr(struct arena *a, view v);             /* the same, NUL-terminated, for libraries */
 view arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/* Calls run(argument) when the arena is reset or freed, last registered first: closes files, drops refs. */
-void arena_on_end(struct arena *a, void (*run)(void *argument), void *argument);

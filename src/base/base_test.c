@@ -69,21 +69,13 @@ TEST(cursor_take_does_not_move_on_failure)
     EXPECT(!take_varint(&broken, &wide) && cursor_position(&broken) == 0);
 }
 
-static void count_end(void *argument)
+/* What is not freed, the sanitizer tells of. */
+TEST(arena_ends_its_children)
 {
-    ++*(int *)argument;
-}
-
-TEST(arena_ends_children_and_hooks)
-{
-    int ended = 0;
     struct arena *parent = arena_new(NULL, 1 << 20);
-    struct arena *child = arena_new(parent, 1000);
-    arena_on_end(parent, count_end, &ended);
-    arena_on_end(child, count_end, &ended);
-    EXPECT(strcmp(arena_cstr(child, VIEW("abc")), "abc") == 0);
+    EXPECT(strcmp(arena_cstr(arena_new(parent, 1000), VIEW("abc")), "abc") == 0);
+    EXPECT(strcmp(arena_cstr(arena_new(parent, 1000), VIEW("def")), "def") == 0);
     arena_free(parent);
-    EXPECT_NUMBER(ended, 2);
 }
 
 TEST(arena_refuses_more_than_its_budget)

@@ -94,7 +94,6 @@ struct imap_command_writer {
 };
 void imap_command_string(struct imap_command_writer *w, view text);     /* always quoted or literal */
 void imap_command_astring(struct imap_command_writer *w, view text);    /* an atom where it can be */
-void imap_command_flags(struct imap_command_writer *w, const struct imap_flags *flags);
 void imap_command_date(struct imap_command_writer *w, int32_t day);
 void imap_command_status_items(struct imap_command_writer *w, unsigned items);
 void imap_command_special_use(struct imap_command_writer *w, unsigned use);

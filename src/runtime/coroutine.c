@@ -131,8 +131,6 @@ struct coroutine *coroutine_self(void)
 
 bool coroutine_is_running(void) { return coroutine_self() != NULL; }
 
-const char *coroutine_name(const struct coroutine *c) { return c->name; }
-
 result coroutine_park(struct list *queue, const char *waits_for, millis deadline, bool shielded)
 {
     struct coroutine *c = coroutine_self();

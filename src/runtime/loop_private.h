@@ -95,7 +95,6 @@ void coroutine_wake(struct coroutine *c, result code);
 /* The first coroutine of a queue, NULL if it is empty. */
 struct coroutine *coroutine_first_of(const struct list *queue);
 struct coroutine *coroutine_self(void);      /* NULL outside coroutines */
-const char *coroutine_name(const struct coroutine *c);
 /* Resumes `c`, which is in l->ready, until it waits or ends. loop_run_ready() does this; a simulator may do it one by one. */
 void coroutine_resume(struct loop *l, struct coroutine *c);
 struct coroutine *coroutine_of_ready_node(struct list *node);

@@ -123,12 +123,6 @@ struct sim_network *sim_network(struct sim *s);
 void sim_stream_pair(struct loop *a, struct loop *b, struct stream **ret_a, struct stream **ret_b);
 /* Breaks the connection as a router that fell over does. Also inside the world. */
 void sim_stream_reset(struct stream *s);
-struct tls_demand;
-/*
- * What is wrong with certificates in this world: judge() is asked at each handshake whose client demands something of the server at this address, and
- * answers with an enum tls_flaw. NULL: nothing is wrong with any.
- */
-void sim_tls_judge(struct sim *s, unsigned (*judge)(void *argument, const struct address *server, const struct tls_demand *demand), void *argument);
 /* What the peer of this end will see as the name that was asked for in TLS; set before its handshake. Static. */
 void sim_stream_set_server_name(struct stream *s, view name);
 

@@ -76,8 +76,6 @@ struct sim {
     void *crashed_argument;
     struct sim_network network;
     struct sim_workers workers;
-    unsigned (*tls_judge)(void *argument, const struct address *server, const struct tls_demand *demand);
-    void *tls_judge_argument;
     uint16_t next_port;
     uint64_t listeners_opened;
     struct list dns;                       /* resolver.c */
