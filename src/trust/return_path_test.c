@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/test.h"
+#include "formats/mail_address.h"
 
 #define NOW ((unix_ms){1790000000000})
 static const struct return_path_secrets ours = {{VIEW_INIT("a secret of thirty-two bytes....")}, 1}, theirs = {{VIEW_INIT("another secret, of the others...")}, 1};
@@ -47,6 +48,49 @@ TEST(return_path_of_a_forwarder_goes_back_through_it)
     buf_clear(&back);
     EXPECT(return_path_unwrap(&theirs, NOW, local_of(&third), &back, NULL) == OK);
     EXPECT_VIEW(buf_view(&back), buf_view(&first));
+}
+
+/* Local parts that want quotes, and a literal: SMTP can say the address, whoever bounces to it gives us the local part, and it leads back. */
+TEST(return_path_of_a_quoted_sender_is_an_address)
+{
+    static const view senders[] = {VIEW_INIT("\"a b\"@elsewhere.test"), VIEW_INIT("\"a..b\"@carrier.test"), VIEW_INIT("\"q\\\"u\\\\o@te\"@elsewhere.test"),
+                                   VIEW_INIT("taro@[192.0.2.1]"), VIEW_INIT("\"\"@elsewhere.test")};
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct smtp_address first, second;
+    for (size_t i = 0; i < array_size(senders); i++) {
+        buf address CLEANUP(buf_done) = BUF_INIT, again CLEANUP(buf_done) = BUF_INIT, back CLEANUP(buf_done) = BUF_INIT;
+        if (i == 4) {
+            EXPECT(return_path_wrap(&ours, NOW, senders[i], VIEW("x.test"), &address, NULL) == INVALID);
+            continue;
+        }
+        wrap(&ours, senders[i], "first.test", &address);
+        REQUIRE(mail_address_parse(buf_view(&address), MAIL_ADDRESS_TOLERANT, arena, &first));
+        EXPECT_VIEW(first.domain, VIEW("first.test"));
+        REQUIRE(return_path_unwrap(&ours, NOW, first.local, &back, NULL) == OK);
+        EXPECT_VIEW(buf_view(&back), senders[i]);
+        /* And through a second forwarder. */
+        wrap(&theirs, buf_view(&address), "second.test", &again);
+        REQUIRE(mail_address_parse(buf_view(&again), MAIL_ADDRESS_TOLERANT, arena, &second));
+        EXPECT(view_starts(second.local, VIEW("SRS1=")));
+        buf_clear(&back);
+        REQUIRE(return_path_unwrap(&theirs, NOW, second.local, &back, NULL) == OK);
+        EXPECT_VIEW(buf_view(&back), buf_view(&address));
+    }
+}
+
+/* What comes back to us must be an address that we take (255 bytes), or nobody is told of a bounce. */
+TEST(return_path_is_never_longer_than_what_smtp_takes)
+{
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct smtp_address parsed;
+    for (size_t len = 1; len <= MAIL_ADDRESS_LOCAL_BYTES_TOLERATED; len++) {
+        buf sender CLEANUP(buf_done) = BUF_INIT, address CLEANUP(buf_done) = BUF_INIT;
+        for (size_t i = 0; i < len; i++) buf_append_byte(&sender, 'x');
+        buf_append(&sender, VIEW("@elsewhere.test"));
+        result code = return_path_wrap(&ours, NOW, buf_view(&sender), VIEW("example.test"), &address, NULL);
+        EXPECT(code == OK ? mail_address_parse(buf_view(&address), MAIL_ADDRESS_TOLERANT, arena, &parsed) : code == INVALID);
+        EXPECT(code == OK || len > 200);
+    }
 }
 
 TEST(return_path_refuses_what_it_cannot_write)
