@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "formats/date.h"
 #include "formats/header.h"
+#include "formats/lexical.h"
 #include "formats/mail_address.h"
 #include "trust/complaint_token.h"
 
@@ -65,6 +66,22 @@ void submission_header_complete(view header, const struct submission_facts *fact
     buf_append(into, rest);
 }
 
+/* "<a@x> <b@y>" in one element: some readers show the first of them and some the last. */
+static bool has_two_angles(view value)
+{
+    struct lexer l = lexer_of(value, "<>,;[");
+    unsigned angles = 0;
+    bool in_angle = false;
+    for (struct lexeme x = lexer_next(&l); x.kind != LEXEME_END; x = lexer_next(&l)) {
+        if (x.kind != LEXEME_SPECIAL) continue;
+        char byte = x.text.at[0];
+        if (byte == '<' && ++angles == 2) return true;
+        if (byte == '<' || byte == '>') in_angle = byte == '<';
+        else if (!in_angle) angles = 0;
+    }
+    return false;
+}
+
 static bool keep_authors(view value, struct arena *arena, view *authors, size_t *count)
 {
     unsigned parts = 0;
@@ -88,7 +105,7 @@ bool submission_header_authors(view header, struct arena *arena, view *ret_autho
     while (header_next(&rest, &field)) {
         if (!view_equal_nocase(field.name, VIEW("From")) && !view_equal_nocase(field.name, VIEW("Sender"))) continue;
         bytes += field.value.len;
-        if (bytes > SUBMISSION_AUTHORS_BYTES_MAX || !keep_authors(field.value, arena, ret_authors, &count)) return false;
+        if (bytes > SUBMISSION_AUTHORS_BYTES_MAX || has_two_angles(field.value) || !keep_authors(field.value, arena, ret_authors, &count)) return false;
     }
     *ret_count = count;
     return true;

@@ -27,5 +27,6 @@ enum {
     SUBMISSION_AUTHORS_BYTES_MAX = 32 << 10,  /* of those fields: what is longer than addresses and names could not be looked at to its end */
     SUBMISSION_AUTHORS_ARENA_BYTES = 4 << 20, /* what is made of them in the arena, with room to spare */
 };
-/* The mailboxes of From and Sender, in the arena. False: there are more of them, or more beside them, than the limits. */
+/* The mailboxes of From and Sender, in the arena. False: there are more of them, or more beside them, than the limits, or two in
+   angle brackets with no comma between them. */
 bool submission_header_authors(view header, struct arena *arena, view *ret_authors, size_t *ret_count);

@@ -46,6 +46,22 @@ TEST(submission_looks_at_all_authors)
     submit(buf_view(&many), NOT_YOURS);
 }
 
+/* Which of two addresses without a comma is the author depends on who reads. */
+TEST(submission_refuses_two_angle_addresses_in_one)
+{
+    submit(VIEW("From: <b@example.test> <a@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: B <b@example.test>\r\n A <a@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: B <@x,@y:b@example.test> <a@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: B <b@example.test><a@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: \"B <b@example.test>\r\n <a@example.test>\r\n"), NOT_YOURS);
+    submit(VIEW("From: A <a@example.test>\r\nSender: <b@example.test> <a@example.test>\r\n"), NOT_YOURS);
+    /* Quotes, comments and lists are no harm, and a name in Japanese has any byte. */
+    submit(VIEW("From: \"<A>\" (<x>) <a@example.test>\r\n"), TAKEN);
+    submit(VIEW("From: A <a@example.test>, all <all@example.test>\r\n"), TAKEN);
+    submit(VIEW("From: we: A <a@example.test>, all <all@example.test>;\r\n"), TAKEN);
+    submit(VIEW("From: \x1b$B<<<>\x1b(B <a@example.test>\r\n"), TAKEN);
+}
+
 TEST(submission_bears_any_number_of_authors)
 {
     buf many CLEANUP(buf_done) = BUF_INIT;
