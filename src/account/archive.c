@@ -70,7 +70,7 @@ static void free_survey(struct archiving *x)
     x->surveyed = 0;
 }
 
-void archiving_end(struct compaction *c)
+MAY_YIELD void archiving_end(struct compaction *c)
 {
     struct archiving *x = &c->archiving;
     if (x->object) object_abort(x->object);

@@ -41,7 +41,7 @@ struct archiving {
 };
 
 void archiving_begin(struct compaction *c);
-void archiving_end(struct compaction *c);
+MAY_YIELD void archiving_end(struct compaction *c);
 /* Looks at all packs: what is to be moved, and what died in archived ones. */
 MAY_YIELD NODISCARD result archiving_survey(struct compaction *c, const struct living *l, struct fault *fault);
 /* The slot's pack is to be written anew. */

@@ -15,8 +15,8 @@ enum feature_level {
     FEATURE_QUEUE_FRONT = 5,       /* fields that were made for a large message on its way out, in the body of its queue record: queue.md */
     FEATURE_SEARCH = 6,            /* an index for searches: section 2 of snapshot.md's directories, retired objects of kind 'i' in account-head.md */
     FEATURE_ARCHIVE = 7,           /* old messages in the archive: section 3 of snapshot.md's directories, packs of version 2, retired objects of kind 'c' */
-    FEATURE_SEARCH_FILTERS = 9,    /* filters in segments of the index for searches: version 2 of search.md */
-    FEATURE_LEVEL_KNOWN = 9,       /* the last of them */
+    FEATURE_SEARCH_FILTERS = 8,    /* filters in segments of the index for searches: version 2 of search.md */
+    FEATURE_LEVEL_KNOWN = 8,       /* the last of them */
 #ifdef TAYORI_FEATURE_LEVEL
     FEATURE_LEVEL_MAX = TAYORI_FEATURE_LEVEL,
 #else

@@ -38,7 +38,8 @@ const struct verb verbs[] = {
      {{"--port-base", "port_base", ARGUMENT_NUMBER, "N", false, false, "as for serve"}}},
 
     {"tenant", "add", "tenant.add", NULL, NULL, "add a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "a-z 0-9 . - _"}}},
-    {"tenant", "show", "tenant.show", NULL, "tenant archive_after created:date scram feedback", "show a tenant", NULL, {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
+    {"tenant", "show", "tenant.show", NULL, "tenant archive_after created:date scram feedback", "show a tenant", NULL,
+     {{"TENANT", "tenant", ARGUMENT_TEXT, NULL, true, false, "its name"}}},
     {"tenant", "set", "tenant.set", NULL, NULL, "change a tenant",
      "Messages go to the archive (store.archive_directory, store.archive_pool) in the rounds of maintenance, when they are older than the limit of\n"
      "their account or, if that has none, of its tenant. A longer limit brings nothing back.",
