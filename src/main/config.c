@@ -236,6 +236,9 @@ static int on_listener(cfg_t *cfg, cfg_opt_t *opt)
     const char *address = cfg_getstr(section, "address");
     if (!address_parse(view_of(address), &l.address))
         report(r, cfg->line, "listener \"%s\", address = \"%s\": expected an IPv4 or IPv6 address", l.name, address);
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (address_equal(&c->listeners[i].address, &l.address) && c->listeners[i].address.port == port)
+            report(r, cfg->line, "listener \"%s\": expected another address or port: listener \"%s\" has %s, port %ld", l.name, c->listeners[i].name, address, port);
     if (port < 1 || port > 65535) report(r, cfg->line, "listener \"%s\", port = %ld: expected 1 to 65535", l.name, port);
     if (l.protocol == CONFIG_HTTP && l.tls == CONFIG_TLS_STARTTLS) report(r, cfg->line, "listener \"%s\": HTTP has no starttls", l.name);
     l.address.port = (uint16_t)port;
@@ -286,6 +289,37 @@ static void make_grammar(struct grammar *g)
     g->sections[section_count] = (cfg_opt_t)CFG_END();
 }
 
+static bool read_text(const char *file, buf *into)
+{
+    char piece[2048];
+    size_t len;
+    char *path = cfg_tilde_expand(file);
+    FILE *in = path ? fopen(path, "re") : NULL;
+    free(path);
+    if (!in) return false;
+    while ((len = fread(piece, 1, sizeof piece, in)) > 0) buf_append(into, view_make(piece, len));
+    bool is_read = !ferror(in);
+    fclose(in);
+    return is_read;
+}
+
+static void ignore_error(cfg_t *cfg, const char *format, va_list arguments) { }
+
+/* To libconfuse the end of the file ends a section, too. A good file with one more } is bad, and one that lacks it is good with it. */
+static void check_is_closed(struct reading *r, cfg_opt_t *sections)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    if (!read_text(r->file, &text)) return report(r, 0, "cannot be read: %s", strerror(errno));
+    int lines = 1;
+    for (size_t i = 0; i + 1 < text.len; i++) lines += text.at[i] == '\n';
+    buf_append(&text, VIEW("\n}\n\0"));
+    cfg_t *cfg = cfg_init(sections, CFGF_NONE);
+    check(cfg != NULL);
+    cfg_set_error_function(cfg, ignore_error);
+    if (cfg_parse_buf(cfg, text.at) == CFG_SUCCESS) report(r, lines, "the last section is not closed: expected }");
+    cfg_free(cfg);
+}
+
 static void read_file(struct reading *r)
 {
     struct grammar *g = calloc(1, sizeof *g);
@@ -307,6 +341,7 @@ static void read_file(struct reading *r)
     if (code == CFG_PARSE_ERROR && r->error_count == 0) report(r, cfg->line, "cannot be understood");
     if (code == CFG_SUCCESS && r->config->listener_count == 0) report(r, cfg->line, "expected at least one listener section");
     cfg_free(cfg);
+    if (code == CFG_SUCCESS) check_is_closed(r, g->sections);
     free(g);
 }
 

@@ -41,6 +41,28 @@ def test_unknown_key_and_unreadable_file(tmp_path):
     assert check(tmp_path / "absent").returncode == 1
 
 
+def test_a_section_that_does_not_end_is_an_error(tmp_path):
+    path = tmp_path / "tayori.conf"
+    whole = 'listener "a" { protocol = "imap" address = "127.0.0.1" port = 2043 }\nserver {\n  name = "mx.example.test" # }\n'
+    for text, line in ((whole, 3), (whole.rstrip("\n"), 3), ('server { }\nlistener "a" { protocol = "imap" address = "127.0.0.1" port = 2043\n', 2)):
+        path.write_text(text)
+        done = check(path)
+        assert done.returncode == 1 and done.stderr.startswith(f"{path}:{line}: ") and "expected }" in done.stderr, (text, done)
+    for text in (whole + "}", whole + "}\n# {\n", whole + "  node = \"{\" }"):
+        path.write_text(text.replace("{\"", "x\"") if "node" in text else text)
+        assert check(path).returncode == 0, (text, check(path).stderr)
+
+
+def test_two_listeners_at_one_place_are_an_error(tmp_path):
+    path = tmp_path / "tayori.conf"
+    one = 'listener "%s" { protocol = "imap" address = "%s" port = %d }\n'
+    path.write_text(one % ("a", "::1", 2043) + one % ("b", "127.0.0.1", 2043) + one % ("c", "::1", 2044))
+    assert check(path).returncode == 0
+    path.write_text(one % ("a", "::1", 2043) + one % ("b", "127.0.0.1", 2043) + one % ("c", "0:0::1", 2043))
+    done = check(path)
+    assert done.returncode == 1 and done.stderr.startswith(f"{path}:3: ") and '"c"' in done.stderr and '"a"' in done.stderr, done
+
+
 def test_shown_configuration_can_be_read_back(tmp_path):
     path = tmp_path / "tayori.conf"
     shown = subprocess.run([str(PROGRAM), "config", "show", "--dir", str(tmp_path / "var")], capture_output=True, text=True, check=True).stdout
