@@ -15,7 +15,11 @@ struct check_signature {
 };
 
 /* One instance of ARC: a field of each kind. */
-struct arc_set { const struct header_field *results, *message, *seal; struct dkim_signature seal_parsed; };
+struct arc_set {
+    const struct header_field *results, *message, *seal;
+    struct dkim_signature seal_parsed;
+    unsigned char covered[DIGEST_BYTES_SHA256];    /* by the seal */
+};
 
 struct check_key {
     view name;
