@@ -88,14 +88,17 @@ result control_request(const char *path, const json_t *request, control_answer_f
 {
     struct stream *stream;
     struct wire wire;
-    if (stream_connect_path(path, clock_in(REQUEST_TIMEOUT_MS), &stream, fault) != OK) return NOT_FOUND;
+    struct fault why = {0};
+    result r = stream_connect_path(path, clock_in(REQUEST_TIMEOUT_MS), &stream, &why);
+    if (r == NOT_FOUND) return NOT_FOUND;
+    if (r != OK) return fail(fault, r, "whether a server runs cannot be known: %s: %s", path, why.detail);
     wire_init(&wire, stream, WIRE_LF_ENDS_COMMAND);
     char *text = json_dumps(request, JSON_COMPACT);
     check(text != NULL);
     wire_put(&wire, view_of(text));
     wire_put(&wire, VIEW("\n"));
     free(text);
-    result r = wire_flush(&wire, clock_in(REQUEST_TIMEOUT_MS), fault);
+    r = wire_flush(&wire, clock_in(REQUEST_TIMEOUT_MS), fault);
     if (r == OK) r = read_answers(&wire, answer, argument, fault);
     wire_done(&wire);
     return r;

@@ -20,5 +20,5 @@ const char *control_path(const char *state_folder, struct arena *arena);
 
 /* Called with each answer; borrowed. Not on the server's side. */
 typedef void control_answer_fn(void *argument, const json_t *answer);
-/* Sends a request and passes on the answers. NOT_FOUND: no server listens there. */
+/* Sends a request and passes on the answers. NOT_FOUND: no server listens there; other faults say nothing of that. */
 MAY_YIELD NODISCARD result control_request(const char *path, const json_t *request, control_answer_fn *answer, void *argument, struct fault *fault);

@@ -171,3 +171,10 @@ def test_listeners_of_roles_that_a_node_does_not_hold_do_not_listen(new_server):
 def test_check_looks_at_the_certificate(tmp_path):
     done, path = check_text(tmp_path, 'tls { certificate = "/nonexistent/chain.pem" key = "/nonexistent/key.pem" }')
     assert done.returncode == 1 and str(path) in done.stderr and "/nonexistent/chain.pem: No such file or directory" in done.stderr
+
+
+def test_a_socket_that_cannot_be_asked_is_not_a_server_that_does_not_run(tmp_path):
+    (tmp_path / "control.sock").symlink_to("control.sock")
+    done = subprocess.run([str(PROGRAM), "account", "list", "--dir", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 1 and "control.sock: connect: ELOOP" in done.stderr, done
+    assert [p.name for p in tmp_path.iterdir()] == ["control.sock"], "the store was opened"

@@ -137,7 +137,7 @@ MAY_YIELD static result connect_anywhere(const struct address *to, const char *p
     if (code != OK) return code;
     if (!millis_before(clock_now(), deadline)) return fail(fault, TIMEOUT, "connect: timeout");
     struct listener *l = find(to, path);
-    if (!l || sim_chance_ppm(s, s->network.refuse_ppm)) return fail(fault, IO, "connect: connection refused");
+    if (!l || sim_chance_ppm(s, s->network.refuse_ppm)) return fail(fault, path ? NOT_FOUND : IO, "connect: connection refused");
     *ret_stream = connect_to(l, &from);
     return OK;
 }

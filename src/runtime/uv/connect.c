@@ -20,7 +20,8 @@ MAY_YIELD static result connect_socket(int fd, const struct sockaddr_storage *to
         if (r != OK) (void)fail(fault, r, "connecting");
         else getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len);
     }
-    if (r == OK && error) r = fail(fault, UNAVAILABLE, "connect: %s", strerrorname_np(error));
+    bool is_nobody = peer->family != 4 && peer->family != 6 && (error == ENOENT || error == ECONNREFUSED);
+    if (r == OK && error) r = fail(fault, is_nobody ? NOT_FOUND : UNAVAILABLE, "connect: %s", strerrorname_np(error));
     if (r != OK) {
         stream_close(s);
         return r;

@@ -211,7 +211,8 @@ static void connects_to_nobody(void *argument)
     net_open(&n, serve_nothing);
     net_close(&n);
     EXPECT(stream_connect(&n.at, NULL, clock_in(1000), &s, NULL) == UNAVAILABLE);
-    EXPECT(stream_connect_path("/nonexistent/socket", clock_in(1000), &s, NULL) == UNAVAILABLE);
+    EXPECT(stream_connect_path("/nonexistent/socket", clock_in(1000), &s, NULL) == NOT_FOUND);
+    EXPECT(stream_connect_path("/dev/null/socket", clock_in(1000), &s, NULL) == UNAVAILABLE);
 }
 
 TEST(connecting_to_nobody_fails) { net_run(1, connects_to_nobody); }
