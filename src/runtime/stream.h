@@ -77,5 +77,5 @@ NODISCARD result stream_server_end_point(struct stream *s, unsigned char binding
 /* An outgoing connection. */
 MAY_YIELD NODISCARD result stream_connect(const struct address *to, const struct address *from_or_null, millis deadline,
                                           struct stream **ret_stream, struct fault *fault);
-/* A local socket by path. */
+/* A local socket by path. NOT_FOUND: nobody listens there (ENOENT, ECONNREFUSED). */
 MAY_YIELD NODISCARD result stream_connect_path(const char *path, millis deadline, struct stream **ret_stream, struct fault *fault);
