@@ -171,6 +171,8 @@ MAY_YIELD NODISCARD result message_summary(struct account *a, const struct row *
 MAY_YIELD NODISCARD result account_compact(struct account *a, millis deadline, struct fault *fault);
 /* The account has something old that is not in the archive, by the age limit that was last heard of: another account_compact() goes on with it. */
 bool account_wants_archiving(const struct account *a);
+/* Some of its messages may be in the archive, where reading one costs more than asking the index. */
+bool account_has_archive(const struct account *a);
 /* Loads every block, then state_digest(). */
 MAY_YIELD NODISCARD result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault);
 /* The expunged that are still restorable, newest first, up to max. */

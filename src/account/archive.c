@@ -39,6 +39,8 @@ static result note_failure(struct compaction *c, result code)
     return code;
 }
 
+bool account_has_archive(const struct account *a) { return state_archive(a->state)->is_begun; }
+
 bool account_wants_archiving(const struct account *a)
 {
     const struct accounts *all = a->home->all;

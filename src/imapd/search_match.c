@@ -8,7 +8,7 @@
 enum {
     ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
     HEADER_BYTES_MAX = 1 << 20,              /* of a large message's header that is looked at */
-    READS_BEFORE_INDEX = 4,
+    READS_BEFORE_INDEX = 4,                  /* of messages that are at hand */
     STEM_BYTES_MIN = 4,                      /* of an English word, when its ending is left out */
     SCORE_ELSEWHERE = 30,
     INDEXED_TEXTS_MAX = 64,                  /* of one command: some kilobytes for each ten thousand messages */
@@ -256,12 +256,18 @@ MAY_YIELD static void ask_index(struct search *search)
     }
 }
 
+static bool wants_index(struct search *search)
+{
+    if (!search->texts || search->has_asked) return false;
+    return search->reads++ >= READS_BEFORE_INDEX || account_has_archive(search->s->account);
+}
+
 result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches)
 {
     struct candidate c = {.search = search, .number = number, .row = row};
     struct fault fault = {0};
     enum verdict verdict = judge(&c, search->root);
-    if (verdict == LATER && search->texts && !search->has_asked && search->reads++ >= READS_BEFORE_INDEX) {
+    if (verdict == LATER && wants_index(search)) {
         ask_index(search);
         verdict = judge(&c, search->root);
     }

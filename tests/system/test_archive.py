@@ -9,7 +9,7 @@ from mail import fetch_all, imap, message, send
 
 ACCOUNT = "hanako@example.test"
 OLD, YOUNG = 30, 10
-LARGE = ("z" * 70 + "\r\n") * 2000
+LARGE = ("zoo " * 17 + "\r\n") * 2000                 # no word too long for the index: such messages are read
 ITEMS = "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ EMAILID SAVEDATE ENVELOPE BODYSTRUCTURE)"
 
 
