@@ -90,7 +90,10 @@ MAY_YIELD static result copy_objects(struct copying *c, view folder)
     CLEANUP(map_done) struct map here = MAP_INIT, there = MAP_INIT;
     struct map_slot *slot;
     result code = list_objects(c, c->from, folder, arena, &here);
-    if (code == OK) code = list_objects(c, c->to, folder, arena, &there);
+    bool has_place = !engine_is_cold(folder) || engine_has_archive(c->to);
+    if (code == OK && !has_place && here.count > 0)
+        return fail(c->fault, UNAVAILABLE, "the account has messages in the archive, and the store that it is copied to was given none");
+    if (code == OK && has_place) code = list_objects(c, c->to, folder, arena, &there);
     for (size_t at = 0; code == OK && (slot = map_next(&here, &at));)
         if (!map_get(&there, slot->key)) code = copy_object(c, slot->key);
     for (size_t at = 0; code == OK && c->is_frozen && (slot = map_next(&there, &at));)
