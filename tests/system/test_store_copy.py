@@ -18,7 +18,10 @@ LARGE = ("z" * 70 + "\r\n") * 2000
 class Load:
     """Delivers to everybody until it is stopped; knows what was acknowledged, and what may or may not have come."""
 
+    running = []
+
     def __init__(self, server):
+        Load.running.append(self)
         self.server, self.acknowledged, self.unknown, self.refused = server, [], [], 0
         self.must_stop = threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(3)]
@@ -47,6 +50,14 @@ class Load:
         for thread in self.threads:
             thread.join()
         return self
+
+
+@pytest.fixture(autouse=True)
+def no_load_is_left():
+    """A test that failed would go on delivering, to the servers of those after it."""
+    yield
+    while Load.running:
+        Load.running.pop().stop()
 
 
 def fill(server):
