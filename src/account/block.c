@@ -46,7 +46,7 @@ void block_free(struct block_pool *pool, struct block *b)
     free(b);
 }
 
-static void *copy_array(const void *of, size_t bytes)
+void *block_copy_array(const void *of, size_t bytes)
 {
     void *copy = bytes ? malloc(bytes) : NULL;
     check(copy != NULL || bytes == 0);
@@ -62,9 +62,9 @@ struct block *block_copy(struct block_pool *pool, const struct block *b)
     copy->serial = serial;
     copy->place = (struct block_place){.object = PLACE_NONE};
     copy->capacity = b->count;
-    copy->rows = copy_array(b->rows, b->count * sizeof *b->rows);
+    copy->rows = block_copy_array(b->rows, b->count * sizeof *b->rows);
     copy->uidl_capacity = b->uidl_count;
-    copy->uidls = copy_array(b->uidls, b->uidl_count * sizeof *b->uidls);
+    copy->uidls = block_copy_array(b->uidls, b->uidl_count * sizeof *b->uidls);
     copy->uidl_text = BUF_INIT;
     if (b->uidl_text.len) buf_append(&copy->uidl_text, buf_view(&b->uidl_text));
     pool->memory_bytes += copy->capacity * sizeof *b->rows + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;

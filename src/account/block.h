@@ -62,6 +62,8 @@ struct block *block_new(struct block_pool *pool);
 void block_free(struct block_pool *pool, struct block *b);
 /* Of a loaded one, with rows of its own: about to be changed. */
 struct block *block_copy(struct block_pool *pool, const struct block *b);
+/* A malloced copy of an array; NULL of one that has nothing. */
+void *block_copy_array(const void *of, size_t bytes);
 
 /* The rows are about to change, or have: the block is no longer what a snapshot has. */
 void block_changed(struct block_pool *pool, struct block *b);

@@ -87,12 +87,14 @@ MAY_YIELD static void follows_messages(void *argument)
     account_close(a);
 }
 
-TEST(account_search_follows_messages)
+static void on_one_node(uint64_t seed, void (*run)(void *argument))
 {
-    struct world *w = world_open(3, 1, 1);
-    REQUIRE(world_run(w, 0, follows_messages, w));
+    struct world *w = world_open(seed, 1, 1);
+    REQUIRE(world_run(w, 0, run, w));
     world_close(w);
 }
+
+TEST(account_search_follows_messages) { on_one_node(3, follows_messages); }
 
 /* Removes the object of each segment of the list. */
 MAY_YIELD static void lose_segments(struct world *w, struct account *a)
@@ -209,12 +211,7 @@ MAY_YIELD static void merges(void *argument)
     account_close(a);
 }
 
-TEST(account_search_keeps_few_segments)
-{
-    struct world *w = world_open(6, 1, 1);
-    REQUIRE(world_run(w, 0, merges, w));
-    world_close(w);
-}
+TEST(account_search_keeps_few_segments) { on_one_node(6, merges); }
 
 /* A level that has no index yet: all is as before; when it rises, the index is made of what is there. */
 MAY_YIELD static void is_behind(void *argument)
@@ -231,12 +228,7 @@ MAY_YIELD static void is_behind(void *argument)
     account_close(a);
 }
 
-TEST(account_search_catches_up_after_an_upgrade)
-{
-    struct world *w = world_open(7, 1, 1);
-    REQUIRE(world_run(w, 0, is_behind, w));
-    world_close(w);
-}
+TEST(account_search_catches_up_after_an_upgrade) { on_one_node(7, is_behind); }
 
 /* Two nodes in turns: who compacts, who delivers, who dies; whatever the index says of a message is right. */
 struct turn { struct world *w; unsigned round; };

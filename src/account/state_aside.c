@@ -109,24 +109,16 @@ bool state_wants_turns(struct state *s, const struct record *r)
 
 /* ---- the copies ---- */
 
-static void *copy_array(const void *of, size_t count, size_t size)
-{
-    void *copy = malloc((count + 1) * size);
-    check(copy != NULL);
-    if (count) memcpy(copy, of, count * size);
-    return copy;
-}
-
 static void share_mailbox(struct state *shadow, const struct mailbox *m)
 {
     if (!m || state_any_mailbox(shadow, m->number)) return;
-    struct mailbox *copy = copy_array(m, 1, sizeof *m);
+    struct mailbox *copy = block_copy_array(m, sizeof *m);
     copy->state = shadow;
-    copy->blocks = copy_array(m->blocks, m->block_count, sizeof(struct block *));
+    copy->blocks = block_copy_array(m->blocks, m->block_count * sizeof(struct block *));
     copy->block_capacity = m->block_count;
-    copy->graves = copy_array(m->graves, m->grave_count, sizeof(struct grave *));
+    copy->graves = block_copy_array(m->graves, m->grave_count * sizeof(struct grave *));
     copy->grave_capacity = m->grave_count;
-    copy->keywords = copy_array(m->keywords, m->keyword_count, sizeof *m->keywords);
+    copy->keywords = block_copy_array(m->keywords, m->keyword_count * sizeof *m->keywords);
     copy->keyword_capacity = m->keyword_count;
     copy->metadata = (struct metadata){0};
     copy->log = (struct vanish_log){0};

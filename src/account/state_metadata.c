@@ -9,24 +9,15 @@
 #include "account/state_private.h"
 #include "base/check.h"
 
+static int compare_name(const void *of, size_t i, view name)
+{
+    const struct metadata *m = of;
+    return view_compare_nocase(m->at[i].name, name);
+}
+
 static bool find_index(const struct metadata *m, view name, size_t *ret_index)
 {
-    size_t low = 0, high = m->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = view_compare_nocase(m->at[middle].name, name);
-        if (order == 0) {
-            *ret_index = middle;
-            return true;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *ret_index = low;
-    return false;
+    return state_find_place(m, m->count, compare_name, name, ret_index);
 }
 
 static void free_text(view v) { free((char *)v.at); }

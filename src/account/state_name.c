@@ -42,12 +42,12 @@ bool name_canonical(view name, char text[static RECORD_NAME_BYTES_MAX], view *re
 
 /* ---- the table of names ---- */
 
-bool state_name_index(const struct state *s, view name, size_t *ret_index)
+bool state_find_place(const void *of, size_t count, int (*compare)(const void *of, size_t i, view name), view name, size_t *ret_index)
 {
-    size_t low = 0, high = s->name_count;
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = name_compare(s->names[middle]->name, name);
+        int order = compare(of, middle, name);
         if (order == 0) {
             *ret_index = middle;
             return true;
@@ -60,6 +60,17 @@ bool state_name_index(const struct state *s, view name, size_t *ret_index)
     }
     *ret_index = low;
     return false;
+}
+
+static int compare_mailbox(const void *of, size_t i, view name)
+{
+    const struct state *s = of;
+    return name_compare(s->names[i]->name, name);
+}
+
+bool state_name_index(const struct state *s, view name, size_t *ret_index)
+{
+    return state_find_place(s, s->name_count, compare_mailbox, name, ret_index);
 }
 
 struct mailbox *state_find(struct state *s, view name)

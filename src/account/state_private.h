@@ -140,7 +140,9 @@ bool mailbox_has_children(const struct mailbox *m);
 struct mailbox *mailbox_new(struct state *s, uint32_t number, view name);
 void mailbox_free(struct mailbox *m);
 void state_insert_name(struct state *s, struct mailbox *m);
-/* Index in `names` of the name or of where it would stand. */
+/* Index of `name` among `count` things in the order of their names, or of where it would stand. compare(of, i, name): the i-th's name with `name`. */
+bool state_find_place(const void *of, size_t count, int (*compare)(const void *of, size_t i, view name), view name, size_t *ret_index);
+/* The same in `names`. */
 bool state_name_index(const struct state *s, view name, size_t *ret_index);
 /* The mailbox of a name, made with its parents when absent. EXISTS, INVALID, TOO_BIG. `written` gives the UIDVALIDITY. */
 NODISCARD result state_create(struct state *s, view name, unix_ms written, struct mailbox **ret_mailbox);

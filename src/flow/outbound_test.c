@@ -433,6 +433,14 @@ static void give_order(void *argument)
     if (queue_order(a->node->queue, &a->filter, a->order, a->target, clock_in(PATIENCE_MS), &a->count, &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
 }
 
+/* How many messages the order reached. */
+static uint64_t order(struct world *w, unsigned node, struct asking what)
+{
+    what.node = &w->nodes[node];
+    sim_call(what.node->sim, 0, give_order, &what);
+    return what.count;
+}
+
 static bool count_line(void *argument, const struct queue_line *line)
 {
     ((struct asking *)argument)->lines++;
@@ -463,9 +471,7 @@ TEST(outbound_orders_and_lists_reach_all_shards_from_any_node)
         EXPECT_NUMBER(summary_of(w, node).messages, 305);
     }
     /* One account's mail is removed from the node that owns only some of the shards. */
-    struct asking a = {.node = &w->nodes[1], .order = QUEUE_REMOVE, .filter = {.account = {{1}}}};
-    sim_call(w->nodes[1].sim, 0, give_order, &a);
-    EXPECT_NUMBER(a.count, 300);
+    EXPECT_NUMBER(order(w, 1, (struct asking){.order = QUEUE_REMOVE, .filter = {.account = {{1}}}}), 300);
     sim_run(w->sim, 5000);
     for (unsigned node = 0; node < 2; node++) EXPECT_NUMBER(summary_of(w, node).messages, 5);
     /* What comes afterwards is not concerned. */
@@ -486,11 +492,8 @@ TEST(outbound_goes_where_an_operator_sends_it)
     send(w, 0, "address", "b@away.test", 2, 3);
     sim_run(w->sim, 10000);
     EXPECT_NUMBER(w->taken_count, 0);
-    struct asking route = {.node = &w->nodes[0], .order = QUEUE_REDIRECT, .filter = {.account = {{1}}}, .target = VIEW("192.0.2.1:25")};
-    sim_call(w->nodes[0].sim, 0, give_order, &route);
-    struct asking address = {.node = &w->nodes[0], .order = QUEUE_REDIRECT, .filter = {.recipient = VIEW("b@")}, .target = VIEW("c@elsewhere.test")};
-    sim_call(w->nodes[0].sim, 0, give_order, &address);
-    EXPECT(route.count == 3 && address.count == 3);
+    EXPECT_NUMBER(order(w, 0, (struct asking){.order = QUEUE_REDIRECT, .filter = {.account = {{1}}}, .target = VIEW("192.0.2.1:25")}), 3);
+    EXPECT_NUMBER(order(w, 0, (struct asking){.order = QUEUE_REDIRECT, .filter = {.recipient = VIEW("b@")}, .target = VIEW("c@elsewhere.test")}), 3);
     sim_run(w->sim, 10000);
     EXPECT_NUMBER(w->taken_count, 6);
     EXPECT_NUMBER(summary_of(w, 0).messages, 0);
@@ -504,10 +507,8 @@ TEST(outbound_has_a_removed_message_gone_before_its_destination_is_back)
     send(w, 0, "gone", "a@elsewhere.test", 1, 5);
     send(w, 0, "held", "b@elsewhere.test", 2, 5);
     sim_run(w->sim, 5000);
-    struct asking a = {.node = &w->nodes[0], .order = QUEUE_REMOVE, .filter = {.account = {{1}}}};
-    sim_call(w->nodes[0].sim, 0, give_order, &a);
-    a = (struct asking){.node = &w->nodes[0], .order = QUEUE_HOLD, .filter = {.account = {{2}}}};
-    sim_call(w->nodes[0].sim, 0, give_order, &a);
+    EXPECT_NUMBER(order(w, 0, (struct asking){.order = QUEUE_REMOVE, .filter = {.account = {{1}}}}), 5);
+    EXPECT_NUMBER(order(w, 0, (struct asking){.order = QUEUE_HOLD, .filter = {.account = {{2}}}}), 5);
     sim_dns_fail(w->sim, VIEW("elsewhere.test"), false);
     sim_run(w->sim, 600 * 1000);
     EXPECT_NUMBER(w->taken_count, 0);

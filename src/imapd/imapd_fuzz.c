@@ -4,28 +4,14 @@
  * Oracles: the sanitizers; sessions end; neither client is told anything that contradicts what it was told before.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/check.h"
-#include "base/test.h"
 #include "formats/imap.h"
 #include "imapd/test_model.h"
 #include "imapd/test_server.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
 #include "runtime/wire.h"
-
-/* The server is made for tests: here a failed expectation is a crash. */
-void test_fail(const char *file, int line, const char *format, ...)
-{
-    fprintf(stderr, "%s:%d: %s\n", file, line, format);
-    abort();
-}
-
-_Noreturn void test_stop(void)
-{
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

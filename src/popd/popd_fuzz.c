@@ -4,23 +4,9 @@
  * input comes at once or in small pieces; messages are removed only by QUIT.
  */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/check.h"
-#include "base/test.h"
 #include "popd/pop_world.h"
-
-/* The world is made for tests: here a failed expectation is a crash. */
-void test_fail(const char *file, int line, const char *format, ...)
-{
-    fprintf(stderr, "%s:%d: %s\n", file, line, format);
-    abort();
-}
-
-_Noreturn void test_stop(void)
-{
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

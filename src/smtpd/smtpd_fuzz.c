@@ -6,20 +6,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
-#include "base/test.h"
 #include "smtpd/post_office.h"
-
-/* The post office is made for tests: here a failed expectation is a crash. */
-void test_fail(const char *file, int line, const char *format, ...)
-{
-    fprintf(stderr, "%s:%d: %s\n", file, line, format);
-    abort();
-}
-
-_Noreturn void test_stop(void)
-{
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

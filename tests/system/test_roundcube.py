@@ -245,25 +245,24 @@ def another_client_changes(page, webmail, server):
     client.logout()
 
 
+def empty_folder(page, *clicks):
+    """Seconds until the folder that is open is shown without messages."""
+    started = time.monotonic()
+    for selector in clicks:
+        page.click(selector)
+    page.until(f"{IDLE} && rcmail.env.messagecount == 0 && {SUBJECTS}.length == 0", 60)
+    return time.monotonic() - started
+
+
 def delete_many(page, server):
     """Everything in a folder goes to Trash, and then for good."""
     open_folder(page, "Bulk")
     page.until("rcmail.env.messagecount == %d" % MANY)
-    started = time.monotonic()
-    page.click("#messagelist-header a.select")
-    page.click("#listselect-menu a.select.all.active")
-    page.click("#layout-content a.delete:not(.disabled)")
-    page.until(f"{IDLE} && rcmail.env.messagecount == 0 && {SUBJECTS}.length == 0", 60)
-    moved_s = time.monotonic() - started
+    moved_s = empty_folder(page, "#messagelist-header a.select", "#listselect-menu a.select.all.active", "#layout-content a.delete:not(.disabled)")
     assert count_messages(server, "Bulk") == 0 and count_messages(server, "Trash") == MANY
     open_folder(page, "Trash")
     page.until("rcmail.env.messagecount == %d" % MANY)
-    started = time.monotonic()
-    page.click("#layout-sidebar a.sidebar-menu")
-    page.click("#mailboxoptions-menu a.purge.active")
-    page.click(".ui-dialog button.delete")
-    page.until(f"{IDLE} && rcmail.env.messagecount == 0 && {SUBJECTS}.length == 0", 60)
-    emptied_s = time.monotonic() - started
+    emptied_s = empty_folder(page, "#layout-sidebar a.sidebar-menu", "#mailboxoptions-menu a.purge.active", ".ui-dialog button.delete")
     assert count_messages(server, "Trash") == 0
     return moved_s, emptied_s
 

@@ -156,21 +156,29 @@ static int count_file(const char *path, const struct stat *s, int kind, struct F
     return 0;
 }
 
+struct place { char folder[LOCAL_TEST_FOLDER_BYTES], store[LOCAL_TEST_FOLDER_BYTES + 16]; };
+
+static void make_place(struct place *p, struct run *r)
+{
+    test_make_folder(p->folder);
+    snprintf(p->store, sizeof p->store, "%s/store", p->folder);
+    snprintf(r->backup, sizeof r->backup, "%s/backup", p->folder);
+    snprintf(r->restored, sizeof r->restored, "%s/restored", p->folder);
+    r->options = test_options(p->store, true);
+}
+
 TEST_SLOW(local_backup_while_writing_restores_one_moment, 60)
 {
     static struct run r;
-    char folder[LOCAL_TEST_FOLDER_BYTES], store[LOCAL_TEST_FOLDER_BYTES + 16], path[PATH_BYTES];
+    struct place p;
+    char path[PATH_BYTES];
     struct fault fault = {0};
     colour_pretend_worker();
-    test_make_folder(folder);
-    snprintf(store, sizeof store, "%s/store", folder);
-    snprintf(r.backup, sizeof r.backup, "%s/backup", folder);
-    snprintf(r.restored, sizeof r.restored, "%s/restored", folder);
-    r.options = test_options(store, true);
+    make_place(&p, &r);
     test_run(back_up_while_writing, &r);
     REQUIRE(engine_restore_local(r.backup, r.restored, NULL, &fault) == OK);
     EXPECT(engine_restore_local(r.backup, r.restored, NULL, &fault) == EXISTS);
-    EXPECT(engine_restore_local(store, r.restored, NULL, &fault) == INVALID);
+    EXPECT(engine_restore_local(p.store, r.restored, NULL, &fault) == INVALID);
     test_run(check_restored, &r);
     /* The backup is not changed by what was restored from it, and serves again. */
     test_remove_folder(r.restored);
@@ -182,7 +190,7 @@ TEST_SLOW(local_backup_while_writing_restores_one_moment, 60)
     EXPECT(engine_restore_local(r.backup, r.restored, NULL, &fault) == INVALID);
     nftw(r.restored, count_file, 16, FTW_PHYS);
     EXPECT_NUMBER(files_seen, 0);
-    test_remove_folder(folder);
+    test_remove_folder(p.folder);
 }
 
 static void back_up_once(void *argument)
@@ -213,18 +221,15 @@ static void open_restored(void *argument)
 TEST(local_restore_that_was_cut_short_is_no_store)
 {
     static struct run r;
-    char folder[LOCAL_TEST_FOLDER_BYTES], store[LOCAL_TEST_FOLDER_BYTES + 16], path[PATH_BYTES], aside[PATH_BYTES];
+    struct place p;
+    char path[PATH_BYTES], aside[PATH_BYTES];
     struct fault fault = {0};
     colour_pretend_worker();
-    test_make_folder(folder);
-    snprintf(store, sizeof store, "%s/store", folder);
-    snprintf(r.backup, sizeof r.backup, "%s/backup", folder);
-    snprintf(r.restored, sizeof r.restored, "%s/restored", folder);
-    r.options = test_options(store, true);
+    make_place(&p, &r);
     test_run(back_up_once, &r);
     REQUIRE(rename(files_path(path, r.backup, "objects"), files_path(aside, r.backup, "aside")) == 0);
     REQUIRE(fclose(fopen(path, "w")) == 0);
     EXPECT_NUMBER(engine_restore_local(r.backup, r.restored, NULL, &fault), IO);
     test_run(open_restored, &r);
-    test_remove_folder(folder);
+    test_remove_folder(p.folder);
 }
