@@ -15,7 +15,8 @@ struct rados_pool_plan {
     const char *profile;                 /* name of the erasure code profile */
     const char *failure_domain;          /* "host", "rack", "osd" ...: chunks and copies lie in different ones */
     const char *device_class;            /* NULL: any */
-    unsigned pg_num, object_pg_num;      /* 0: by the number of OSDs */
+    const char *archive_device_class;    /* of the archive, which then has a profile of its own, NAME-archive; NULL: as the pool of objects */
+    unsigned pg_num, object_pg_num, archive_pg_num;   /* 0: by the number of OSDs */
     uint64_t accounts;                   /* that the store is made for; 0: what engine_open_rados() takes by itself, some 50 million rows and 200 million objects */
 };
 
@@ -28,7 +29,7 @@ struct rados_finding {
 };
 
 /*
- * Makes what is missing of the two pools, unless only_checks, and looks at them: found() is told everything, good and bad, in the thread
+ * Makes what is missing of the pools that the options name, unless only_checks, and looks at them: found() is told everything, good and bad, in the thread
  * of the caller. Changes nothing that exists. INVALID when something is wrong that stops the engine or loses data.
  */
 BLOCKS NODISCARD result rados_cluster_init(const struct engine_rados_options *options, const struct rados_pool_plan *plan, bool only_checks,

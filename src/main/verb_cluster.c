@@ -50,7 +50,8 @@ int verb_cluster_init(const struct invocation *call)
     struct rados_pool_plan plan = {
         .size = number_or(call, "size", 3), .min_size = number_or(call, "min_size", 2), .k = number_or(call, "k", 4), .m = number_or(call, "m", 2),
         .profile = text_or(call, "profile", "tayori"), .failure_domain = text_or(call, "failure_domain", "host"), .device_class = text_or(call, "device_class", NULL),
-        .accounts = number_or(call, "accounts", 0), .pg_num = number_or(call, "pg", 0), .object_pg_num = number_or(call, "object_pg", 0),
+        .archive_device_class = text_or(call, "archive_device_class", NULL), .accounts = number_or(call, "accounts", 0), .pg_num = number_or(call, "pg", 0),
+        .object_pg_num = number_or(call, "object_pg", 0), .archive_pg_num = number_or(call, "archive_pg", 0),
     };
     service_rados_options(config, &cluster);
     colour_pretend_worker();

@@ -221,7 +221,7 @@ const struct verb verbs[] = {
     {"store", "restore", NULL, verb_store_restore, NULL, "make a store from a backup, while no server runs", NULL,
      {{"FOLDER", "folder", ARGUMENT_PATH, NULL, true, false, "the backup"}}},
     {"cluster", "init", NULL, verb_cluster_init, NULL, "make the pools of a cluster, or check those that exist",
-     "Makes what is missing of store.pool and store.object_pool, and looks at both: copies, erasure code, failure domain,\nplacement groups. "
+     "Makes what is missing of store.pool, store.object_pool and, if it is set, store.archive_pool, and looks at them: copies,\nerasure code, failure domain, placement groups. "
      "What exists is not changed; what is wrong is told with what to do about it, and the exit status is 1 then.\n"
      "It needs a Ceph user that may make pools: see doc/operations/cluster.md.",
      {{"--check", "check", ARGUMENT_FLAG, NULL, false, false, "only look"},
@@ -235,7 +235,10 @@ const struct verb verbs[] = {
       {"--size", "size", ARGUMENT_NUMBER, "N", false, false, "copies in the replicated pool; default 3"},
       {"--min-size", "min_size", ARGUMENT_NUMBER, "N", false, false, "copies with which it goes on; default 2"},
       {"--pg", "pg", ARGUMENT_NUMBER, "N", false, false, "placement groups of the replicated pool; default: by the number of OSDs"},
-      {"--object-pg", "object_pg", ARGUMENT_NUMBER, "N", false, false, "placement groups of the object pool; default: by the number of OSDs"}}},
+      {"--object-pg", "object_pg", ARGUMENT_NUMBER, "N", false, false, "placement groups of the object pool; default: by the number of OSDs"},
+      {"--archive-device-class", "archive_device_class", ARGUMENT_TEXT, "CLASS", false, false,
+       "the archive on OSDs of this class, by a profile of its own; default: as the object pool"},
+      {"--archive-pg", "archive_pg", ARGUMENT_NUMBER, "N", false, false, "placement groups of the archive; default: by the number of OSDs"}}},
     {"cluster", "status", "cluster.status", NULL, "node state version level roles sessions accounts operations slow pressure leases started:date seen:date note",
      "show the nodes and the cluster beneath them",
      "The row\n.Dq (cluster)\nhas the feature level, and of Ceph its health and how full it is. A node is gone when it has not been heard of for 12\nseconds; "

@@ -125,7 +125,17 @@ def test_pools_are_made_checked_and_left_alone(store, tmp_path):
     assert code == 1 and any("erasure coded: journals" in row["text"] for row in found)
     code, _, error = init("--k", "4", "--m", "2", "--ec-profile", name, "--check")
     assert code == 1
-    for pool in (name, f"{name}-objects"):
+    # An archive that is named later.
+    path.write_text(text.replace("namespace", f'archive_pool = "{name}-archive" namespace'))
+    ceph("osd", "pool", "set", name, "min_size", "2")
+    code, found, _ = init("--check")
+    assert code == 1 and [(row["about"], row["text"]) for row in found if row["finding"] == "WRONG"] == [(f"{name}-archive", "no such pool")], found
+    code, found, error = init(*words, "--archive-pg", "8", "--archive-device-class", "hdd")
+    assert code == 0 and [row["about"] for row in found if row["finding"] == "made"] == [f"{name}-archive", f"{name}-archive"], (found, error)
+    code, found, _ = init(*words, "--archive-device-class", "hdd")
+    assert code == 0 and not [row for row in found if row["finding"] in ("made", "WRONG")], found
+    assert any(row["about"] == f"{name}-archive" and f"erasure coded 2+1 (profile {name}-archive)" in row["text"] for row in found), found
+    for pool in (name, f"{name}-objects", f"{name}-archive"):
         ceph("osd", "pool", "rm", pool, pool, "--yes-i-really-really-mean-it")
 
 

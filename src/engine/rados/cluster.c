@@ -245,37 +245,57 @@ BLOCKS static result make_replicated(struct looking *l)
     return r;
 }
 
-BLOCKS static result make_profile(struct looking *l)
+BLOCKS static result make_profile(struct looking *l, const char *name, const char *device_class)
 {
     const struct rados_pool_plan *p = l->plan;
     json_t *profile CLEANUP(done_json) = NULL;
     struct fault ignored;
-    if (ask(l->cluster, json_pack("{s:s, s:s}", "prefix", "osd erasure-code-profile get", "name", p->profile), &profile, &ignored) == OK) {
+    if (ask(l->cluster, json_pack("{s:s, s:s}", "prefix", "osd erasure-code-profile get", "name", name), &profile, &ignored) == OK) {
         if (number(profile, "k") == (json_int_t)p->k && number(profile, "m") == (json_int_t)p->m && strcmp(word(profile, "crush-failure-domain"), p->failure_domain) == 0)
             return OK;
         return fail(l->fault, EXISTS, "the erasure code profile %s is there with k=%s m=%s failure domain %s: give --k, --m and --failure-domain of it, or another --ec-profile",
-                    p->profile, word(profile, "k"), word(profile, "m"), word(profile, "crush-failure-domain"));
+                    name, word(profile, "k"), word(profile, "m"), word(profile, "crush-failure-domain"));
     }
     json_t *words = json_pack("[o, o, o]", json_sprintf("k=%u", p->k), json_sprintf("m=%u", p->m), json_sprintf("crush-failure-domain=%s", p->failure_domain));
-    if (p->device_class) json_array_append_new(words, json_sprintf("crush-device-class=%s", p->device_class));
-    result r = ask(l->cluster, json_pack("{s:s, s:s, s:o}", "prefix", "osd erasure-code-profile set", "name", p->profile, "profile", words), NULL, l->fault);
-    if (r == OK) tell(l, RADOS_MADE, p->profile, "", "erasure code profile: %u data and %u coding chunks, failure domain %s", p->k, p->m, p->failure_domain);
+    if (device_class) json_array_append_new(words, json_sprintf("crush-device-class=%s", device_class));
+    result r = ask(l->cluster, json_pack("{s:s, s:s, s:o}", "prefix", "osd erasure-code-profile set", "name", name, "profile", words), NULL, l->fault);
+    if (r == OK) tell(l, RADOS_MADE, name, "", "erasure code profile: %u data and %u coding chunks, failure domain %s", p->k, p->m, p->failure_domain);
     return r;
 }
 
-BLOCKS static result make_erasure(struct looking *l)
+static bool has_archive(const struct looking *l) { return l->options->archive_pool && *l->options->archive_pool; }
+
+BLOCKS static result make_erasure(struct looking *l, const char *pool, const char *profile, const char *device_class, unsigned pg_num)
 {
     const struct rados_pool_plan *p = l->plan;
-    const char *pool = l->options->object_pool;
-    unsigned groups = placement_groups(l, p->object_pg_num, OBJECT_SHARE_PERCENT, p->k + p->m);
-    result r = make_profile(l);
+    /* The archive's share is one half: bytes go from the one pool to the other. */
+    unsigned groups = placement_groups(l, pg_num, has_archive(l) ? OBJECT_SHARE_PERCENT / 2 : OBJECT_SHARE_PERCENT, p->k + p->m);
+    result r = make_profile(l, profile, device_class);
     if (r == OK)
         r = ask(l->cluster, json_pack("{s:s, s:s, s:i, s:i, s:s, s:s}", "prefix", "osd pool create", "pool", pool, "pg_num", (int)groups, "pgp_num", (int)groups,
-             "pool_type",
-                                      "erasure", "erasure_code_profile", p->profile), NULL, l->fault);
+                                      "pool_type", "erasure", "erasure_code_profile", profile), NULL, l->fault);
     if (r == OK) r = set_pool(l, pool, "min_size", p->k + (p->m > 1));
     if (r == OK) r = tag_pool(l, pool);
     if (r == OK) tell(l, RADOS_MADE, pool, "", "erasure coded %u+%u, goes on with %u chunks, %u placement groups", p->k, p->m, p->k + (p->m > 1), groups);
+    return r;
+}
+
+BLOCKS static result make_archive(struct looking *l)
+{
+    const struct rados_pool_plan *p = l->plan;
+    const char *class = p->archive_device_class;
+    return make_erasure(l, l->options->archive_pool, class ? mend(l, "%s-archive", p->profile) : p->profile, class ? class : p->device_class, p->archive_pg_num);
+}
+
+BLOCKS static result make_missing(struct looking *l)
+{
+    const struct engine_rados_options *o = l->options;
+    const struct rados_pool_plan *p = l->plan;
+    result r = OK;
+    if (!find_named(l->pools, "pool_name", o->pool)) r = make_replicated(l);
+    if (r == OK && !find_named(l->pools, "pool_name", o->object_pool)) r = make_erasure(l, o->object_pool, p->profile, p->device_class, p->object_pg_num);
+    if (r == OK) r = read_pools(l);
+    if (r == OK && has_archive(l) && !find_named(l->pools, "pool_name", o->archive_pool)) r = make_archive(l);
     return r;
 }
 
@@ -364,6 +384,16 @@ BLOCKS static result judge_pool(struct looking *l, const char *name, bool is_of_
     return OK;
 }
 
+/* Each once. */
+BLOCKS static result judge_pools(struct looking *l)
+{
+    const struct engine_rados_options *o = l->options;
+    result r = judge_pool(l, o->pool, false);
+    if (r == OK && strcmp(o->object_pool, o->pool) != 0) r = judge_pool(l, o->object_pool, true);
+    if (r == OK && has_archive(l) && strcmp(o->archive_pool, o->pool) != 0 && strcmp(o->archive_pool, o->object_pool) != 0) r = judge_pool(l, o->archive_pool, true);
+    return r;
+}
+
 /* ---- the layout of the store: into how many objects rows and names are spread, for ever ---- */
 
 static uint32_t shards_for(uint64_t rows, uint32_t least)
@@ -438,12 +468,10 @@ BLOCKS static result look(struct looking *l)
     if (r == OK) r = read_rules(l);
     if (r == OK) r = read_tree(l);
     if (r == OK && !l->only_checks) r = check_plan(l);
-    if (r == OK && !l->only_checks && !find_named(l->pools, "pool_name", l->options->pool)) r = make_replicated(l);
-    if (r == OK && !l->only_checks && !find_named(l->pools, "pool_name", l->options->object_pool)) r = make_erasure(l);
+    if (r == OK && !l->only_checks) r = make_missing(l);
     if (r == OK) r = read_pools(l);
     if (r == OK) r = read_rules(l);
-    if (r == OK) r = judge_pool(l, l->options->pool, false);
-    if (r == OK && strcmp(l->options->pool, l->options->object_pool) != 0) r = judge_pool(l, l->options->object_pool, true);
+    if (r == OK) r = judge_pools(l);
     if (r == OK && (l->plan->accounts || l->only_checks)) r = look_at_layout(l);
     return r;
 }
