@@ -67,6 +67,7 @@ MAY_YIELD static void open_account(struct session *s, struct reply *r)
     struct fault fault = {0};
     result code = account_open(s->imapd->accounts, s->account_id, session_store_deadline(s), &s->account, &fault);
     if (code == OK) {
+        standing_begin(&s->home->standings, &s->standing, s->account_id);
         s->state = SESSION_AUTHENTICATED;
         buf_append(&r->code, VIEW("CAPABILITY "));
         session_write_capabilities(s, &r->code);
@@ -81,6 +82,7 @@ MAY_YIELD static void open_account(struct session *s, struct reply *r)
 void session_leave_account(struct session *s)
 {
     if (!s->account) return;
+    standing_end(&s->home->standings, &s->standing);
     account_close(s->account);
     s->account = NULL;
     connection_limit_leave_account(&s->imapd->account_sessions, s->account_id);

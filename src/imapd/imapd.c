@@ -40,6 +40,7 @@ struct imapd *imapd_new(const struct imapd_options *options, struct identity *id
         d->loops[i] = (struct imapd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .imapd = d};
         list_init(&d->loops[i].sessions);
         structure_cache_init(&d->loops[i].structures);
+        standing_watches_init(&d->loops[i].standings, identity, session_expel);
     }
     for (unsigned i = 0; i < IMAPD_KIND_COUNT; i++) d->services[i] = (struct imapd_service){d, (enum imapd_kind)i};
     return d;

@@ -1,6 +1,9 @@
 #include "base/check.h"
 #include "base/test.h"
+#include "engine/memory.h"
+#include "identity/directory.h"
 #include "imapd/test_server.h"
+#include "runtime/clock.h"
 #include "runtime/event.h"
 
 TEST(imapd_greets_tells_capabilities_and_logs_out)
@@ -134,4 +137,79 @@ TEST(imapd_limits_connections_of_a_client_and_of_an_account)
         transcript_close(two);
         test_server_close(t);
     }
+}
+
+/* ---- accounts that are suspended or removed ---- */
+
+static void suspends(void *argument)
+{
+    colour_pretend_coroutine();
+    struct test_server *t = argument;
+    struct directory_account_change change = {.sets_standing = true, .standing = STANDING_SUSPENDED};
+    EXPECT(directory_set_account(t->identity, VIEW("joe@example.test"), &change, clock_in(60000), NULL) == OK);
+}
+
+static void removes(void *argument)
+{
+    colour_pretend_coroutine();
+    struct test_server *t = argument;
+    struct id account;
+    EXPECT(directory_remove_account(t->identity, VIEW("joe@example.test"), clock_in(60000), &account, NULL) == OK);
+    EXPECT(accounts_destroy(t->accounts, account, clock_in(60000), NULL) == OK);
+}
+
+static void end_sessions(uint64_t seed, void (*change)(void *server))
+{
+    struct test_server *t = test_server_open(seed, NULL);
+    struct transcript *idle = test_server_login(t), *rests = test_server_login(t), *half = test_server_login(t), *stranger = test_server_connect(t);
+    TRANSCRIPT(idle, "C: a SELECT INBOX\nS~ a OK *\nC: b IDLE\nS: + idling\n");
+    TRANSCRIPT(half, "C! a CREATE late");
+    TRANSCRIPT(rests, "C: a NOOP\nS: a OK *\nQ: 60000\nC: b NOOP\nS: b OK *\n");
+    TRANSCRIPT(idle, "Q: 1\n");
+    sim_call(t->node, 0, change, t);
+    TRANSCRIPT(idle, "W: 25000\nS: * BYE [CONTACTADMIN] *\nE:\n");
+    TRANSCRIPT(rests, "S: * BYE [CONTACTADMIN] *\nE:\n");
+    TRANSCRIPT(half, "C: \nS: * BYE [CONTACTADMIN] *\nE:\n");
+    TRANSCRIPT(stranger, "C: a NOOP\nS: a OK *\n");
+    transcript_close(idle);
+    transcript_close(rests);
+    transcript_close(half);
+    transcript_close(stranger);
+    test_server_close(t);
+}
+
+/* Somebody else has its password, and stays connected: an operator who suspends the account ends that. */
+TEST(imapd_ends_sessions_of_an_account_that_was_suspended_or_removed)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        end_sessions(seed, suspends);
+        end_sessions(seed, removes);
+    }
+}
+
+/* One that begins a command and does not end it, or takes no answers, is cut off. */
+TEST(imapd_cuts_off_who_does_not_hear_that_the_account_was_suspended)
+{
+    struct test_server *t = test_server_open(1, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C! a CREATE late");
+    sim_call(t->node, 0, suspends, t);
+    TRANSCRIPT(c, "W: 45000\nE:\n");
+    EXPECT_NUMBER(imapd_sessions(t->imapd), 0);
+    transcript_close(c);
+    test_server_close(t);
+}
+
+/* Whoever is asked and does not know has said nothing. */
+TEST(imapd_keeps_sessions_while_the_directory_cannot_be_asked)
+{
+    struct test_server *t = test_server_open(2, NULL);
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: a IDLE\nS: + idling\n");
+    memory_store_set_faults(t->store, &(struct memory_faults){.unavailable_ppm = 1000000});
+    TRANSCRIPT(c, "Q: 120000\n");
+    memory_store_set_faults(t->store, &(struct memory_faults){0});
+    TRANSCRIPT(c, "Q: 60000\nC: DONE\nS: a OK *\n");
+    transcript_close(c);
+    test_server_close(t);
 }

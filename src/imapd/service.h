@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "identity/standing.h"
 #include "imapd/header_digests.h"
 #include "imapd/imapd.h"
 #include "imapd/structure_cache.h"
@@ -18,6 +19,7 @@ struct imapd_loop {
     struct list sessions;
     struct structure_cache structures;
     struct header_digests digests;
+    struct standing_watches standings;   /* of the sessions that are logged in */
     bool is_stopping;
 };
 

@@ -26,9 +26,9 @@ static void input_is_here(void *argument)
     session_spawn(s);
 }
 
-static bool is_stopping(const struct session *s)
+static bool must_end(const struct session *s)
 {
-    return s->home->is_stopping || s->is_dismissed;
+    return s->home->is_stopping || s->is_dismissed || s->is_expelled || s->is_timed_out;
 }
 
 /* Takes it out of its rest: nothing else calls it from now on. */
@@ -48,6 +48,20 @@ static void idle_too_long(struct timer *t)
 void session_stop(struct session *s)
 {
     if (s->is_resting) interrupt_rest(s);
+}
+
+#define EXPELLED "account suspended or removed"
+
+void session_expel(struct standing_watch *w)
+{
+    struct session *s = container_of(w, struct session, standing);
+    bool is_warned = s->is_expelled;
+    s->is_expelled = true;
+    session_stop(s);
+    if (!is_warned) return;
+    if (!s->close_reason) s->close_reason = EXPELLED;
+    s->is_closing = s->is_broken = true;
+    stream_abort(s->wire.stream);
 }
 
 static void account_changed(struct account_watch *w)
@@ -174,7 +188,7 @@ MAY_YIELD static void session_next_command(struct session *s)
     bool is_append;
     if (s->is_idling) {
         imapd_idle_line(s);
-    } else if (session_read_command(s, &text, &is_append) == OK) {
+    } else if (session_read_command(s, &text, &is_append) == OK && !s->is_expelled) {
         session_run_command(s, text, is_append);
     }
     arena_reset(s->arena);
@@ -185,7 +199,9 @@ MAY_YIELD static void session_next_command(struct session *s)
 static void session_look_around(struct session *s)
 {
     if (s->is_closing) return;
-    if (is_stopping(s)) {
+    if (s->is_expelled) {
+        session_bye(s, EXPELLED, "[CONTACTADMIN] This account was suspended or removed; ask your provider");
+    } else if (s->home->is_stopping || s->is_dismissed) {
         session_bye(s, "stopping", "[UNAVAILABLE] The service is stopping, come back soon");
     } else if (s->is_timed_out) {
         session_bye(s, "timeout", "Autologout: idle for too long");
@@ -198,7 +214,7 @@ MAY_YIELD static bool session_is_done(struct session *s)
     if (s->has_input || s->is_poked || wire_has_line(&s->wire)) return false;
     session_finish_appends(s);
     if (session_flush(s) != OK) return false;
-    return !s->has_input && !s->is_poked && !is_stopping(s) && !s->is_timed_out;
+    return !s->has_input && !s->is_poked && !must_end(s);
 }
 
 static void session_run(void *argument)

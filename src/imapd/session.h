@@ -54,6 +54,7 @@ struct session {
     enum imapd_kind kind;
     enum session_state state;
     bool is_dismissed;                       /* is to end like those of a service that stops */
+    bool is_expelled;                        /* is to end: its account was suspended or removed */
     bool is_resting, is_closing, is_broken;  /* is_broken: the client cannot be told anything more */
     bool is_greeted, has_input, is_timed_out;
     bool is_logging_in;                      /* the password was right; the answer comes on the account's loop */
@@ -74,6 +75,7 @@ struct session {
     struct quota quota;
     struct account *account;                 /* NULL before log-in is done */
     struct account_watch watch;
+    struct standing_watch standing;          /* as long as there is `account` */
 
     struct mailbox_view *view;               /* state SELECTED */
     uint32_t recent_from_uid;                /* messages from here on are \Recent to this session */
@@ -98,6 +100,8 @@ struct session {
 void session_start(struct imapd_loop *home, enum imapd_kind kind, struct stream *stream);
 /* Ends it with BYE if it rests; otherwise it ends itself after its command. Outside coroutines. */
 void session_stop(struct session *s);
+/* The account was suspended or removed. As session_stop(), but the second time it ends whatever its client does. */
+void session_expel(struct standing_watch *w);
 
 static inline const struct imapd_options *session_options(const struct session *s) { return &s->imapd->options; }
 static inline buf *session_out(struct session *s) { return &s->wire.output; }
@@ -287,7 +291,7 @@ void session_write_capabilities(struct session *s, buf *out);
 /* After a good password: the session goes to its account's loop; there session_finish_login() answers. */
 MAY_YIELD void session_finish_login(struct session *s);
 /* Nothing when none is open. */
-void session_leave_account(struct session *s);
+MAY_YIELD void session_leave_account(struct session *s);
 
 /* ---- commands, a file each ---- */
 struct command_rule {

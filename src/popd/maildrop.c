@@ -16,7 +16,10 @@ void maildrop_leave(struct pop_session *s)
 {
     struct maildrop *m = &s->maildrop;
     if (m->view) mailbox_view_close(m->view);
-    if (m->account) account_close(m->account);
+    if (m->account) {
+        standing_end(&s->home->standings, &s->standing);
+        account_close(m->account);
+    }
     free(m->deleted);
     *m = (struct maildrop){0};
     maildrop_unlock(s);
@@ -28,6 +31,7 @@ MAY_YIELD static result open_inbox(struct pop_session *s, struct fault *fault)
     millis deadline = pop_session_store_deadline(s);
     result code = account_open(s->popd->accounts, s->account, deadline, &m->account, fault);
     if (code != OK) return code;
+    standing_begin(&s->home->standings, &s->standing, s->account);
     struct mailbox_info info;
     const struct mailbox *inbox = state_find(account_state(m->account), VIEW("INBOX"));
     if (!inbox) return fail(fault, CORRUPT, "an account without INBOX");

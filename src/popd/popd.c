@@ -37,6 +37,7 @@ struct popd *popd_new(const struct popd_options *options, struct identity *ident
     for (unsigned i = 0; i < d->loop_count; i++) {
         d->loops[i] = (struct popd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .popd = d, .maildrops = MAP_INIT};
         list_init(&d->loops[i].sessions);
+        standing_watches_init(&d->loops[i].standings, identity, pop_session_expel);
     }
     for (unsigned i = 0; i < POPD_KIND_COUNT; i++) d->services[i] = (struct popd_service){d, (enum popd_kind)i};
     return d;

@@ -233,6 +233,34 @@ TEST(popd_session_goes_on_when_its_lease_ended_and_nobody_took_it)
     pop_world_close(a);
 }
 
+static void suspends(void *argument)
+{
+    colour_pretend_coroutine();
+    struct pop_world *w = argument;
+    struct directory_account_change change = {.sets_standing = true, .standing = STANDING_SUSPENDED};
+    EXPECT(directory_set_account(w->identity, VIEW("joe@example.test"), &change, clock_in(60000), NULL) == OK);
+}
+
+/* On the node that it was told, and on others. What was marked stays. */
+TEST(popd_ends_sessions_of_an_account_that_was_suspended)
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct pop_world *a = pop_world_open(seed, NULL), *b = pop_world_join(a, NULL);
+        pop_world_deliver(a, "joe@example.test", view_of(first_message));
+        struct transcript *here = pop_world_connect(a, POPD_PLAIN), *other = pop_world_connect(a, POPD_PLAIN);
+        TRANSCRIPT(other, "S: +OK *\nC: USER ann@example.test\nS: +OK *\nC: PASS secret\nS: +OK *\n");
+        TRANSCRIPT(here, LOGIN "S: +OK 1 *\nC: DELE 1\nS: +OK *\nQ: 60000\n");
+        sim_call((seed % 2 ? a : b)->node, 0, suspends, seed % 2 ? a : b);
+        TRANSCRIPT(here, "W: 25000\nS: -ERR [SYS/PERM] *\nE:\n");
+        EXPECT_NUMBER(pop_world_count(a, "joe@example.test"), 1);
+        TRANSCRIPT(other, "C: STAT\nS: +OK *\n" QUIT);
+        transcript_close(here);
+        transcript_close(other);
+        pop_world_close(b);
+        pop_world_close(a);
+    }
+}
+
 TEST(popd_authenticates)
 {
     try("S: +OK *\nC: AUTH\nS: +OK *\nS: PLAIN\nS: .\nC: AUTH PLAIN\nS: + \nC: AGpvZUBleGFtcGxlLnRlc3QAc2VjcmV0\nS: +OK 2 *\n" QUIT);

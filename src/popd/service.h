@@ -5,6 +5,7 @@
 
 #include "base/list.h"
 #include "base/map.h"
+#include "identity/standing.h"
 #include "popd/popd.h"
 #include "runtime/connection_limit.h"
 #include "runtime/loop.h"
@@ -15,6 +16,7 @@ struct popd_loop {
     struct loop *loop;
     struct popd *popd;
     struct list sessions;
+    struct standing_watches standings;   /* of the sessions that have a maildrop */
     struct map maildrops;                /* struct pop_session by account id: who has the account's one POP3 session */
     bool is_stopping;
 };

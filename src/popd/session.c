@@ -28,9 +28,9 @@ static void input_is_here(void *argument)
     session_spawn(argument, session_run);
 }
 
-static bool is_stopping(const struct pop_session *s)
+static bool must_end(const struct pop_session *s)
 {
-    return s->home->is_stopping || s->is_dismissed;
+    return s->home->is_stopping || s->is_dismissed || s->is_expelled;
 }
 
 /* Takes it out of its rest: nothing else calls it from now on. */
@@ -50,6 +50,19 @@ static void idle_too_long(struct timer *t)
 void pop_session_stop(struct pop_session *s)
 {
     if (s->is_resting) interrupt_rest(s, "stopping");
+}
+
+#define EXPELLED "account suspended or removed"
+
+void pop_session_expel(struct standing_watch *w)
+{
+    struct pop_session *s = container_of(w, struct pop_session, standing);
+    bool is_warned = s->is_expelled;
+    s->is_expelled = true;
+    if (s->is_resting) interrupt_rest(s, EXPELLED);
+    if (!is_warned) return;
+    pop_session_break(s, EXPELLED);
+    stream_abort(s->wire.stream);
 }
 
 static int64_t command_timeout_ms(const struct pop_session *s)
@@ -107,7 +120,10 @@ MAY_YIELD static void session_end(struct pop_session *s)
 /* After its commands: sends what was written, then rests or ends. */
 MAY_YIELD static void session_end_turn(struct pop_session *s)
 {
-    if (is_stopping(s) && !s->is_closing) {
+    if (s->is_expelled && !s->is_closing) {
+        pop_session_error(s, POP3_SYS_PERM, "This account was suspended or removed; ask your provider");
+        pop_session_break(s, EXPELLED);
+    } else if (must_end(s) && !s->is_closing) {
         pop_session_error(s, POP3_SYS_TEMP, "The server is restarting, try again");
         pop_session_break(s, "stopping");
     }
@@ -120,6 +136,7 @@ MAY_YIELD static void session_next_command(struct pop_session *s)
     struct fault fault = {0};
     view line;
     result code = wire_line(&s->wire, POP3_COMMAND_BYTES_MAX, clock_in(command_timeout_ms(s)), &line, &fault);
+    if (code == OK && s->is_expelled) return;
     if (code == OK) pop_session_command(s, line);
     else if (code == TOO_BIG) pop_session_error(s, POP3_NO_CODE, "Line too long");
     else pop_session_break(s, code == TIMEOUT ? "timeout" : code == CANCELLED ? "stopping" : "lost");
@@ -147,7 +164,7 @@ static bool session_go_home(struct pop_session *s)
 /* All that the client has sent so far is answered at once. */
 MAY_YIELD static void session_go_on(struct pop_session *s)
 {
-    while (!s->is_closing && !is_stopping(s) && wire_has_line(&s->wire)) {
+    while (!s->is_closing && !must_end(s) && wire_has_line(&s->wire)) {
         session_next_command(s);
         if (s->is_entering) {
             if (session_go_home(s)) return;
@@ -198,7 +215,7 @@ static void session_say_goodbye(void *argument)
 {
     colour_pretend_coroutine();
     struct pop_session *s = argument;
-    if (!is_stopping(s)) {
+    if (!must_end(s)) {
         pop_session_error(s, POP3_NO_CODE, "Too long without a command");
         pop_session_break(s, "timeout");
     }

@@ -64,8 +64,10 @@ struct pop_session {
     struct id account;                   /* who has logged in */
     struct maildrop maildrop;
     struct maildrop_lock lock;
+    struct standing_watch standing;      /* as long as there is maildrop.account */
     bool is_entering;                    /* logged in: to be continued on the account's home loop */
-    bool is_dismissed;                       /* is to end like those of a service that stops */
+    bool is_dismissed;                   /* is to end like those of a service that stops */
+    bool is_expelled;                    /* is to end: its account was suspended or removed */
     bool is_resting, is_closing;
     const char *close_reason;            /* static */
     unsigned error_count, failed_login_count;
@@ -77,6 +79,8 @@ struct pop_session {
 void pop_session_start(struct popd_loop *home, enum popd_kind kind, struct stream *stream);
 /* Ends it if it rests; otherwise it ends itself after its command. Outside coroutines. */
 void pop_session_stop(struct pop_session *s);
+/* The account was suspended or removed. As pop_session_stop(), but the second time it ends whatever its client does. */
+void pop_session_expel(struct standing_watch *w);
 
 static inline const struct popd_options *pop_session_options(const struct pop_session *s) { return &s->popd->options; }
 bool pop_session_has_tls(const struct pop_session *s);

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from conftest import PASSWORD, need
-from mail import imap, message, wait_for
+from mail import imap, message, pop3, wait_for
 
 USER = "hanako@example.test"
 
@@ -130,3 +130,15 @@ def test_a_suspended_account_stays_out(here):
     here.command("account", "set", USER, "--suspended")
     assert gsasl(here, "imap", "SCRAM-SHA-256-PLUS").returncode != 0
     wait_for(lambda: "login_refused" in here.log_text())
+
+
+def test_open_sessions_of_a_suspended_account_end(here):
+    reader, fetcher = imap(here), pop3(here)
+    reader.send(b"i IDLE\r\n")
+    assert reader.readline() == b"+ idling\r\n"
+    here.command("account", "set", USER, "--suspended")
+    reader.sock.settimeout(40)
+    fetcher.sock.settimeout(40)
+    assert reader.readline().startswith(b"* BYE [CONTACTADMIN] ") and reader.readline() == b""
+    assert fetcher.file.readline().startswith(b"-ERR [SYS/PERM] ") and fetcher.file.readline() == b""
+    wait_for(lambda: here.log_text().count("account suspended or removed") == 2)
