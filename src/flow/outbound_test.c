@@ -421,6 +421,26 @@ TEST(outbound_folds_what_waits_and_finds_it_again)
     world_close(w);
 }
 
+/* A reader may find the journal folded before the one who folds it has come to say where the bytes are now. */
+TEST(outbound_sends_on_while_queues_are_folded)
+{
+    struct world *w = world_open(12, 1);
+    size_t deferred = 0;
+    memory_store_set_faults(w->store, &(struct memory_faults){.delay_max_us = 20000});
+    w->pause_ms = 100;
+    for (unsigned round = 0; round < 40; round++) {
+        struct order o = {.node = &w->nodes[0], .subject = "m", .to = "a@elsewhere.test", .account = {{1}}, .count = 50, .padding = 5000};
+        sim_call(w->nodes[0].sim, 0, enqueue, &o);
+        for (unsigned i = 0; i < QUEUE_SHARDS; i++) sim_call(w->nodes[0].sim, i % 2, compact_all, &w->nodes[0].queue->shards[i]);
+    }
+    sim_run(w->sim, 20000);
+    EXPECT_NUMBER(w->taken_count, 2000);
+    for (size_t i = 0; i < sim_event_count(w->sim, EVENT_MESSAGE_SENT); i++)
+        deferred += !view_equal(sim_event_field(w->sim, EVENT_MESSAGE_SENT, (unsigned)i, "outcome"), VIEW("delivered"));
+    EXPECT_NUMBER(deferred, 0);
+    world_close(w);
+}
+
 /* ---- operators ---- */
 
 struct asking { struct node *node; struct queue_filter filter; enum queue_order order; view target; uint64_t count; unsigned lines; };

@@ -390,13 +390,15 @@ MAY_YIELD static result read_body_once(struct queued *m, uint64_t at, size_t len
     return engine_read_body(s->queue->engine, s->journal, &record, (uint32_t)at, (uint32_t)len, deadline, into, fault);
 }
 
-/* Once more when it was folded meanwhile. */
+/* Once more when it was folded meanwhile. The store may know so before the one who folds it has said where the bytes are now: that one holds `reading`. */
 MAY_YIELD static result read_body(struct queued *m, uint64_t at, size_t len, millis deadline, buf *into, struct fault *fault)
 {
-    struct id snapshot = m->shard->snapshot;
+    struct shard *s = m->shard;
+    struct id snapshot = s->snapshot;
     result code = read_body_once(m, at, len, deadline, into, fault);
-    if (code == NOT_FOUND && !id_equal(m->shard->snapshot, snapshot)) code = read_body_once(m, at, len, deadline, into, fault);
-    return code;
+    if (code != NOT_FOUND) return code;
+    if (id_equal(s->snapshot, snapshot) && mutex_lock(&s->reading, deadline) == OK) mutex_unlock(&s->reading);
+    return id_equal(s->snapshot, snapshot) ? code : read_body_once(m, at, len, deadline, into, fault);
 }
 
 /* First what stands in the record's body, then the object but for what is left out of it. */
