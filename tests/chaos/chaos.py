@@ -3,10 +3,10 @@
 
     tests/chaos/chaos.py SECONDS [--seed N] [--faults NAME,...] [--keep]
 
-Clients send by SMTP and LMTP, flag, move and expunge by IMAP, delete by POP3; accounts are compacted all the time, on any node.
-They remember what was acknowledged. Afterwards each acknowledged delivery must be there exactly once, each acknowledged flag, move
-and expunge in effect, all nodes must give the same digests, and `tayori store verify` must find nothing. What was not answered may be done or not,
-but never twice or by half. The last line is "N acknowledged, N lost, N twice, N flags lost, digests equal".
+Clients send by SMTP and LMTP, flag, move and expunge by IMAP, delete by POP3; accounts are compacted all the time, on any node,
+and of every second one what is older than seconds goes to the archive meanwhile. They remember what was acknowledged. Afterwards each acknowledged delivery must be there exactly once, each acknowledged flag, move
+and expunge in effect, what is in the archive must read as it was sent, all nodes must give the same digests, and `tayori store verify` must find
+nothing. What was not answered may be done or not, but never twice or by half. The last line is "N acknowledged, N lost, N twice, N flags lost, digests equal".
 """
 import argparse
 import collections
@@ -30,16 +30,26 @@ from conftest import CLUSTER_TOOL, RadosStore, Server  # noqa: E402
 
 ACCOUNTS = [f"u{i}@example.test" for i in range(18)]
 POP_ACCOUNTS = ACCOUNTS[8:]      # many, because the maildrop of a node that died stays locked for a minute
+ARCHIVED = ACCOUNTS[::2]
+ARCHIVE_AFTER = "5s"
 PASSWORD = "x"
 QUIET_S = 4                      # between two faults
 CUT_OFF_S = 16                   # longer than watches and leases live
 KEPT = "Kept"
+LINE = "x" * 70 + "\r\n"
+READ_WHOLE_MAX = 300              # of a mailbox, afterwards
+READ_AT_ONCE = 20
 
 
 def new_message(name):
     """Small ones stand in the journal, large ones are objects of their own."""
-    body = ("x" * 70 + "\r\n") * random.choice([4, 60, 60, 1200, 3000])
-    return f"From: <load@example.org>\r\nSubject: {name}\r\nMessage-ID: <{name}@example.org>\r\n\r\n{body}".encode()
+    lines = random.choice([4, 60, 60, 1200, 3000])
+    return f"From: <load@example.org>\r\nSubject: {name}\r\nMessage-ID: <{name}@example.org>\r\nLines: {lines}\r\n\r\n{LINE * lines}".encode()
+
+
+def is_whole(data):
+    lines = re.search(rb"^Lines: (\d+)\r\n\r\n", data, re.M)
+    return bool(lines) and data[lines.end():] == LINE.encode() * int(lines.group(1))
 
 
 class Book:
@@ -343,6 +353,24 @@ def judge(book, found):
     return wrong
 
 
+def read_archived(nodes):
+    """How many messages are in the archive, and those that do not read as they were sent."""
+    count, broken = 0, []
+    for number, account in enumerate(ARCHIVED):
+        node = nodes[number % len(nodes)]
+        count += node.command("account", "show", account, json_rows=True)[0]["archived_messages"]
+        imap = Imap(node.port("imap"), account, PASSWORD)
+        for mailbox in ("INBOX", KEPT):
+            imap.ask(f"EXAMINE {mailbox}")
+            names = {uid: name for uid, name, _ in imap.messages()}
+            uids = random.sample(list(names), min(READ_WHOLE_MAX, len(names)))
+            for at in range(0, len(uids), READ_AT_ONCE):
+                bodies = imap.bodies(uids[at:at + READ_AT_ONCE])
+                broken += [(account, names[uid]) for uid in uids[at:at + READ_AT_ONCE] if not is_whole(bodies.get(uid, b""))]
+        imap.close()
+    return count, broken
+
+
 def digests_differ(nodes):
     different = []
     for account in ACCOUNTS:
@@ -386,6 +414,9 @@ def conclude(trouble, load, nodes, seconds):
     trouble.tool("wait")
     show_rates(book, seconds)
     wrong = judge(book, read_all(nodes))
+    archived, wrong["not as sent"] = read_archived(nodes)
+    if not archived:
+        problems.append("nothing went to the archive")
     different = digests_differ(nodes)
     try:
         idle = idle_latencies(nodes)
@@ -399,9 +430,11 @@ def conclude(trouble, load, nodes, seconds):
     if verify.returncode:
         problems.append(f"store verify: {verify.stdout}{verify.stderr}")
     for kind, messages in wrong.items():
-        print(f"{kind}: {len(messages)}, as {messages[:5]}")
+        if messages:
+            print(f"{kind}: {len(messages)}, as {messages[:5]}")
     for problem in problems + [f"digests differ: {d}" for d in different]:
         print(f"PROBLEM {problem}")
+    print(f"{archived} messages in the archive at the end")
     print(f"{len(book.flagged)} flags, {len(book.moved)} moves, {len(book.expunged)} expunges acknowledged; {len(wrong['moves undone'])} moves and "
           f"{len(wrong['expunges undone'])} expunges undone; verify {'clean' if verify.returncode == 0 else 'NOT clean'}")
     print(f"{len(book.delivered)} acknowledged, {len(wrong['lost'])} lost, {len(wrong['twice'])} twice, {len(wrong['flags lost'])} flags lost, "
@@ -413,7 +446,7 @@ def make_nodes(folder, store):
     nodes = [Server(folder / name, store=store, settings='mailbox { grace = "3s" }\n').start() for name in ("a", "b", "c")]
     nodes[0].add_domain()
     for account in ACCOUNTS:
-        nodes[0].add_account(account, PASSWORD)
+        nodes[0].add_account(account, PASSWORD, *(["--archive-after", ARCHIVE_AFTER] if account in ARCHIVED else []))
         imap = Imap(nodes[0].port("imap"), account, PASSWORD)
         imap.ask(f"CREATE {KEPT}")
         imap.close()

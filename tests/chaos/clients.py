@@ -132,6 +132,15 @@ class Imap(Connection):
                 found.append((int(uid.group(1)), name.group(1).decode(), flags.group(1).decode().split()))
         return found
 
+    def bodies(self, uids):
+        """uid -> the whole message, of the selected mailbox."""
+        found = {}
+        for answer in self.ask(f"UID FETCH {','.join(map(str, uids))} (UID BODY.PEEK[])"):
+            data = re.search(rb"UID (\d+) .*BODY\[\] \{(\d+)\}\r\n", answer)
+            if data:
+                found[int(data.group(1))] = answer[data.end():data.end() + int(data.group(2))]
+        return found
+
 
 class Pop(Connection):
     def __init__(self, port, user, password):
