@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "runtime/event.h"
 #include "scenario.h"
 #include "workload.h"
 
@@ -36,8 +37,9 @@ static uint64_t run(uint64_t seed, const struct workload_options *options, const
     if (!sim_call(w.world.keeper, 0, play, &w)) FAIL("the keeper died");
     size_t records;
     memory_store_history(w.world.store, &records);
-    scenario_say("%zu records, %u acknowledged, %u unknown, %u failed, %u nodes died, %u views synced, %" PRIu64 " steps", records, w.told_ok, w.told_unknown,
-                 w.told_failed, sim_crashes(w.world.sim), w.checked_views, sim_steps(w.world.sim));
+    scenario_say("%zu records, %u acknowledged, %u unknown, %u failed, %u nodes died, %u views synced, %u times archived, %" PRIu64 " steps", records, w.told_ok,
+                 w.told_unknown, w.told_failed, sim_crashes(w.world.sim), w.checked_views, sim_event_count(w.world.sim, EVENT_ACCOUNT_ARCHIVED),
+                 sim_steps(w.world.sim));
     uint64_t trace = sim_trace(w.world.sim);
     world_close(&w.world);
     free_notes(&w);
@@ -50,7 +52,7 @@ static uint64_t run_accounts(uint64_t seed)
     struct workload_options options = {.accounts = 2, .nodes = 2 + (unsigned)(seed % 2), .sessions = 12, .actions_max = 20, .together = 5, .idlers = 2,
                                        .deliveries_percent = 30, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 60, .kills = 3, .stops = 1, .power_cuts = seed % 7 == 0, .fills = seed % 3 == 0,
                                        .short_deadlines_percent = seed % 2 ? 5 : 0, .memory_bytes = seed % 5 == 1,
-                                       .retention_ms = seed % 4 == 0 ? 200 : 0};
+                                       .retention_ms = seed % 4 == 0 ? 200 : 0, .archive_after_ms = seed % 3 == 1 ? 100 : 0};
     struct memory_faults faults = {.delay_max_us = 5000, .unavailable_ppm = 5000, .unknown_ppm = 10000, .corrupt_read_ppm = seed % 6 == 0 ? 3000 : 0,
                                    .blind_appends_tell_nothing = seed % 3 == 0, .reorders_objects = seed % 2 == 0, .loses_notifications = seed % 5 == 0,
                                    .page_records_max = seed % 4 == 0 ? 5 : 0};
@@ -62,7 +64,7 @@ static uint64_t run_calm(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 1 + (unsigned)(seed % 3), .sessions = 8, .actions_max = 20, .together = 4, .idlers = 2,
                                        .deliveries_percent = 25, .large_ppm = 30000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40, .stops = 2, .memory_bytes = seed % 3 == 1,
-                                       .retention_ms = seed % 4 == 0 ? 300 : 0};
+                                       .retention_ms = seed % 4 == 0 ? 300 : 0, .archive_after_ms = seed % 5 < 2 ? 100 : 0};
     struct memory_faults faults = {.delay_max_us = 3000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
     return run(seed, &options, &faults, 0);
 }
@@ -71,7 +73,8 @@ static uint64_t run_calm(uint64_t seed)
 static uint64_t run_crashes(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 20, .actions_max = 20, .together = 4, .idlers = 1,
-                                       .deliveries_percent = 30, .large_ppm = 100000, .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 12, .power_cuts = 3, .stops = 2, .memory_bytes = seed % 3 == 1};
+                                       .deliveries_percent = 30, .large_ppm = 100000, .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 12, .power_cuts = 3, .stops = 2, .memory_bytes = seed % 3 == 1,
+                                       .archive_after_ms = seed % 5 < 2 ? 50 : 0};
     struct memory_faults faults = {.delay_max_us = 4000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
     return run(seed, &options, &faults, 20000);
 }
@@ -80,7 +83,8 @@ static uint64_t run_crashes(uint64_t seed)
 static uint64_t run_uncertain(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 10, .actions_max = 15, .together = 4, .idlers = 1,
-                                       .deliveries_percent = 30, .large_ppm = 50000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40, .fills = 2, .short_deadlines_percent = 10};
+                                       .deliveries_percent = 30, .large_ppm = 50000, .names_percent = 10, .pause_max_ms = 10, .compact_records_max = 40, .fills = 2, .short_deadlines_percent = 10,
+                                       .archive_after_ms = seed % 3 == 1 ? 100 : 0};
     struct memory_faults faults = {.delay_max_us = 20000, .unavailable_ppm = 30000, .unknown_ppm = 100000, .corrupt_read_ppm = seed % 2 ? 10000 : 0,
                                    .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true, .loses_notifications = true};
     return run(seed, &options, &faults, 0);
@@ -90,7 +94,8 @@ static uint64_t run_uncertain(uint64_t seed)
 static uint64_t run_deliveries(uint64_t seed)
 {
     struct workload_options options = {.accounts = 3, .nodes = 3, .sessions = 20, .actions_max = 15, .together = 8, .idlers = 3,
-                                       .deliveries_percent = 80, .large_ppm = 100000, .names_percent = 5, .pause_max_ms = 5, .compact_records_max = 100, .kills = 4};
+                                       .deliveries_percent = 80, .large_ppm = 100000, .names_percent = 5, .pause_max_ms = 5, .compact_records_max = 100, .kills = 4,
+                                       .archive_after_ms = seed % 3 == 1 ? 50 : 0};
     struct memory_faults faults = {.delay_max_us = 10000, .unavailable_ppm = 10000, .unknown_ppm = 30000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
     return run(seed, &options, &faults, 20000);
 }
@@ -109,7 +114,7 @@ static uint64_t run_cluster(uint64_t seed)
 {
     struct workload_options options = {.accounts = 2, .nodes = 3, .sessions = 16, .actions_max = 15, .together = 6, .idlers = 2, .deliveries_percent = 40,
                                        .large_ppm = 50000, .names_percent = 5, .pause_max_ms = 50, .compact_records_max = 40, .kills = 2, .fills = 1,
-                                       .short_deadlines_percent = seed % 2 ? 3 : 0, .retention_ms = seed % 4 == 0 ? 300 : 0, .has_upkeep = seed / 2 % 3 == 0,
+                                       .short_deadlines_percent = seed % 2 ? 3 : 0, .retention_ms = seed % 4 == 0 ? 300 : 0, .archive_after_ms = seed % 5 < 2 ? 200 : 0, .has_upkeep = seed / 2 % 3 == 0,
                                        .troubles = {.hangs = 4, .cut_offs = 2, .fences = 2, .freezes = 2, .clock_jumps = seed % 2 ? 3 : 0, .lease_losses = 1}};
     struct memory_faults faults = {.delay_max_us = 5000, .unknown_ppm = seed % 3 ? 0 : 10000, .blind_appends_tell_nothing = true, .reorders_objects = true,
                                    .loses_notifications = seed % 2 == 0, .page_records_max = seed % 4 == 0 ? 5 : 0};
@@ -120,7 +125,8 @@ static uint64_t run_cluster(uint64_t seed)
 static uint64_t run_large(uint64_t seed)
 {
     struct workload_options options = {.accounts = 1, .nodes = 2, .sessions = 8, .actions_max = 10, .together = 3, .idlers = 1, .deliveries_percent = 20,
-                                       .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 2, .doublings = 13, .memory_bytes = seed % 2};
+                                       .names_percent = 10, .pause_max_ms = 5, .compact_records_max = 30, .kills = 2, .doublings = 13, .memory_bytes = seed % 2,
+                                       .archive_after_ms = seed % 3 == 1 ? 50 : 0};
     struct memory_faults faults = {.delay_max_us = 3000, .unknown_ppm = 5000, .blind_appends_tell_nothing = seed % 2 == 0, .reorders_objects = true};
     return run(seed, &options, &faults, 5000);
 }

@@ -772,7 +772,20 @@ static void node_died(void *argument, unsigned node)
     }
 }
 
-static void node_up(void *argument, unsigned node) { begin_upkeep(argument, node); }
+/* Of several accounts one has none there, so that both kinds are judged. */
+static result archive_limit(void *argument, struct id account, int64_t *ret_after_ms)
+{
+    const struct workload *w = argument;
+    *ret_after_ms = id_equal(account, w->accounts[0]) ? w->options.archive_after_ms : 0;
+    return OK;
+}
+
+static void node_up(void *argument, unsigned node)
+{
+    struct workload *w = argument;
+    if (w->options.archive_after_ms) accounts_set_archive_limit(w->world.nodes[node].accounts, archive_limit, w);
+    begin_upkeep(w, node);
+}
 
 static void node_down(void *argument, unsigned node)
 {

@@ -48,6 +48,7 @@ struct workload_options {
     unsigned short_deadlines_percent;    /* of deadlines */
     unsigned doublings;                  /* of the first mailbox, before anything else: rows in many blocks */
     int64_t retention_ms;                /* 0: longer than the scenario */
+    int64_t archive_after_ms;            /* older messages of the first account go to the archive; 0: none do */
     uint64_t memory_bytes;               /* of accounts; 0: plenty */
     bool has_upkeep;                     /* some nodes have the maintenance role, and the others leave long accounts to them */
 };
