@@ -167,7 +167,7 @@ static void end_sessions(uint64_t seed, void (*change)(void *server))
     TRANSCRIPT(rests, "C: a NOOP\nS: a OK *\nQ: 60000\nC: b NOOP\nS: b OK *\n");
     TRANSCRIPT(idle, "Q: 1\n");
     sim_call(t->node, 0, change, t);
-    TRANSCRIPT(idle, "W: 25000\nS: * BYE [CONTACTADMIN] *\nE:\n");
+    TRANSCRIPT(idle, "S: * BYE [CONTACTADMIN] *\nE:\n");
     TRANSCRIPT(rests, "S: * BYE [CONTACTADMIN] *\nE:\n");
     TRANSCRIPT(half, "C: \nS: * BYE [CONTACTADMIN] *\nE:\n");
     TRANSCRIPT(stranger, "C: a NOOP\nS: a OK *\n");
