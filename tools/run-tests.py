@@ -5,6 +5,7 @@ Unit tests and fuzz replays speak TAP, tools exit 0 or not, system tests are pyt
 full where it happens; the last line is "N passed, N failed, N skipped".
 """
 import argparse
+import atexit
 import contextlib
 import glob
 import os
@@ -12,11 +13,14 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
 
 BUILD = "build-check"
 CHAOS_S = 80
+SEEDS, SEEDS_LONG = "1..300", "1..20000"
+SIMULATION_MAX_S = 7200
 
 
 class Count:
@@ -113,6 +117,27 @@ def test_cluster():
         run(["tools/test-cluster", "stop", folder], 60)
 
 
+def start_simulation(seeds):
+    """Its output is in a file; it gives way to all else."""
+    output = tempfile.TemporaryFile()
+    command = ["nice", "-n", "19", f"{BUILD}/simulate", "--seeds", seeds]
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    atexit.register(process.kill)
+    return process, output, seeds
+
+
+def end_simulation(count, simulation, started):
+    process, output, seeds = simulation
+    heading(f"simulator, seeds {seeds}", started)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(SIMULATION_MAX_S)
+    process.kill()
+    output.seek(0)
+    text = output.read().decode(errors="replace").strip()
+    print(text.splitlines()[-1] if text else "", flush=True)
+    count.one("simulate", process.wait() == 0, text[-4000:])
+
+
 def run_pytest(count, names, long):
     result = os.path.join(BUILD, "pytest.xml")
     command = ["/usr/bin/python3", "-m", "pytest", "-q", "-x" if os.environ.get("CHECK_STOP") else "-q", "--junitxml", result,
@@ -168,17 +193,14 @@ def run_all(options):
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 status, output = run([path, f"tests/corpus/{os.path.basename(path)[5:]}"], 600)
                 count.one(os.path.basename(path), status == 0, output[-4000:])
-        simulate = f"{BUILD}/simulate"
-        if os.path.exists(simulate):
-            seeds = "1..20000" if options.long else "1..300"
-            heading(f"simulator, seeds {seeds}", started)
-            status, output = run([simulate, "--seeds", seeds], 7200)
-            print(output.strip().splitlines()[-1] if output.strip() else "", flush=True)
-            count.one("simulate", status == 0, output[-4000:])
+        simulation = start_simulation(SEEDS_LONG if options.long else SEEDS)
+        if not options.long:
+            end_simulation(count, simulation, started)
     if not options.fast and glob.glob("tests/system/test_*.py"):
-        heading("system tests", started)
+        heading("system tests" + (", and the simulator with what they leave" if options.long and not options.names else ""), started)
         run_pytest(count, options.names, options.long)
     if options.long and not options.names:
+        end_simulation(count, simulation, started)
         heading(f"chaos, {CHAOS_S} s", started)
         status, output = run(["tests/chaos/chaos.py", str(CHAOS_S)], 900)
         print(output.strip(), flush=True)
