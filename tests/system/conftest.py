@@ -73,6 +73,12 @@ def node_modules():
     return folder
 
 
+def listeners(base):
+    """Those that a server has without a configuration, for one that has one."""
+    return "".join(f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {base + PORT_OFFSETS[name]} tls = "{tls}" }}\n'
+                   for name, (protocol, tls) in LISTENERS.items())
+
+
 class RadosStore:
     """A store of its own in a test cluster; several servers may have it open."""
     def __init__(self, ceph_config):
@@ -89,10 +95,8 @@ class RadosStore:
         self.rados("put", name, "-", input=largest[:len(largest) // 2])
 
     def config(self, node, base, more=""):
-        listeners = "".join(f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {base + PORT_OFFSETS[name]} tls = "{tls}" }}\n'
-                            for name, (protocol, tls) in LISTENERS.items())
         return (f'server {{ node = "{node}" }}\nstore {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" archive_pool = "tayori-objects" '
-                f'namespace = "{self.name}" }}\n{more}{listeners}')
+                f'namespace = "{self.name}" }}\n{more}{listeners(base)}')
 
 
 class Server:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from conftest import LISTENERS, PORT_OFFSETS
+from conftest import listeners
 from mail import fetch_all, imap, message, send
 
 ACCOUNT = "hanako@example.test"
@@ -18,9 +18,7 @@ def archived(new_server, tmp_path, store):
     """A server with an archive. Locally another folder; of a cluster another namespace."""
     server = new_server("var", **({} if store else {"config": tmp_path / "var.conf"}))
     if not store:
-        listeners = "".join(f'listener "{name}" {{ protocol = "{protocol}" address = "127.0.0.1" port = {server.base + PORT_OFFSETS[name]} tls = "{tls}" }}\n'
-                            for name, (protocol, tls) in LISTENERS.items())
-        server.config.write_text(f'store {{ archive_directory = "{tmp_path / "cold"}" }}\n{listeners}')
+        server.config.write_text(f'store {{ archive_directory = "{tmp_path / "cold"}" }}\n{listeners(server.base)}')
     server.start()
     server.add_domain()
     server.add_account(ACCOUNT)

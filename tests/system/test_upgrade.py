@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from conftest import PROGRAM, ROOT
-from mail import imap, message, send, wait_for
+from conftest import PROGRAM, ROOT, listeners
+from mail import fetch_all, imap, message, send, wait_for
 
 OLD_BUILD = ROOT / "build-level-1"
 HANAKO = "hanako@example.test"
@@ -78,6 +78,70 @@ def test_up_and_down_and_up_on_one_machine(new_server, old_program):
     server.program = PROGRAM
     server.start()
     assert subjects(server) == ["one", "two", "three", "four", "five"]
+
+
+def raise_to(server, number):
+    server.command("cluster", "level", "raise", "--to", number)
+    wait_for(lambda: level(server)["written"] == number, timeout_s=40)
+    time.sleep(4)
+
+
+def found(server, word):
+    with imap(server) as client:
+        return len(client.uid("SEARCH", None, "TEXT", word)[1][0].split())
+
+
+@pytest.mark.local
+def test_what_a_level_brings_is_not_written_before_it(new_server, old_program, tmp_path):
+    server = new_server(program=old_program, config=tmp_path / "var.conf")
+    cold = tmp_path / "cold"
+    server.config.write_text(f'store {{ archive_directory = "{cold}" }}\n{listeners(server.base)}')
+    server.start()
+    server.add_domain()
+    server.add_account(HANAKO)
+    server.command("account", "set", HANAKO, "--archive-after", "30d")
+
+    def tend(name):
+        """A new message and an old one, small or large, and what maintenance does then."""
+        with imap(server) as client:
+            large = "many words\r\n" * (10000 if name == "b" else 1)
+            for date, subject in (("01-Feb-2020", f"old-{name}"), ("20-Nov-2026", f"new-{name}")):
+                assert client.append("INBOX", "", f'"{date} 10:00:00 +0900"', message(subject, body=f"word{name}\r\n{large}"))[0] == "OK"
+        server.command("account", "compact", HANAKO)
+
+    def archived():
+        shown = server.command("account", "show", HANAKO, json_rows=True)[0].get("archived_messages", 0)
+        files = [path for path in (cold / "objects").rglob("*") if path.is_file()]
+        assert bool(shown) == bool(files)
+        return shown
+
+    def segments():
+        """Versions of the index's segments."""
+        kept = [path.read_bytes()[:5] for path in (server.folder / "store" / "objects").rglob("i-*")]
+        assert all(head[:4] == b"TySg" for head in kept)
+        return {head[4] for head in kept}
+
+    tend("a")
+    start_again(server, PROGRAM)
+    tend("b")
+    assert archived() == 0 and not segments()
+    raise_to(server, 6)
+    tend("c")
+    assert archived() == 0 and segments() == {1}
+    assert found(server, "wordb") == 2
+    with imap(server) as client:
+        before = fetch_all(client)
+    raise_to(server, 7)
+    tend("d")
+    assert archived() == 4 and segments() == {1}
+    raise_to(server, 8)
+    tend("e")
+    assert archived() == 5 and 2 in segments()
+    with imap(server) as client:
+        after = fetch_all(client)
+    assert len(before) == 6 and len(after) == 10 and {uid: after[uid] for uid in before} == before
+    assert [found(server, f"word{name}") for name in "abcde"] == [2] * 5
+    server.command("store", "verify")
 
 
 def nodes(server):
