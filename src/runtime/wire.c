@@ -12,6 +12,7 @@ enum {
     READ_BYTES = 16 * 1024,        /* a command, or a common message at once */
     READ_BYTES_MAX = 64 * 1024,    /* once reads come back full */
     OUTPUT_KEPT_BYTES = 4 * 1024,  /* between flushes */
+    OUTPUT_LONG_BYTES = 256 * 1024,/* between those of a long answer: growing again is a quarter of what it costs to gather it */
     PACK_BYTES = 256 * 1024,       /* compressed and sent at once */
 };
 
@@ -165,7 +166,7 @@ result wire_flush_with(struct wire *w, view more, millis deadline, struct fault 
     if (count == 0) return OK;
     w->output = BUF_INIT;
     result r = write_parts(w, parts, count, deadline, fault);
-    buf_shrink(&out, OUTPUT_KEPT_BYTES);
+    buf_shrink(&out, out.len >= WIRE_OUTPUT_FULL_BYTES ? OUTPUT_LONG_BYTES : OUTPUT_KEPT_BYTES);
     if (w->output.capacity == 0) w->output = out;
     else buf_done(&out);
     return r;
