@@ -314,42 +314,52 @@ bool date_parse(view value, struct date *ret_date)
     return true;
 }
 
+/* Dates are written for each message of a list: put together in one piece. */
+enum { DATE_TEXT_BYTES = 40 };
+
 /* Writes `number` in `width` digits. */
-static void append_digits(buf *b, int number, int width, char fill)
+static char *put_digits(char *to, int number, int width, char fill)
 {
-    char digits[8];
     for (int i = width - 1; i >= 0; i--) {
-        if (number || i == width - 1) digits[i] = (char)('0' + number % 10);
-        else digits[i] = fill;
+        if (number || i == width - 1) to[i] = (char)('0' + number % 10);
+        else to[i] = fill;
         number /= 10;
     }
-    buf_append(b, view_make(digits, (size_t)width));
+    return to + width;
 }
 
-static void append_time_zone(buf *b, const struct civil *c, int zone_minutes)
+/* A name of three letters and what stands behind it. */
+static char *put_name(char *to, const char *name, view behind)
+{
+    memcpy(to, name, 3);
+    memcpy(to + 3, behind.at, behind.len);
+    return to + 3 + behind.len;
+}
+
+static char *put_time_zone(char *to, const struct civil *c, int zone_minutes)
 {
     int minutes = zone_minutes < 0 ? -zone_minutes : zone_minutes;
-    buf_append_byte(b, ' ');
-    append_digits(b, c->hour, 2, '0');
-    buf_append_byte(b, ':');
-    append_digits(b, c->minute, 2, '0');
-    buf_append_byte(b, ':');
-    append_digits(b, c->second, 2, '0');
-    buf_append(b, zone_minutes < 0 ? VIEW(" -") : VIEW(" +"));
-    append_digits(b, minutes / 60 * 100 + minutes % 60, 4, '0');
+    *to++ = ' ';
+    to = put_digits(to, c->hour, 2, '0');
+    *to++ = ':';
+    to = put_digits(to, c->minute, 2, '0');
+    *to++ = ':';
+    to = put_digits(to, c->second, 2, '0');
+    *to++ = ' ';
+    *to++ = zone_minutes < 0 ? '-' : '+';
+    return put_digits(to, minutes / 60 * 100 + minutes % 60, 4, '0');
 }
 
 void date_append(buf *b, struct date d)
 {
     struct civil c = civil_of(d.at, d.zone_minutes);
-    buf_append(b, view_make(day_names[c.weekday], 3));
-    buf_append(b, VIEW(", "));
-    append_digits(b, c.day, 2, '0');
-    buf_append_byte(b, ' ');
-    buf_append(b, view_make(month_names[c.month - 1], 3));
-    buf_append_byte(b, ' ');
-    append_digits(b, c.year, 4, '0');
-    append_time_zone(b, &c, d.zone_minutes);
+    char text[DATE_TEXT_BYTES], *to = put_name(text, day_names[c.weekday], VIEW(", "));
+    to = put_digits(to, c.day, 2, '0');
+    *to++ = ' ';
+    to = put_name(to, month_names[c.month - 1], VIEW(" "));
+    to = put_digits(to, c.year, 4, '0');
+    to = put_time_zone(to, &c, d.zone_minutes);
+    buf_append(b, view_make(text, (size_t)(to - text)));
 }
 
 /* ---- IMAP ---- */
@@ -385,12 +395,12 @@ bool date_imap_parse(view text, struct date *ret_date)
 void date_imap_append(buf *b, struct date d)
 {
     struct civil c = civil_of(d.at, d.zone_minutes);
-    append_digits(b, c.day, 2, ' ');
-    buf_append_byte(b, '-');
-    buf_append(b, view_make(month_names[c.month - 1], 3));
-    buf_append_byte(b, '-');
-    append_digits(b, c.year, 4, '0');
-    append_time_zone(b, &c, d.zone_minutes);
+    char text[DATE_TEXT_BYTES], *to = put_digits(text, c.day, 2, ' ');
+    *to++ = '-';
+    to = put_name(to, month_names[c.month - 1], VIEW("-"));
+    to = put_digits(to, c.year, 4, '0');
+    to = put_time_zone(to, &c, d.zone_minutes);
+    buf_append(b, view_make(text, (size_t)(to - text)));
 }
 
 bool date_imap_day_parse(view text, int32_t *ret_day)
