@@ -180,8 +180,9 @@ MAY_YIELD static result fetch_rows(void *argument, uint32_t number, const struct
             continue;
         }
         result code = f->is_listing ? fetch_write_listed(f, number + (uint32_t)i, row) : NOT_FOUND;
+        bool is_cheap = code == OK;                     /* the walk breathes now and then */
         if (code == NOT_FOUND) code = fetch_write_message(f, number + (uint32_t)i, row);
-        if (code == OK) code = session_breathe(f->s);
+        if (code == OK && (!is_cheap || wire_is_full(&f->s->wire))) code = session_breathe(f->s);
         if (code != OK) return code;
     }
     return OK;

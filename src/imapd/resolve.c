@@ -105,13 +105,20 @@ result session_uids_of(struct session *s, const struct imap_set *resolved, bool 
 
 enum { ROWS_AT_ONCE = 256 };
 
-MAY_YIELD static result walk_numbers(struct session *s, uint32_t first, uint32_t last, struct row *rows, session_row_fn *each, void *argument)
+/* A set of few messages takes little memory: clients send one FETCH for each of a thousand. */
+static size_t rows_at_once(const struct imap_set *set)
+{
+    uint64_t size = imap_set_size(set);
+    return size < ROWS_AT_ONCE ? (size_t)size : ROWS_AT_ONCE;
+}
+
+MAY_YIELD static result walk_numbers(struct session *s, uint32_t first, uint32_t last, struct row *rows, size_t max, session_row_fn *each, void *argument)
 {
     struct fault fault = {0};
     for (uint64_t number = first; number <= last;) {
         uint64_t want = last - number + 1;
         size_t count;
-        result code = mailbox_view_rows(s->view, (uint32_t)number, want > ROWS_AT_ONCE ? ROWS_AT_ONCE : (size_t)want, rows, &count,
+        result code = mailbox_view_rows(s->view, (uint32_t)number, want > max ? max : (size_t)want, rows, &count,
                                         session_store_deadline(s), &fault);
         if (code != OK) return code;
         if (count == 0) return OK;
@@ -128,23 +135,24 @@ MAY_YIELD static result walk_numbers(struct session *s, uint32_t first, uint32_t
 result session_walk(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument)
 {
     struct fault fault = {0};
-    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    size_t max = rows_at_once(resolved);
+    struct row *rows = arena_array(s->arena, struct row, max);
     for (size_t i = 0; i < resolved->count; i++) {
         uint32_t first = resolved->ranges[i].first, last = resolved->ranges[i].last;
         result code = OK;
         if (by_uid) code = mailbox_view_range(s->view, first, last, &first, &last, session_store_deadline(s), &fault);
-        if (code == OK && first <= last) code = walk_numbers(s, first, last, rows, each, argument);
+        if (code == OK && first <= last) code = walk_numbers(s, first, last, rows, max, each, argument);
         if (code != OK) return code;
     }
     return OK;
 }
 
 /* From the last to the first, some hundred at a time. */
-MAY_YIELD static result walk_numbers_back(struct session *s, uint32_t first, uint32_t last, struct row *rows, session_row_fn *each, void *argument)
+MAY_YIELD static result walk_numbers_back(struct session *s, uint32_t first, uint32_t last, struct row *rows, size_t max, session_row_fn *each, void *argument)
 {
     struct fault fault = {0};
     for (uint32_t end = last; end >= first && end > 0;) {
-        uint32_t begin = end - first >= ROWS_AT_ONCE ? end - ROWS_AT_ONCE + 1 : first;
+        uint32_t begin = end - first >= max ? end - (uint32_t)max + 1 : first;
         size_t count;
         result code = mailbox_view_rows(s->view, begin, end - begin + 1, rows, &count, session_store_deadline(s), &fault);
         if (code == OK && count > 0) code = each(argument, begin, rows, count);
@@ -159,12 +167,13 @@ MAY_YIELD static result walk_numbers_back(struct session *s, uint32_t first, uin
 result session_walk_back(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument)
 {
     struct fault fault = {0};
-    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+    size_t max = rows_at_once(resolved);
+    struct row *rows = arena_array(s->arena, struct row, max);
     for (size_t i = resolved->count; i > 0; i--) {
         uint32_t first = resolved->ranges[i - 1].first, last = resolved->ranges[i - 1].last;
         result code = OK;
         if (by_uid) code = mailbox_view_range(s->view, first, last, &first, &last, session_store_deadline(s), &fault);
-        if (code == OK && first <= last) code = walk_numbers_back(s, first, last, rows, each, argument);
+        if (code == OK && first <= last) code = walk_numbers_back(s, first, last, rows, max, each, argument);
         if (code != OK) return code;
     }
     return OK;
