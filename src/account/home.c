@@ -60,6 +60,7 @@ static void home_open(struct home *h, struct accounts *all)
     list_init(&h->windows);
     list_init(&h->indexes);
     list_init(&h->summaries);
+    waitlist_init(&h->unpacked);
     list_init(&h->search_pages);
     list_init(&h->search_hits);
     list_init(&h->usages_used);
@@ -167,6 +168,7 @@ MAY_YIELD static void home_close(struct home *h)
     home_drop_usages(h);
     home_drop_alone_summary(h);
     if (h->unzip) pack_unzip_free(h->unzip);
+    if (h->unzip_ahead) pack_unzip_free(h->unzip_ahead);
     h->is_open = false;
 }
 

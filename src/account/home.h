@@ -39,6 +39,9 @@ struct home {
     struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
     size_t summaries_bytes;
     struct index_kept *ahead;            /* whose summaries were read ahead */
+    struct unpack_job *unpacking;        /* what a worker unpacks of it now */
+    struct waitlist unpacked;            /* who waits for that */
+    void *unzip_ahead;                   /* the worker's decompressor */
     struct alone_summary *alone;         /* of the message alone that was asked for last (listing.c) */
     struct list search_pages;            /* of the index for searches, least recently used first (search_reader.c) */
     size_t search_bytes;
@@ -114,7 +117,7 @@ struct account {
     struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */
 
     struct { uint64_t place; unsigned run; } reader;   /* what was read last, for read-ahead (message.c) */
-    struct { uint32_t slot, block; unsigned column; } lister;   /* the same for summaries (listing.c) */
+    struct { uint32_t slot, block; unsigned column; struct summary_block *now; } lister;   /* the same for summaries (listing.c); the block asked for last */
     struct list windows, indexes;        /* read-ahead, and indexes of packs */
     struct list search_readers;          /* segments that are open (search_reader.c) */
 };

@@ -2,19 +2,25 @@
  * What lists want of messages, from the summaries of packs.
  *
  * Blocks that were unpacked stay in memory while the loop's budget lasts. Who goes on from block to block, and from pack to pack, is given
- * the rest of the column with one read.
+ * the rest of the column with one read, of which a worker unpacks what comes next while this loop tells what is there.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "account/pack_index.h"
 #include "base/check.h"
+#include "runtime/workers.h"
 
-enum { BLOCKS_BYTES = 16 << 20, AHEAD_BYTES_MAX = 1 << 20, ALONE_BYTES_MAX = 128 << 10 };
+enum {
+    BLOCKS_BYTES = 16 << 20, AHEAD_BYTES_MAX = 1 << 20, ALONE_BYTES_MAX = 128 << 10,
+    UNPACK_BLOCKS = 16,                      /* by a worker in one go: 2,048 messages, some 0.5 MB, about as many us */
+    UNPACK_BYTES_MAX = 2 << 20,
+};
 
 struct summary_block {
     struct list node;                        /* in home.summaries, least recently used first */
     struct list of_index;
+    struct index_kept *index;
     enum summary_column column;
     uint32_t number, entries;
     buf bytes;
@@ -24,6 +30,7 @@ static void drop_block(struct home *h, struct summary_block *b)
 {
     list_remove(&b->node);
     list_remove(&b->of_index);
+    if (b->index->account->lister.now == b) b->index->account->lister.now = NULL;
     h->summaries_bytes -= b->bytes.capacity;
     buf_done(&b->bytes);
     free(b);
@@ -65,7 +72,7 @@ static struct summary_block *keep_block(struct index_kept *k, enum summary_colum
     struct home *h = k->account->home;
     struct summary_block *b = calloc(1, sizeof *b);
     check(b);
-    *b = (struct summary_block){.column = column, .number = number, .entries = summary_block_entries(k->index->entries, number), .bytes = bytes};
+    *b = (struct summary_block){.index = k, .column = column, .number = number, .entries = summary_block_entries(k->index->entries, number), .bytes = bytes};
     list_append(&h->summaries, &b->node);
     list_prepend(&k->blocks, &b->of_index);
     h->summaries_bytes += b->bytes.capacity;
@@ -106,12 +113,13 @@ static bool is_ahead(const struct index_kept *k, enum summary_column column, con
     return k->ahead.len && k->ahead_column == column && p->offset >= k->ahead_offset && p->offset + p->stored_bytes <= k->ahead_offset + k->ahead.len;
 }
 
-MAY_YIELD static result read_stored(struct index_kept *k, enum summary_column column, uint32_t number, const struct summary_place *p, millis deadline, struct fault *fault)
+MAY_YIELD static result read_stored(struct index_kept *k, enum summary_column column, uint32_t number, const struct summary_place *p, bool reads_ahead,
+                                    millis deadline, struct fault *fault)
 {
     struct account *a = k->account;
     char name[OBJECT_NAME_MAX];
     buf bytes = BUF_INIT;
-    uint64_t end = end_of_read(k, column, number, goes_on(a, k, column, number));
+    uint64_t end = end_of_read(k, column, number, reads_ahead);
     result code = object_read(a->home->all->engine, account_object_name(a->id, k->object, name), p->offset, end - p->offset, deadline, &bytes, fault);
     if (code == OK && bytes.len != end - p->offset) code = fail(fault, CORRUPT, "%s: its summaries end too early", name);
     if (code != OK) {
@@ -122,31 +130,138 @@ MAY_YIELD static result read_stored(struct index_kept *k, enum summary_column co
     return OK;
 }
 
-/* The block in memory. NOT_FOUND: it has no texts, or none that can be read: derived data is never missed. */
-MAY_YIELD static result open_block(struct index_kept *k, enum summary_column column, uint32_t number, millis deadline, struct summary_block **ret_block)
+static view stored_ahead(const struct index_kept *k, const struct summary_place *p)
+{
+    return view_slice(buf_view(&k->ahead), (size_t)(p->offset - k->ahead_offset), p->stored_bytes);
+}
+
+/* ---- unpacking ahead ---- */
+
+struct unpack_job {
+    struct index_kept *index;                /* held, and its account */
+    enum summary_column column;
+    uint32_t first, count;                   /* blocks */
+    void *unzip;
+    buf stored;
+    struct { struct summary_place place; buf bytes; bool is_right; } blocks[UNPACK_BLOCKS];
+};
+
+static void run_unpack(void *argument)
+{
+    struct unpack_job *j = argument;
+    struct fault fault;
+    size_t at = 0;
+    for (uint32_t i = 0; i < j->count; i++) {
+        const struct summary_place *p = &j->blocks[i].place;
+        view stored = view_slice(buf_view(&j->stored), at, p->stored_bytes);
+        at += p->stored_bytes;
+        j->blocks[i].is_right = summary_unpack(p, stored, summary_block_entries(j->index->index->entries, j->first + i), j->unzip, &j->blocks[i].bytes, &fault) == OK;
+    }
+}
+
+static void end_unpacking(struct unpack_job *j)
+{
+    struct account *a = j->index->account;
+    struct home *h = a->home;
+    for (uint32_t i = 0; i < j->count; i++) {
+        if (j->blocks[i].is_right && !find_block(j->index, j->column, j->first + i)) keep_block(j->index, j->column, j->first + i, j->blocks[i].bytes);
+        else buf_done(&j->blocks[i].bytes);
+    }
+    h->unpacking = NULL;
+    waitlist_wake_all(&h->unpacked);
+    j->index->users--;
+    account_close(a);
+    buf_done(&j->stored);
+    free(j);
+}
+
+/* No worker: then who needs the blocks unpacks them. */
+static void unpack_in_background(void *argument)
+{
+    colour_pretend_coroutine();
+    struct unpack_job *j = argument;
+    (void)!worker_run(WORKER_READ, run_unpack, j);
+    end_unpacking(j);
+}
+
+static bool is_being_unpacked(const struct index_kept *k, enum summary_column column, uint32_t number)
+{
+    const struct unpack_job *j = k->account->home->unpacking;
+    return j && j->index == k && j->column == column && number >= j->first && number - j->first < j->count;
+}
+
+/* Blocks from `first` on whose stored bytes were read. Memory is taken here: what threads allocate stays with them. */
+static struct unpack_job *make_job(struct index_kept *k, enum summary_column column, uint32_t first)
+{
+    struct unpack_job *j = calloc(1, sizeof *j);
+    check(j);
+    *j = (struct unpack_job){.index = k, .column = column, .first = first};
+    for (size_t bytes = 0; j->count < UNPACK_BLOCKS && first + j->count < count_blocks(k); j->count++) {
+        struct summary_place p = summary_place_of(buf_view(&k->table), k->index->entries, column, first + j->count);
+        bytes += p.bytes;
+        if (!is_ahead(k, column, &p) || p.stored_bytes == 0 || bytes > UNPACK_BYTES_MAX || find_block(k, column, first + j->count)) break;
+        j->blocks[j->count].place = p;
+        buf_reserve(&j->blocks[j->count].bytes, p.bytes);
+        buf_append(&j->stored, stored_ahead(k, &p));
+    }
+    return j;
+}
+
+/* One job to a loop. It begins when half of what the last one brought has been told. */
+static void unpack_ahead(struct index_kept *k, enum summary_column column, uint32_t number)
 {
     struct home *h = k->account->home;
-    struct fault fault = {0};
-    struct summary_place p = summary_place_of(buf_view(&k->table), k->index->entries, column, number);
-    struct summary_block *b = find_block(k, column, number);
-    if (b) {
-        *ret_block = b;
-        return OK;
+    uint32_t first = number + 1;
+    if (h->unpacking) return;
+    while (first <= number + UNPACK_BLOCKS / 2 && find_block(k, column, first)) first++;
+    if (first > number + UNPACK_BLOCKS / 2 || first >= count_blocks(k)) return;
+    struct unpack_job *j = make_job(k, column, first);
+    if (j->count == 0) {
+        free(j);
+        return;
     }
-    if (p.stored_bytes == 0 || p.stored_bytes > SUMMARY_BLOCK_BYTES_MAX) return NOT_FOUND;
-    if (is_ahead(k, column, &p)) (void)goes_on(k->account, k, column, number);
-    while (!is_ahead(k, column, &p)) {
-        result code = read_stored(k, column, number, &p, deadline, &fault);
-        if (code != OK) return NOT_FOUND;
-    }
-    if (!h->unzip) h->unzip = pack_unzip_new();
+    if (!h->unzip_ahead) h->unzip_ahead = pack_unzip_new();
+    j->unzip = h->unzip_ahead;
+    h->unpacking = j;
+    account_hold(k->account);
+    k->users++;
+    coroutine_spawn(&h->scope, "unpack summaries", unpack_in_background, j);
+}
+
+/* ---- blocks ---- */
+
+MAY_YIELD static result unpack_here(struct index_kept *k, enum summary_column column, uint32_t number, const struct summary_place *p, bool reads_ahead,
+                                    millis deadline, struct summary_block **ret_block)
+{
+    struct home *h = k->account->home;
+    struct fault fault;
     buf bytes = BUF_INIT;
-    view stored = view_slice(buf_view(&k->ahead), (size_t)(p.offset - k->ahead_offset), p.stored_bytes);
-    if (summary_unpack(&p, stored, summary_block_entries(k->index->entries, number), h->unzip, &bytes, &fault) != OK) {
+    while (!is_ahead(k, column, p))
+        if (read_stored(k, column, number, p, reads_ahead, deadline, &fault) != OK) return NOT_FOUND;
+    if (!h->unzip) h->unzip = pack_unzip_new();
+    if (summary_unpack(p, stored_ahead(k, p), summary_block_entries(k->index->entries, number), h->unzip, &bytes, &fault) != OK) {
         buf_done(&bytes);
         return NOT_FOUND;
     }
     *ret_block = keep_block(k, column, number, bytes);
+    return OK;
+}
+
+/* The block in memory. NOT_FOUND: it has no texts, or none that can be read: derived data is never missed. */
+MAY_YIELD static result open_block(struct index_kept *k, enum summary_column column, uint32_t number, millis deadline, struct summary_block **ret_block)
+{
+    struct account *a = k->account;
+    struct summary_place p = summary_place_of(buf_view(&k->table), k->index->entries, column, number);
+    if (p.stored_bytes == 0 || p.stored_bytes > SUMMARY_BLOCK_BYTES_MAX) return NOT_FOUND;
+    bool follows = goes_on(a, k, column, number);
+    struct summary_block *b = find_block(k, column, number);
+    if (!b && is_being_unpacked(k, column, number)) {
+        if (waitlist_wait(&a->home->unpacked, deadline) != OK) return NOT_FOUND;
+        b = find_block(k, column, number);
+    }
+    if (!b && unpack_here(k, column, number, &p, follows, deadline, &b) != OK) return NOT_FOUND;
+    if (follows) unpack_ahead(k, column, number);
+    a->lister.now = *ret_block = b;
     return OK;
 }
 
@@ -214,26 +329,41 @@ MAY_YIELD static result alone_summary(struct account *a, const struct row *row, 
     return OK;
 }
 
+static bool text_of(const struct summary_block *b, uint32_t entry, view *ret_text, bool *ret_is_plain)
+{
+    return summary_text(buf_view(&b->bytes), b->entries, entry % SUMMARY_BLOCK_ENTRIES, ret_text, ret_is_plain);
+}
+
+MAY_YIELD static result packed_summary(struct account *a, const struct body_place *place, enum summary_column column, millis deadline, view *ret_text, bool *ret_is_plain)
+{
+    struct index_kept *k;
+    struct summary_block *b;
+    struct fault fault;
+    result code = account_open_index(a, place->pack, deadline, &k, &fault);
+    if (code != OK) return NOT_FOUND;
+    if (k->table.len == 0 || place->entry >= k->index->entries) code = NOT_FOUND;
+    if (code == OK) code = open_block(k, column, place->entry / SUMMARY_BLOCK_ENTRIES, deadline, &b);
+    if (code == OK && !text_of(b, place->entry, ret_text, ret_is_plain)) code = NOT_FOUND;
+    k->users--;
+    return code;
+}
+
+/* In the block of the last one, as nearly all are of who walks on. */
+static bool is_at_hand(const struct account *a, const struct body_place *place, enum summary_column column)
+{
+    const struct summary_block *b = a->lister.now;
+    return b && b->index->slot == place->pack && b->number == place->entry / SUMMARY_BLOCK_ENTRIES && b->column == column &&
+           place->entry < b->index->index->entries && view_equal(b->index->object, state_pack(a->state, place->pack).object);
+}
+
 result message_summary(struct account *a, const struct row *row, enum summary_column column, millis deadline, view *ret_text, bool *ret_is_plain)
 {
     struct body_place place;
-    struct index_kept *k;
-    struct summary_block *b;
-    struct fault fault = {0};
     if (!state_body(a->state, row, &place) || place.kind == BODY_IN_JOURNAL) return NOT_FOUND;
+    if (place.kind == BODY_IN_PACK && is_at_hand(a, &place, column)) return text_of(a->lister.now, place.entry, ret_text, ret_is_plain) ? OK : NOT_FOUND;
     account_hold(a);
-    if (place.kind == BODY_ALONE) {
-        result found = alone_summary(a, row, column, deadline, ret_text, ret_is_plain);
-        account_close(a);
-        return found;
-    }
-    result code = account_open_index(a, place.pack, deadline, &k, &fault);
-    if (code == OK) {
-        if (k->table.len == 0 || place.entry >= k->index->entries) code = NOT_FOUND;
-        if (code == OK) code = open_block(k, column, place.entry / SUMMARY_BLOCK_ENTRIES, deadline, &b);
-        if (code == OK && !summary_text(buf_view(&b->bytes), b->entries, place.entry % SUMMARY_BLOCK_ENTRIES, ret_text, ret_is_plain)) code = NOT_FOUND;
-        k->users--;
-    }
+    result code = place.kind == BODY_ALONE ? alone_summary(a, row, column, deadline, ret_text, ret_is_plain)
+                                           : packed_summary(a, &place, column, deadline, ret_text, ret_is_plain);
     account_close(a);
     return code == OK ? OK : NOT_FOUND;
 }

@@ -218,3 +218,36 @@ TEST(imapd_fetch_says_the_same_from_summaries)
     }
     test_server_close(t);
 }
+
+/* More blocks of summaries than a worker unpacks in one go, for two sessions that walk through them at once. */
+TEST(imapd_fetch_lists_what_a_worker_unpacks_ahead)
+{
+    enum { COUNT = 2400, SESSIONS = 2 };
+    buf text CLEANUP(buf_done) = BUF_INIT, expected CLEANUP(buf_done) = BUF_INIT;
+    struct test_server *t = test_server_open(37, NULL);
+    struct transcript *filler = test_server_login(t);
+    for (unsigned i = 1; i <= COUNT; i++) buf_appendf(&text, "t APPEND INBOX {%d+}\r\nSubject: message %5u\r\n\r\nx\r\n\r\n", 29, i);
+    buf_append_cstr(&text, "u NOOP\r\n");
+    transcript_send(filler, buf_view(&text));
+    TRANSCRIPT(filler, "S~ u OK *\n");
+    transcript_close(filler);
+    test_server_compact(t);
+    struct transcript *c[SESSIONS];
+    for (unsigned k = 0; k < SESSIONS; k++) {
+        c[k] = select_inbox(t);
+        TRANSCRIPT(c[k], k ? "C: t FETCH 1:* (ENVELOPE)\n" : "C: t FETCH 1:* (ENVELOPE RFC822.SIZE)\n");
+    }
+    for (unsigned i = 1; i <= COUNT; i++) {
+        buf_clear(&expected);
+        buf_appendf(&expected, "* %u FETCH (ENVELOPE (NIL \"message %5u\" ", i, i);
+        for (unsigned k = 0; k < SESSIONS; k++) {
+            TRANSCRIPT(c[k], "S: *\n");
+            if (!view_starts(transcript_line(c[k]), buf_view(&expected))) EXPECT_VIEW(transcript_line(c[k]), buf_view(&expected));
+        }
+    }
+    for (unsigned k = 0; k < SESSIONS; k++) {
+        TRANSCRIPT(c[k], "S: t OK *\n");
+        transcript_close(c[k]);
+    }
+    test_server_close(t);
+}
