@@ -1,8 +1,8 @@
 /*
  * The queue on several nodes: messages are put into it on any node, owners of shards die at points and at any step, leases end under them, the store
  * hangs and answers late or not at all. The server on the other side takes mail, refuses it, puts it off, and breaks connections in every state. Operators
- * hold, release, redirect, hurry, expire and purge mail of some accounts on any node; journals are folded all the time; some mail is forwarded: it has
- * fields before it and leaves its first bytes behind.
+ * hold, release, redirect, hurry, expire and purge mail of some accounts on any node; journals are folded all the time; some mail is forwarded
+ * (forward_send()): it has fields before it, a sender of ours that stands for its own, and leaves its first bytes behind.
  *
  * In the end every message that was acknowledged has been taken by that server, or its failure told; and one was taken twice only where its owner had
  * not been told, or had not recorded, that it was taken: where a connection broke after the end of data, or an owner died or lost its lease or the store.
@@ -31,12 +31,18 @@ enum {
     NODES = 3, MESSAGES_MAX = 400, SINK_PORT = 25, STORE_MS = 10000, PLAY_MS = 120000, PATIENCE_MS = 6 * 3600 * 1000, LOOK_MS = 2000, ENQUEUE_MAX = 8,
     LARGE_BYTES = 70000,                 /* more than a record holds: an object of its own */
     COMPACT_BYTES = 1000,                /* so that journals are folded all the time */
+    ARENA_BYTES = 4 << 20,
 };
 
 /* By the number of a message: what operators do to mail of an account concerns no other. */
 enum { ACCOUNT_PLAIN, ACCOUNT_FORWARDED, ACCOUNT_HELD, ACCOUNT_REDIRECTED, ACCOUNT_PURGED, ACCOUNTS };
 
-struct message { bool is_acknowledged; unsigned taken; };
+#define ALIAS "alias@example.test"
+
+#define AUTHOR "author@elsewhere.test"
+enum { SENDER_MAX = 120 };
+
+struct message { bool is_acknowledged; unsigned taken; char sender[SENDER_MAX]; };
 
 static struct play {
     struct world world;
@@ -49,7 +55,7 @@ static struct play {
 
 /* ---- the other side ------------------------------------------------------------------------------------ */
 
-struct sink { struct wire wire; unsigned recipients; };
+struct sink { struct wire wire; unsigned recipients; char sender[SENDER_MAX]; };
 
 MAY_YIELD static bool say(struct sink *s, const char *text)
 {
@@ -58,6 +64,13 @@ MAY_YIELD static bool say(struct sink *s, const char *text)
 }
 
 static bool has_mood(unsigned ppm) { return !play.is_over && sim_chance_ppm(play.world.sim, ppm); }
+
+static void see_forwarded(const struct sink *s, view data, uint64_t number)
+{
+    size_t at = view_find_view(data, VIEW("Delivered-To: " ALIAS "\r\n"));
+    if (at == VIEW_NONE || view_find_view(view_from(data, at + 1), VIEW("Delivered-To")) != VIEW_NONE) FAIL("message %" PRIu64 " does not say once where it has been", number);
+    snprintf(play.messages[number].sender, SENDER_MAX, "%s", s->sender);
+}
 
 MAY_YIELD static bool take_data(struct sink *s)
 {
@@ -75,6 +88,7 @@ MAY_YIELD static bool take_data(struct sink *s)
     if (!view_to_u64(view_slice(subject, 0, view_find(subject, '\r')), &number) || number >= play.count) FAIL("a message that nobody sent");
     if (view_find_view(buf_view(&data), VIEW("the end\r\n")) == VIEW_NONE) FAIL("message %" PRIu64 " was cut off and taken", number);
     if (view_find_view(buf_view(&data), VIEW("Return-Path")) != VIEW_NONE) FAIL("message %" PRIu64 " took what stays here with it", number);
+    if (number % ACCOUNTS == ACCOUNT_FORWARDED) see_forwarded(s, buf_view(&data), number);
     play.messages[number].taken++;
     /* Taken, and nobody hears of it. */
     if (has_mood(50000)) return play.unsure++, false;
@@ -88,7 +102,10 @@ MAY_YIELD static bool answer(struct sink *s, view line)
     if (has_mood(10000)) return false;
     if (has_mood(10000)) return say(s, "421 4.3.2 going down"), false;
     if (view_starts_nocase(line, VIEW("EHLO"))) return say(s, "250-other.test\r\n250 PIPELINING");
-    if (view_starts_nocase(line, VIEW("MAIL"))) s->recipients = 0;
+    if (view_starts_nocase(line, VIEW("MAIL"))) {
+        s->recipients = 0;
+        snprintf(s->sender, sizeof s->sender, VIEW_FMT, VIEW_ARG(view_slice(line, 11, view_find_last(line, '>') - 11)));
+    }
     if (view_starts_nocase(line, VIEW("RCPT"))) {
         if (has_mood(100000)) return say(s, "450 4.2.1 not yet");
         s->recipients++;
@@ -169,35 +186,52 @@ static void node_died(void *argument, unsigned node) { play.nodes[node] = (struc
 
 static struct id id_of_account(unsigned account)
 {
-    return account == ACCOUNT_FORWARDED ? forward_account(VIEW("alias@example.test")) : (struct id){{(unsigned char)(1 + account)}};
+    return account == ACCOUNT_FORWARDED ? forward_account(VIEW(ALIAS)) : (struct id){{(unsigned char)(1 + account)}};
 }
 
 struct sending { unsigned node, number; bool is_large; };
+
+/* As a client of this node submits it. */
+MAY_YIELD static bool submit(struct sending s, struct draft *draft)
+{
+    struct queue_address to = {.address = VIEW("a@elsewhere.test")};
+    struct queue_envelope e = {.message = draft_message(draft), .account = id_of_account(s.number % ACCOUNTS), .sender = VIEW(""), .received = clock_wall(),
+                               .bytes = draft_bytes(draft), .recipients = &to, .recipient_count = 1};
+    return queue_enqueue(play.nodes[s.node].queue, &e, draft, clock_in(STORE_MS), NULL) == OK;
+}
+
+/* As another server sends it to an alias that leads away. */
+MAY_YIELD static bool forward(struct sending s, struct draft *draft, view text, uint32_t skip_bytes)
+{
+    struct queue_node *n = &play.nodes[s.node];
+    struct forwarding f = {.identity = n->identity, .queue = n->queue, .resolver = n->resolver, .server_name = VIEW("out.example.test")};
+    view target = VIEW("a@elsewhere.test");
+    struct intake_recipient r = {.forwards = &target, .forward_count = 1, .alias = VIEW(ALIAS)};
+    struct forward_order order = {.recipient = &r, .message = forward_message_new(), .sender = VIEW(AUTHOR), .draft = draft, .skip_bytes = skip_bytes};
+    forward_message_feed(order.message, view_from(text, skip_bytes));
+    forward_message_end(order.message, &f, clock_in(STORE_MS));
+    bool is_saved = forward_send(&f, &order, clock_in(STORE_MS)) == SMTP_SAVED;
+    forward_message_free(order.message);
+    return is_saved;
+}
 
 static void send_one(void *argument)
 {
     colour_pretend_coroutine();
     struct sending s = *(struct sending *)argument;
-    struct queue *q = play.nodes[s.node].queue;
     struct draft *draft;
-    struct id id = random_id();
     buf text CLEANUP(buf_done) = BUF_INIT;
     free(argument);
-    if (!q) return;
+    if (!play.nodes[s.node].queue) return;
     bool is_forwarded = s.number % ACCOUNTS == ACCOUNT_FORWARDED;
     if (is_forwarded) buf_append(&text, VIEW("Return-Path: <>\r\n"));
     uint32_t skip_bytes = (uint32_t)text.len;
     buf_appendf(&text, "Subject: %u\r\n\r\n", s.number);
     while (text.len < (s.is_large ? LARGE_BYTES : 100u)) buf_append(&text, VIEW("some text of some length\r\n"));
     buf_append(&text, VIEW("the end\r\n"));
-    struct queue_address to = {.address = VIEW("a@elsewhere.test")};
-    struct queue_envelope e = {.message = id, .account = id_of_account(s.number % ACCOUNTS), .sender = VIEW(""), .received = clock_wall(), .bytes = text.len - skip_bytes,
-                               .skip_bytes = skip_bytes, .recipients = &to, .recipient_count = 1};
-    if (is_forwarded) e.front = VIEW("Delivered-To: alias@example.test\r\n");
-    draft = draft_new(play.world.nodes[s.node].accounts, id, text.len + 100);
-    result code = draft_write(draft, buf_view(&text), clock_in(STORE_MS), NULL);
-    if (code == OK) code = queue_enqueue(q, &e, draft, clock_in(STORE_MS), NULL);
-    if (code == OK) play.messages[s.number].is_acknowledged = true;
+    draft = draft_new(play.world.nodes[s.node].accounts, random_id(), text.len + 100);
+    bool is_written = draft_write(draft, buf_view(&text), clock_in(STORE_MS), NULL) == OK;
+    if (is_written && (is_forwarded ? forward(s, draft, buf_view(&text), skip_bytes) : submit(s, draft))) play.messages[s.number].is_acknowledged = true;
     draft_free(draft);
 }
 
@@ -288,16 +322,37 @@ MAY_YIELD static void come_to_an_end(void)
     } while (l.code != OK || l.found.messages > 0);
 }
 
-static void judge(void)
+/* A notice about it that comes back to any node, whichever sent it, goes to its author. */
+static void unwrap_all(void *argument)
 {
-    unsigned twice = 0;
+    colour_pretend_coroutine();
+    struct forwarding f = {.identity = play.nodes[0].identity};
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ARENA_BYTES);
+    unsigned *forwarded = argument;
+    for (unsigned i = ACCOUNT_FORWARDED; i < play.count; i += ACCOUNTS) {
+        view sender = view_of(play.messages[i].sender), author = VIEW_EMPTY;
+        if (play.messages[i].taken == 0) continue;
+        size_t at = view_find_last(sender, '@');
+        if (at == VIEW_NONE || !view_equal(view_from(sender, at), VIEW("@example.test"))) FAIL("message %u was forwarded as by " VIEW_FMT, i, VIEW_ARG(sender));
+        arena_reset(arena);
+        if (forward_unwrap(&f, view_slice(sender, 0, at), clock_in(STORE_MS), arena, &author, NULL) != OK || !view_equal(author, VIEW(AUTHOR)))
+            FAIL("what comes back to " VIEW_FMT " does not reach the author of message %u", VIEW_ARG(sender), i);
+        ++*forwarded;
+    }
+}
+
+MAY_YIELD static void judge(void)
+{
+    unsigned twice = 0, forwarded = 0;
     for (unsigned i = 0; i < play.count; i++) {
         if (play.messages[i].is_acknowledged && play.messages[i].taken == 0 && i % ACCOUNTS != ACCOUNT_PURGED) FAIL("message %u was acknowledged and lost", i);
         twice += play.messages[i].taken > 1 ? play.messages[i].taken - 1 : 0;
     }
     bool was_calm = sim_crashes(play.world.sim) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_NOT_WRITTEN) == 0 && sim_event_count(play.world.sim, EVENT_QUEUE_SHARD_LEFT) == 0;
     if (was_calm && twice > play.unsure) FAIL("%u messages were sent twice, and only %u answers were cut off", twice, play.unsure);
-    scenario_say("%u messages, %u sent twice, %u answers cut off, %u nodes died, %" PRIu64 " steps", play.count, twice, play.unsure, sim_crashes(play.world.sim), sim_steps(play.world.sim));
+    world_run(&play.world, 0, ID_NONE, unwrap_all, &forwarded);
+    scenario_say("%u messages, %u forwarded, %u sent twice, %u answers cut off, %u nodes died, %" PRIu64 " steps", play.count, forwarded, twice, play.unsure,
+                 sim_crashes(play.world.sim), sim_steps(play.world.sim));
 }
 
 static void run_play(void *argument)
