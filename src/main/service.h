@@ -34,9 +34,9 @@ MAY_YIELD NODISCARD result service_open(struct service *s, const struct config *
 /* The store alone. */
 MAY_YIELD NODISCARD result service_open_engine(const struct config *config, struct engine **ret_engine, struct fault *fault);
 struct engine_rados_options;
-/* What the configuration says of the cluster; texts are the configuration's. */
 /* For accounts_set_archive_limit(): `argument` is the identity. */
 result service_archive_limit(void *argument, struct id account, int64_t *ret_after_ms);
+/* What the configuration says of the cluster; texts are the configuration's. */
 void service_rados_options(const struct config *config, struct engine_rados_options *ret_options);
 /* Mode 0700; fine when it exists. */
 NODISCARD result service_make_folder(const char *path, struct fault *fault);
