@@ -112,7 +112,6 @@ static struct destination *destination_of(struct outbound_loop *l, view domain, 
     d->kind = view_equal(domain, VIEW(DESTINATION_HERE)) ? TO_ACCOUNTS : view_equal(domain, VIEW(DESTINATION_LATE)) ? TO_NOBODY
               : view_starts(domain, VIEW("=")) ? TO_ROUTE : TO_DOMAIN;
     list_init(&d->lanes);
-    waitlist_init(&d->more);
     timer_init(&d->wake, wake);
     /* What is no domain has nobody to find first. */
     if (d->kind == TO_ACCOUNTS || d->kind == TO_NOBODY) site_join(site_of(l, EGRESS_NONE, domain, &domain, 1), d);
@@ -324,8 +323,18 @@ struct parcel *destination_take(struct destination *d)
 static void start_worker(struct destination *d)
 {
     d->connections++;
+    d->coming++;
     if (d->site) d->site->connections++;
     coroutine_spawn(&d->home->scope, "outbound connection", destination_work, d);
+}
+
+void destination_hand_over(struct destination *from, struct destination *to)
+{
+    from->connections--;
+    if (from->site) from->site->connections--;
+    to->connections++;
+    if (to->site) to->site->connections++;
+    destination_consider_end(from);
 }
 
 static millis rests_until(const struct destination *d)
@@ -342,8 +351,9 @@ void destination_consider(struct destination *d)
         timer_arm(&d->wake, rests_until(d));
         return;
     }
-    waitlist_wake_one(&d->more);
-    if (d->idle >= d->waiting) return;
+    if (d->coming >= d->waiting) return;
+    /* A connection that is open is better than a further one. */
+    if (d->site && site_wake_idle(d->site, d)) return;
     /* The first one finds out whose servers they are. */
     if (d->site ? d->site->connections < site_window(d->site) : d->connections == 0) start_worker(d);
 }
@@ -419,7 +429,7 @@ static void withdraw_all(struct outbound_loop *l, struct shard *s)
             lane_drop_if_empty(d, lane);
         }
         destination_consider_end(d);
-        waitlist_wake_all(&d->more);     /* who lingers looks whether there is reason to */
+        if (d->site) site_wake_all(d->site);     /* who lingers looks whether there is reason to */
     }
 }
 

@@ -2,9 +2,10 @@
  * outbound: what the queue offers goes out, as much to each destination as it takes.
  *
  * On each loop, recipients wait at their destination (the domain), in a lane for each account, and lanes take turns: one account
- * with a hundred thousand messages delays itself. Connections to a destination begin with few, grow by one with each message that is taken
- * and are halved when the other side slows down or does not answer (additive increase, multiplicative decrease); a destination whose
- * servers cannot be reached rests for a while that doubles, and its mail waits without being tried.
+ * with a hundred thousand messages delays itself. Connections to a site (outbound_site.h) begin with few, grow by one with each message that is
+ * taken and are halved when the other side slows down or does not answer (additive increase, multiplicative decrease); an open one goes over
+ * to other destinations of its site. A destination whose servers cannot be reached rests for a while that doubles, and its mail waits without
+ * being tried.
  *
  * Failures for good, delays and successes that the sender asked to hear of become notices (bounce.h).
  */

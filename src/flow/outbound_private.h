@@ -45,8 +45,8 @@ struct destination {
     struct list lanes;
     struct map lane_of;                  /* by account */
     size_t waiting;                      /* parcels */
-    unsigned connections, idle;          /* workers; those of them that linger for more */
-    struct waitlist more;                /* the idle */
+    unsigned connections;                /* workers; an open connection goes over to another destination of its site */
+    unsigned coming;                     /* those of them that will look for a parcel when they are through with finding servers and connecting */
     millis rests_until;
     int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
     buf reason;                          /* why it rests */
@@ -76,10 +76,12 @@ struct outbound {
 struct parcel *destination_take(struct destination *d);
 /* Nothing is tried for a while. */
 void destination_rest(struct destination *d, const char *reason);
-/* Starts a worker if there is need for one and the site allows it. */
+/* Finds a worker if there is need for one: one that lingers at the site, or a further one if the site allows it. */
 void destination_consider(struct destination *d);
 /* Nothing waits, perhaps: then it is forgotten after a while. */
 void destination_consider_end(struct destination *d);
+/* A worker with its connection is the other one's from now on. */
+void destination_hand_over(struct destination *from, struct destination *to);
 
 /* ---- outbound_send.c ---- */
 /* One connection: as a coroutine of the loop. */

@@ -20,16 +20,26 @@ enum {
     TRIES_MAX = 12,                      /* addresses of one destination in one attempt */
 };
 
+/* A worker: a connection, and the destination that it is for now. */
 struct attempt {
     struct destination *destination;
-    struct route route;
+    bool is_coming;                          /* counted in destination.coming */
+    bool goes_over;                          /* the destination is another one of the site, and has not been looked at */
+    bool has_turn;                           /* in the site's pace */
+    struct site *site;                       /* that it counts for; NULL: not known yet */
+    struct site_place place;                 /* of that site */
+    /* The connection: */
+    bool is_open;
     struct smtp_client client;
+    struct address to;
+    struct transport_plan made_by;
+    const struct egress_address *source;     /* that it came from; NULL: the system's, or the one of all */
+    /* Of the destination: */
     struct arena *arena;
+    struct route route;
     view host;
     struct transport_domain domain;
     struct transport_plan plan;              /* for that host */
-    struct site_place place;
-    const struct egress_address *source;     /* that the connection came from; NULL: the system's, or the one of all */
     unsigned tries;
     bool are_away;                           /* servers could not be reached, or turned us away: it concerns all domains that have them */
     bool is_undecided;                       /* a host was out of reach, or what it must be could not be found out */
@@ -233,25 +243,50 @@ MAY_YIELD static bool refuse_in_time(struct destination *d, struct smtp_client *
     return true;
 }
 
-/* More to send, perhaps after a moment. */
-MAY_YIELD static struct parcel *next_parcel(struct destination *d)
+static void arrive(struct attempt *a)
 {
-    struct parcel *p = destination_take(d);
+    if (a->is_coming) a->destination->coming--;
+    a->is_coming = false;
+}
+
+static void go_over(struct attempt *a)
+{
+    a->goes_over = a->is_coming = true;
+    a->destination->coming++;
+}
+
+/* More to send, perhaps after a moment. NULL: nothing, or another destination has it, and the worker is that one's now. */
+MAY_YIELD static struct parcel *next_parcel(struct attempt *a)
+{
+    struct destination *before = a->destination, *wanted;
+    arrive(a);
+    struct parcel *p = destination_take(before);
     if (p) return p;
-    if (site_is_wanted(d->site, d)) return NULL;
-    d->idle++;
-    result code = waitlist_wait(&d->more, clock_in(LINGER_MS));
-    d->idle--;
-    return code == OK ? destination_take(d) : NULL;
+    if ((wanted = site_next(a->site))) {
+        destination_hand_over(before, wanted);
+        a->destination = wanted;
+    } else if (site_linger(a->site, &a->destination, LINGER_MS) == OK && a->destination == before) {
+        return destination_take(before);
+    }
+    if (a->destination != before) go_over(a);
+    return NULL;
+}
+
+/* A turn that nothing was sent in is good for the next destination of the site. */
+MAY_YIELD static bool await_turn(struct attempt *a)
+{
+    if (!a->has_turn) a->has_turn = site_await_turn(a->site) == OK;
+    return a->has_turn;
 }
 
 MAY_YIELD static void send_parcels(struct attempt *a)
 {
-    struct destination *d = a->destination;
     struct smtp_client *c = &a->client;
-    while (!c->is_broken && c->messages < site_messages_per_connection(d->site) && site_keep_place(d->site, &a->place) && site_await_turn(d->site) == OK) {
-        struct parcel *p = next_parcel(d);
+    while (!c->is_broken && c->messages < site_messages_per_connection(a->site) && site_keep_place(a->site, &a->place) && await_turn(a)) {
+        struct destination *d = a->destination;
+        struct parcel *p = next_parcel(a);
         if (!p) return;
+        a->has_turn = false;
         if (!refuse_utf8(d, c, p) && !refuse_size(d, c, p) && !refuse_in_time(d, c, p)) send_parcel(a, p);
         free(p);
         if (coroutine_is_overdue()) coroutine_pause();
@@ -282,6 +317,8 @@ MAY_YIELD static result open_client(struct attempt *a, const struct address *to,
         return code;
     }
     struct address from = *stream_local(stream);
+    a->to = *to;
+    a->made_by = a->plan;
     transport_apply(&a->plan, o, &options);
     if (without_tls) options.tls = NULL;
     code = smtp_client_open(&a->client, stream, &options, &a->fault);
@@ -290,8 +327,27 @@ MAY_YIELD static result open_client(struct attempt *a, const struct address *to,
     if (code == OK) code = transport_check(&a->plan, &a->client, &a->fault);
     transport_tell(o, &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .host = a->host, .from = &from, .to = to, .client = &a->client,
                                                   .fault = code == OK ? &no_fault : &a->fault});
+    a->is_open = code == OK;
     if (code != OK) smtp_client_close(&a->client);
     return code;
+}
+
+MAY_YIELD static void close_client(struct attempt *a)
+{
+    if (a->is_open) smtp_client_close(&a->client);
+    a->is_open = false;
+}
+
+/*
+ * The connection that is open is what would be opened now: to a server that the route has, from where mail leaves for this site, and with nothing
+ * that this destination demands in another way. Who wants reports gets connections that can be counted.
+ */
+static bool is_reached(const struct attempt *a, const struct route_host *host)
+{
+    if (!a->is_open || a->client.is_broken || a->client.is_lmtp != a->route.is_lmtp || a->domain.wants_reports || !transport_plan_equal(&a->made_by, &a->plan)) return false;
+    for (size_t i = 0; i < host->address_count; i++)
+        if (address_equal(&host->addresses[i], &a->to) && host->addresses[i].port == a->to.port) return true;
+    return false;
 }
 
 MAY_YIELD static result try_address(struct attempt *a, const struct address *to)
@@ -313,6 +369,11 @@ MAY_YIELD static result try_host(struct attempt *a, const struct route_host *hos
                        &(struct transport_outcome){.domain = &a->domain, .plan = &a->plan, .planned = code, .host = a->host, .fault = &a->fault});
         return code;
     }
+    if (is_reached(a, host)) {
+        a->made_by = a->plan;                /* the same, in memory that stays */
+        return OK;
+    }
+    close_client(a);
     code = UNAVAILABLE;
     for (size_t i = 0; i < host->address_count && a->tries++ < TRIES_MAX; i++) {
         code = try_address(a, &host->addresses[i]);
@@ -365,65 +426,107 @@ MAY_YIELD static void give_all_up(struct destination *d)
     }
 }
 
+/* ---- a worker ---- */
+
 /* False: the site has no room for this connection now. */
 MAY_YIELD static bool join_site(struct attempt *a)
 {
     struct destination *d = a->destination;
+    struct site *before = a->site;
     view hosts[ROUTE_HOSTS_MAX];
     for (size_t i = 0; i < a->route.host_count; i++) hosts[i] = a->route.hosts[i].name;
     site_join(site_of(d->home, d->pool, view_of(d->domain), hosts, a->route.host_count), d);
+    a->site = d->site;
     if (d->site->connections > site_window(d->site) || millis_before(clock_now(), d->site->rests_until)) return false;
+    if (!a->is_open && site_wake_idle(d->site, d)) return false;
+    if (before == a->site) return site_keep_place(a->site, &a->place);
+    if (before) site_leave_place(before, &a->place);
+    a->has_turn = false;
     if (site_take_place(d->site, &a->place) == OK) return true;
     /* Other nodes have all of them: soon again. */
     d->rests_until = clock_in(PLACE_WAIT_MS + (int64_t)random_below(PLACE_WAIT_MS));
     return false;
 }
 
-MAY_YIELD static void work(struct destination *d, struct arena *arena)
+MAY_YIELD static result find_servers(struct attempt *a, bool *ret_is_null_mx)
 {
-    struct attempt a = {.destination = d, .arena = arena};
-    bool is_null_mx;
-    const struct route_table *routes = d->home->all->options.routes;
+    const struct destination *d = a->destination;
+    const struct outbound_options *o = &d->home->all->options;
+    const struct route_table *routes = o->routes;
     result code = OK;
-    if (d->kind == TO_ROUTE) code = route_table_parse(arena_printf(arena, "*%s", d->domain), arena, (struct route_table **)&routes, &a.fault);
-    if (code == OK) code = route_find(d->home->all->options.resolver, routes, view_of(d->domain), clock_in(ROUTE_MS), arena, &a.route, &is_null_mx, &a.fault);
-    if (code == DENIED) {
-        fail_all(d, &a.fault, is_null_mx);
-        return;
-    }
-    if (code == OK && !join_site(&a)) return;
-    if (code == OK) {
-        code = transport_begin(&d->home->all->options, &a.route, view_of(d->domain), d->wish, clock_in(POLICY_MS), arena, &a.domain, &a.fault);
-        a.is_undecided = code != OK;
-    }
-    if (code == OK) code = connect_to_any(&a);
-    if (code == CANCELLED) {
-        site_leave_place(d->site, &a.place);
-        return;
-    }
-    if (code != OK && d->wish == TRANSPORT_REQUIRED && !a.is_undecided && a.route.host_count) {
-        fail_unprotected(&a);
-    } else if (code != OK) {
-        /* Servers that are away are so for all domains; what a domain's policy forbids concerns it alone. */
-        if (d->site && a.are_away) site_rest(d->site, 0, view_of(a.fault.detail));
-        else destination_rest(d, a.fault.detail);
-    } else {
+    if (d->kind == TO_ROUTE) code = route_table_parse(arena_printf(a->arena, "*%s", d->domain), a->arena, (struct route_table **)&routes, &a->fault);
+    if (code == OK) code = route_find(o->resolver, routes, view_of(d->domain), clock_in(ROUTE_MS), a->arena, &a->route, ret_is_null_mx, &a->fault);
+    return code;
+}
+
+/* With the connection that is open, if it does. */
+MAY_YIELD static result reach(struct attempt *a)
+{
+    const struct destination *d = a->destination;
+    result code = transport_begin(&d->home->all->options, &a->route, view_of(d->domain), d->wish, clock_in(POLICY_MS), a->arena, &a->domain, &a->fault);
+    a->is_undecided = code != OK;
+    return code == OK ? connect_to_any(a) : code;
+}
+
+/* Nothing goes there now. Servers that are away are so for all domains; what a domain's policy forbids concerns it alone. */
+MAY_YIELD static void rest(struct attempt *a)
+{
+    struct destination *d = a->destination;
+    if (d->wish == TRANSPORT_REQUIRED && !a->is_undecided && a->route.host_count) fail_unprotected(a);
+    else if (a->site && a->are_away) site_rest(a->site, 0, view_of(a->fault.detail));
+    else destination_rest(d, a->fault.detail);
+}
+
+MAY_YIELD static void work(struct attempt *a)
+{
+    struct destination *d = a->destination;
+    struct arena *before = a->arena;
+    bool is_null_mx = false, has_room = false;
+    a->arena = arena_new(NULL, ROUTE_ARENA_BYTES);
+    a->route = (struct route){0};
+    a->fault = no_fault;
+    a->tries = 0;
+    a->are_away = a->is_undecided = false;
+    result found = find_servers(a, &is_null_mx), code = found;
+    if (code == OK) has_room = join_site(a);
+    if (has_room) code = reach(a);
+    if (code != OK || !has_room) close_client(a);
+    arena_free(before);
+    if (found == DENIED) {
+        fail_all(d, &a->fault, is_null_mx);
+    } else if (code == OK && has_room) {
         d->rests_until = (millis){0};
         d->rest_ms = 0;
-        send_parcels(&a);
-        smtp_client_close(&a.client);
+        send_parcels(a);
+    } else if (code != OK && code != CANCELLED) {
+        rest(a);
     }
-    if (d->site) site_leave_place(d->site, &a.place);
+    if (!a->goes_over) arrive(a);
+}
+
+/* Returns the destination that it was for at the end. */
+MAY_YIELD static struct destination *work_through(struct destination *d)
+{
+    struct attempt a = {.destination = d, .is_coming = true};
+    do {
+        a.goes_over = false;
+        work(&a);
+    } while (a.goes_over);
+    close_client(&a);
+    if (a.site) site_leave_place(a.site, &a.place);
+    arena_free(a.arena);
+    return a.destination;
 }
 
 void destination_work(void *argument)
 {
     colour_pretend_coroutine();
     struct destination *d = argument;
-    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, ROUTE_ARENA_BYTES);
-    if (d->kind == TO_ACCOUNTS) destination_deliver_here(d);
-    else if (d->kind == TO_NOBODY) give_all_up(d);
-    else work(d, arena);
+    bool has_connection = d->kind == TO_DOMAIN || d->kind == TO_ROUTE;
+    if (!has_connection) d->coming--;
+    if (has_connection) d = work_through(d);
+    else if (d->kind == TO_ACCOUNTS) destination_deliver_here(d);
+    else give_all_up(d);
     d->connections--;
     if (d->site) {
         d->site->connections--;

@@ -73,6 +73,7 @@ struct site *site_of(struct outbound_loop *l, int pool, view domain, const view 
     s->key = key;
     s->window = WINDOW_FIRST;
     list_init(&s->destinations);
+    list_init(&s->lingering);
     buf_append(&s->domain, domain);
     site_find_limit(s);
     timer_init(&s->idle, forget);
@@ -176,7 +177,7 @@ result site_await_turn(struct site *s)
 void site_consider(struct site *s)
 {
     const struct destination *first = NULL;
-    while (!list_is_empty(&s->destinations) && s->connections < site_window(s)) {
+    while (!list_is_empty(&s->destinations) && (!list_is_empty(&s->lingering) || s->connections < site_window(s))) {
         struct destination *d = container_of(s->destinations.next, struct destination, in_site);
         if (d == first) return;
         site_unlist(d);
@@ -187,13 +188,63 @@ void site_consider(struct site *s)
     }
 }
 
-bool site_is_wanted(const struct site *s, const struct destination *but)
+struct destination *site_next(struct site *s)
 {
     list_each(node, &s->destinations) {
-        const struct destination *d = container_of(node, struct destination, in_site);
-        if (d != but && d->waiting > 0 && d->connections == 0 && !millis_before(clock_now(), d->rests_until)) return true;
+        struct destination *d = container_of(node, struct destination, in_site);
+        if (d->waiting == 0) site_unlist(d);
+        if (d->waiting <= 2 * (size_t)d->connections || millis_before(clock_now(), d->rests_until)) continue;
+        site_unlist(d);
+        site_list(s, d);
+        return d;
     }
-    return false;
+    return NULL;
+}
+
+/* ---- connections that linger ---- */
+
+struct idle { struct list node; struct destination *destination; struct waitlist woken; bool is_woken; };
+
+result site_linger(struct site *s, struct destination **destination, int64_t duration_ms)
+{
+    struct idle idle = {.destination = *destination};
+    waitlist_init(&idle.woken);
+    list_append(&s->lingering, &idle.node);
+    result code = waitlist_wait(&idle.woken, clock_in(duration_ms));
+    list_remove(&idle.node);
+    *destination = idle.destination;
+    if (!idle.is_woken) return code;
+    idle.destination->coming--;
+    return code == CANCELLED ? code : OK;
+}
+
+static void wake_idle(struct idle *idle)
+{
+    list_remove(&idle->node);
+    waitlist_wake_one(&idle->woken);
+}
+
+bool site_wake_idle(struct site *s, struct destination *d)
+{
+    if (list_is_empty(&s->lingering)) return false;
+    struct idle *found = container_of(s->lingering.next, struct idle, node);
+    list_each(node, &s->lingering) {
+        struct idle *idle = container_of(node, struct idle, node);
+        if (idle->destination != d) continue;
+        found = idle;
+        break;
+    }
+    if (found->destination != d) destination_hand_over(found->destination, d);
+    found->destination = d;
+    found->is_woken = true;
+    d->coming++;
+    wake_idle(found);
+    return true;
+}
+
+void site_wake_all(struct site *s)
+{
+    list_each(node, &s->lingering) wake_idle(container_of(node, struct idle, node));
 }
 
 /* With some chance in it, so that many destinations behind one dead server do not come back as one. */

@@ -22,6 +22,7 @@ struct site {
     unsigned members;                    /* destinations that are its, with mail or without */
     struct timer idle;                   /* it has had none for a while: what it has learned is forgotten */
     unsigned connections, window;
+    struct list lingering;               /* connections that have nothing to send, the one that has waited longest first */
     struct site_limit limit;             /* of the cluster */
     millis rests_until;
     int64_t rest_ms;                     /* the last one; 0: none since a connection worked */
@@ -46,8 +47,14 @@ unsigned site_window(const struct site *s);
 unsigned site_messages_per_connection(const struct site *s);
 /* One of its connections has ended: others have their turn. */
 void site_consider(struct site *s);
-/* Somebody else of the site has mail and no connection. */
-bool site_is_wanted(const struct site *s, const struct destination *but);
+/* Whose turn it is among those that have more mail than their connections will soon have sent; NULL: nobody. */
+struct destination *site_next(struct site *s);
+/* A worker waits for more, of its destination or of another one of the site, to which it is handed over. OK: woken. TIMEOUT, CANCELLED: it is to end. */
+MAY_YIELD NODISCARD result site_linger(struct site *s, struct destination **destination, int64_t duration_ms);
+/* One that lingers, its own rather than another, is the destination's from now on. False: nobody lingers. */
+bool site_wake_idle(struct site *s, struct destination *d);
+/* All that linger end. */
+void site_wake_all(struct site *s);
 /* Waits until the pace allows one more message. */
 MAY_YIELD NODISCARD result site_await_turn(struct site *s);
 void site_rest(struct site *s, int64_t at_least_ms, view reason);

@@ -200,7 +200,7 @@ static void world_close(struct world *w)
 
 /* ---- sending ---- */
 
-struct order { struct node *node; const char *subject, *to; struct id account; unsigned count; size_t padding; };
+struct order { struct node *node; const char *subject, *to; struct id account; unsigned count; size_t padding; uint32_t flags; };
 
 static void enqueue(void *argument)
 {
@@ -212,7 +212,7 @@ static void enqueue(void *argument)
         buf_appendf(&text, "Subject: %s%u\r\n\r\n", o->subject, i);
         while (text.len < o->padding) buf_append(&text, VIEW("some text of some length\r\n"));
         struct queue_address to = {.address = view_of(o->to)};
-        struct queue_envelope e = {.message = random_id(), .account = o->account, .sender = VIEW("s@example.test"), .received = clock_wall(), .bytes = text.len,
+        struct queue_envelope e = {.message = random_id(), .account = o->account, .sender = VIEW("s@example.test"), .received = clock_wall(), .bytes = text.len, .flags = o->flags,
                                    .recipients = &to, .recipient_count = 1};
         if (queue_enqueue_bytes(o->node->queue, &e, buf_view(&text), clock_in(PATIENCE_MS), &fault) != OK) test_fail(__FILE__, __LINE__, "%s", fault.detail);
     }
@@ -565,6 +565,45 @@ TEST(outbound_keeps_a_sites_limit_over_its_domains_and_all_nodes)
         if (w->open_max > limits[i].most || w->open_max < limits[i].least) test_fail(__FILE__, __LINE__, "%u connections at once", w->open_max);
         world_close(w);
     }
+}
+
+TEST(outbound_uses_an_open_connection_for_other_domains_of_its_site)
+{
+    struct world *w = world_open(24, 1);
+    put_address(w->sim, VIEW("other.test"));
+    for (unsigned i = 0; i < 20; i++) {
+        char to[32];
+        snprintf(to, sizeof to, "a@d%u.test", i);
+        put_mx(w, to + 2);
+        send(w, 0, "m", to, 1, 1);
+        sim_run(w->sim, 100);
+        EXPECT_NUMBER(w->taken_count, i + 1);        /* nobody waits until another's connection has lingered */
+    }
+    EXPECT_NUMBER(w->connections, 2);                /* one on each loop */
+    /* Another site, though it is the same machine. */
+    send(w, 0, "n", "a@other.test", 1, 1);
+    sim_run(w->sim, 100);
+    EXPECT_NUMBER(w->connections, 3);
+    EXPECT_NUMBER(w->taken_count, 21);
+    world_close(w);
+}
+
+TEST(outbound_sends_nothing_over_a_connection_that_was_made_for_less)
+{
+    struct world *w = world_open(25, 1);
+    put_mx(w, "d.test");
+    put_mx(w, "strict.test");
+    send(w, 0, "plain", "a@d.test", 1, 20);
+    sim_run(w->sim, 300);
+    EXPECT_NUMBER(w->taken_count, 20);
+    unsigned before = w->open;
+    REQUIRE(before > 0);                             /* they linger */
+    struct order o = {.node = &w->nodes[0], .subject = "strict", .to = "a@strict.test", .account = {{1}}, .count = 20, .flags = QUEUE_REQUIRES_TLS};
+    sim_call(w->nodes[0].sim, 0, enqueue, &o);
+    sim_run(w->sim, 30000);
+    EXPECT_NUMBER(w->taken_count, 20);
+    EXPECT_VIEW(sim_event_field(w->sim, EVENT_MESSAGE_SENT, 20, "outcome"), VIEW("failed"));
+    world_close(w);
 }
 
 TEST(outbound_keeps_a_sites_rate)

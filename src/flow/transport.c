@@ -170,6 +170,31 @@ result transport_plan(const struct outbound_options *o, const struct transport_d
     return code;
 }
 
+/* ---- the same again ---- */
+
+static bool association_equal(const struct tls_association *a, const struct tls_association *b)
+{
+    return a->usage == b->usage && a->selector == b->selector && a->matching == b->matching && view_equal(a->data, b->data);
+}
+
+/* In the same order: who asks in another one gets a connection of its own. */
+static bool demand_equal(const struct tls_demand *a, const struct tls_demand *b)
+{
+    if (a->check != b->check || a->is_reported_only != b->is_reported_only || !view_equal_nocase(a->server_name, b->server_name)) return false;
+    if (a->name_count != b->name_count || a->association_count != b->association_count) return false;
+    for (size_t i = 0; i < a->name_count; i++)
+        if (!view_equal_nocase(a->names[i], b->names[i])) return false;
+    for (size_t i = 0; i < a->association_count; i++)
+        if (!association_equal(&a->associations[i], &b->associations[i])) return false;
+    return true;
+}
+
+bool transport_plan_equal(const struct transport_plan *a, const struct transport_plan *b)
+{
+    return a->level == b->level && a->needs_requiretls == b->needs_requiretls && a->is_by_sts == b->is_by_sts && a->is_outside_sts == b->is_outside_sts &&
+           a->dane.state == b->dane.state && demand_equal(&a->demand, &b->demand);
+}
+
 /* ---- the connection ---- */
 
 void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options)

@@ -61,6 +61,8 @@ MAY_YIELD NODISCARD result transport_begin(const struct outbound_options *o, con
  */
 MAY_YIELD NODISCARD result transport_plan(const struct outbound_options *o, const struct transport_domain *domain, const struct route_host *host,
                                           millis deadline, struct arena *arena, struct transport_plan *ret_plan, struct fault *fault);
+/* A connection made by the one is what the other asks for, to the last detail: nothing of it would be looked at in another way. */
+bool transport_plan_equal(const struct transport_plan *a, const struct transport_plan *b);
 /* What the plan means for the SMTP client; the plan must live as long. */
 void transport_apply(const struct transport_plan *plan, const struct outbound_options *o, struct smtp_client_options *options);
 /* After smtp_client_open(). DENIED: the server does not offer what is needed. */

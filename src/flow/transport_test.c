@@ -148,3 +148,49 @@ TEST(transport_does_what_operators_and_senders_want)
     };
     try_all(attempts, array_size(attempts));
 }
+
+/* ---- what a connection that is open is good for ---- */
+static struct tls_association association = {3, 1, 1, VIEW_INIT("0123456789abcdef")};
+
+static struct transport_plan verified(void)
+{
+    struct transport_plan p = {.level = TRANSPORT_VERIFIED, .is_by_sts = true};
+    p.demand = (struct tls_demand){.check = TLS_CHECK_NAME, .server_name = VIEW("mx.example.test"), .names = {VIEW("mx.example.test")}, .name_count = 1};
+    return p;
+}
+
+static struct transport_plan by_dane(void)
+{
+    struct transport_plan p = {.level = TRANSPORT_VERIFIED, .dane = {.state = DANE_USABLE}};
+    p.demand = (struct tls_demand){.check = TLS_CHECK_DANE, .server_name = VIEW("mx.example.test"), .names = {VIEW("mx.example.test"), VIEW("example.test")},
+                                   .name_count = 2, .associations = &association, .association_count = 1};
+    return p;
+}
+
+static struct transport_plan one, p;         /* too large for a frame */
+
+#define EXPECT_DIFFERS(make, change) do { \
+        one = p = make(); \
+        EXPECT(transport_plan_equal(&one, &p)); \
+        change; \
+        EXPECT(!transport_plan_equal(&one, &p) && !transport_plan_equal(&p, &one)); \
+    } while (0)
+
+TEST(transport_plans_are_the_same_only_to_the_last_detail)
+{
+    EXPECT_DIFFERS(verified, p.level = TRANSPORT_OPPORTUNISTIC);
+    EXPECT_DIFFERS(verified, p.level = TRANSPORT_ENCRYPTED);
+    EXPECT_DIFFERS(verified, p.needs_requiretls = true);
+    EXPECT_DIFFERS(verified, p.is_by_sts = false);
+    EXPECT_DIFFERS(verified, p.is_outside_sts = true);
+    EXPECT_DIFFERS(verified, p.demand.check = TLS_CHECK_NOTHING);
+    EXPECT_DIFFERS(verified, p.demand.is_reported_only = true);
+    EXPECT_DIFFERS(verified, p.demand.server_name = VIEW("mx2.example.test"));
+    EXPECT_DIFFERS(verified, p.demand.names[0] = VIEW("mx2.example.test"));
+    EXPECT_DIFFERS(verified, p.demand.name_count = 0);
+    EXPECT_DIFFERS(by_dane, p.dane.state = DANE_UNUSABLE);
+    EXPECT_DIFFERS(by_dane, p.demand.names[1] = VIEW("other.test"));
+    EXPECT_DIFFERS(by_dane, p.demand.association_count = 0);
+    struct tls_association others[] = {{2, 1, 1, association.data}, {3, 0, 1, association.data}, {3, 1, 2, association.data}, {3, 1, 1, VIEW("0123456789abcdeF")}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) EXPECT_DIFFERS(by_dane, p.demand.associations = &others[i]);
+}

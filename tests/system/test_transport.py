@@ -188,6 +188,19 @@ def test_policies_of_mta_sts_are_kept_to(lab, server, policies):
         assert reason in why_it_waits(lab, server, domains[name], subjects[name]), name
 
 
+def test_an_open_connection_is_used_for_other_domains_that_demand_no_more(lab, server, policies):
+    """Three domains with one MX without TLS: two demand nothing, the third enforces a policy. Connections that linger are there on both loops."""
+    before = lab.postfix.log().count(": connect from")
+    subjects = [send(server, f"{name}.sts.example") for name in ("badweb", "broken") * 4]
+    for subject in subjects:
+        how_it_came(lab, server, subject)
+    connections = lab.postfix.log().count(": connect from") - before
+    assert connections < len(subjects)
+    strict = [send(server, "stripped.sts.example") for _ in range(6)]
+    for subject in strict:
+        assert "STARTTLS" in why_it_waits(lab, server, "stripped.sts.example", subject)
+
+
 def test_a_policy_outlives_the_server_that_published_it_and_ours(lab, server, policies):
     subject = send(server, "stripped.sts.example")
     assert "STARTTLS" in why_it_waits(lab, server, "stripped.sts.example", subject)
