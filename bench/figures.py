@@ -42,8 +42,8 @@ def number(value):
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def table(figures, known):
-    """Markdown. The ratio is against the better of what the peers did here and the best they are known for."""
+def table(figures, known, incomparable=()):
+    """Markdown. The ratio is against the better of what the peers did here and the best they are known for; rows that begin as `incomparable` says have none."""
     names = list(figures)
     peers = names[1:]
     more = (["known best of peers"] if known else []) + ["ratio"] if peers else []
@@ -54,7 +54,7 @@ def table(figures, known):
         if peers:
             rivals = [value for value in [*medians[1:], known.get(row)] if value]
             best = (max if more_is_better(row) else min)(rivals, default=None)
-            ratio = None if not best or not medians[0] else medians[0] / best if more_is_better(row) else best / medians[0]
+            ratio = None if not best or not medians[0] or row.startswith(tuple(incomparable)) else medians[0] / best if more_is_better(row) else best / medians[0]
             cells += [number(known.get(row))] if known else []
             cells.append("" if ratio is None else f"{ratio:.1f}")
         lines.append(f"| {row} | " + " | ".join(cells) + " |")

@@ -28,6 +28,8 @@ from servers import ROOT, WORK, build_load, shell, wait_until  # noqa: E402
 
 LOAD = WORK / "load"
 CONNECTIONS = 50
+SETTLE_S = 3                                 # what a server still does when it has just started, or taken much, is no effect of what waits
+COUNTS_DIFFER = ("messages that wait", "server memory", "start until")     # rows in which fewer messages wait at the peer: no ratio
 
 
 def submission(server, messages, connections=CONNECTIONS, **more):
@@ -107,12 +109,13 @@ def deferred(server, options):
     sink = Sink(LOAD)
     try:
         warm(server, sink)
+        time.sleep(SETTLE_S)
         fresh(server, sink, rows, "nothing waits")
         before = server.memory_kb()
         took = ended(submission(server, count, domain="away.test", first=1000000))
         rows["messages that wait"] = count
         rows["submissions accepted per s, destination away"] = count / took["seconds"]
-        time.sleep(3)
+        time.sleep(SETTLE_S)
         rows["server memory with them, MB"] = server.memory_kb() / 1024
         fresh(server, sink, rows, "while they wait")
         server.stop()
@@ -123,6 +126,7 @@ def deferred(server, options):
             wait_until(lambda: server.waiting() >= count, "all messages are there again", 600)
         rows["start until all that waits is known, s"] = time.monotonic() - began
         warm(server, sink)
+        time.sleep(SETTLE_S)
         rows["server memory after a start, MB"] = server.memory_kb() / 1024
         if server.name == "Tayori":          # Postfix has files
             rows["server memory after a start, per message that waits, bytes"] = (server.memory_kb() - before) * 1024 / count
@@ -187,7 +191,7 @@ def main():
     note = (f"Medians of {options.runs} runs ({options.deferred_runs} where messages wait), {datetime.date.today()}, {os.cpu_count()} cores; {options.messages:,} messages; "
             f"others used {statistics.median(others):.2f} cores (at most {max(others):.2f}); {(time.monotonic() - began) / 60:.0f} minutes."
             + (f" {len(failures)} measures failed." if failures else ""))
-    text = table(figures, {})
+    text = table(figures, {}, COUNTS_DIFFER if options.deferred != options.peer_deferred else ())
     print(f"\n{note}\n\n{text}")
     for failure in failures:
         print("failed:", failure)
