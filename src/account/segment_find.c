@@ -6,7 +6,10 @@
 #include "base/check.h"
 #include "base/cursor.h"
 
-enum { HITS_MANY = 64 };                     /* in a block: then its postings are read as a whole */
+enum {
+    HITS_MANY = 64,                          /* in a block: then its postings are read as a whole */
+    CANDIDATES_FEW = 16,                     /* to read so many messages costs no more than going through all pairs for one character */
+};
 
 struct finding {
     const struct segment_index *index;
@@ -288,18 +291,35 @@ MAY_YIELD static result find_pair(struct finding *f, uint64_t pair, uint64_t *bi
     return code;
 }
 
-MAY_YIELD static result find_character(struct finding *f, uint32_t c, uint64_t *bits)
+/* Where a character stands in its run. */
+enum place { ANYWHERE, BEGINS, ENDS };
+
+static bool has_character(uint64_t pair, uint32_t c, enum place place)
+{
+    uint32_t first = (uint32_t)(pair >> 21), second = pair & 0x1fffff;
+    if (first == 0) return false;
+    if (place == ENDS && second) return second == c;
+    return first == c || (place == ANYWHERE && second == c);
+}
+
+/* Pairs are in order of their first characters. */
+static bool may_begin(const struct segment_index *i, const struct segment_block *b, uint32_t c)
+{
+    const struct segment_block *next = b + 1;
+    bool is_last = next == i->blocks + i->block_count || next->zone != b->zone || next->kind != b->kind;
+    return segment_pair_of(b->first.at) >> 21 <= c && (is_last || segment_pair_of(next->first.at) >> 21 >= c);
+}
+
+MAY_YIELD static result find_character(struct finding *f, uint32_t c, enum place place, uint64_t *bits)
 {
     result code = OK;
     for (size_t i = 0; code == OK && i < f->index->block_count; i++) {
         const struct segment_block *b = &f->index->blocks[i];
-        if (b->kind != SEGMENT_PAIRS || !(f->zones >> b->zone & 1)) continue;
+        if (b->kind != SEGMENT_PAIRS || !(f->zones >> b->zone & 1) || (place == BEGINS && !may_begin(f->index, b, c))) continue;
         code = read_bytes(f, b->offset, b->text_bytes, &f->text);
         f->hit_count = 0;
-        for (uint32_t term = 0; code == OK && term < b->terms; term++) {
-            uint64_t pair = segment_pair_of(f->text.at + (size_t)term * SEGMENT_PAIR_BYTES);
-            if (pair >> 21 == c || (pair >> 21 && (pair & 0x1fffff) == c)) note_hit(f, term);
-        }
+        for (uint32_t term = 0; code == OK && term < b->terms; term++)
+            if (has_character(segment_pair_of(f->text.at + (size_t)term * SEGMENT_PAIR_BYTES), c, place)) note_hit(f, term);
         if (code == OK) code = mark_hits(f, b, bits);
     }
     return code;
@@ -315,6 +335,13 @@ static void keep_common(uint64_t *bits, const uint64_t *with, size_t words)
 static void add_bits(uint64_t *bits, const uint64_t *more, size_t words)
 {
     for (size_t i = 0; i < words; i++) bits[i] |= more[i];
+}
+
+static bool are_few(const uint64_t *bits, size_t words)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < words && count <= CANDIDATES_FEW; i++) count += (size_t)__builtin_popcountll(bits[i]);
+    return count <= CANDIDATES_FEW;
 }
 
 static bool has_bits(const uint64_t *bits, size_t words)
@@ -358,6 +385,19 @@ MAY_YIELD static result find_stretch(struct finding *f, const struct search_quer
     return code;
 }
 
+/* Those that have the character there. */
+MAY_YIELD static result keep_with_character(struct finding *f, uint32_t c, enum place place, uint64_t *bits)
+{
+    size_t words = segment_bits_words(f->index->footer.documents);
+    if (c == 0 || are_few(bits, words)) return OK;
+    uint64_t *one = calloc(words, sizeof *one);
+    check(one);
+    result code = find_character(f, c, place, one);
+    keep_common(bits, one, words);
+    free(one);
+    return code;
+}
+
 MAY_YIELD static result find_candidates(struct finding *f, const struct search_query *q, uint64_t *maybe)
 {
     size_t words = segment_bits_words(f->index->footer.documents);
@@ -365,6 +405,8 @@ MAY_YIELD static result find_candidates(struct finding *f, const struct search_q
     check(candidates);
     memset(candidates, 0xff, words * sizeof *candidates);
     result code = find_all(f, q, true, candidates);
+    if (code == OK) code = keep_with_character(f, q->beginning, BEGINS, candidates);
+    if (code == OK) code = keep_with_character(f, q->ending, ENDS, candidates);
     add_bits(maybe, candidates, words);
     free(candidates);
     return code;
@@ -375,7 +417,7 @@ MAY_YIELD static result find(struct finding *f, const struct search_query *q, ui
     switch (q->kind) {
     case SEARCH_WORD: return find_word(f, &q->words[0], sure);
     case SEARCH_PAIR: return find_pair(f, q->pairs[0], sure);
-    case SEARCH_CHARACTER: return find_character(f, q->character, sure);
+    case SEARCH_CHARACTER: return find_character(f, q->character, ANYWHERE, sure);
     case SEARCH_STRETCH: return find_stretch(f, q, sure, maybe);
     case SEARCH_CANDIDATES: return find_candidates(f, q, maybe);
     case SEARCH_UNKNOWN: break;
@@ -384,11 +426,24 @@ MAY_YIELD static result find(struct finding *f, const struct search_query *q, ui
     return OK;
 }
 
+/* A needle stands in a body or in a field: a message whose body has one half of it and whose header has the other is none. */
+MAY_YIELD static result find_in_zones(struct finding *f, const struct search_query *q, uint64_t *sure, uint64_t *maybe)
+{
+    const unsigned zones = f->zones, parts[] = {zones & 1u << ZONE_BODY, zones & ~(1u << ZONE_BODY)};
+    result code = OK;
+    for (size_t i = 0; code == OK && i < array_size(parts); i++) {
+        f->zones = parts[i];
+        if (parts[i]) code = find(f, q, sure, maybe);
+    }
+    f->zones = zones;
+    return code;
+}
+
 result segment_find(const struct segment_index *i, const struct segment_source *source, const struct search_query *q, unsigned zones, uint64_t *sure,
                     uint64_t *maybe, struct fault *fault)
 {
     struct finding f = {.index = i, .source = source, .zones = zones, .fault = fault};
-    result code = find(&f, q, sure, maybe);
+    result code = find_in_zones(&f, q, sure, maybe);
     if (code == OK) code = find_pair_in(&f, ZONE_OTHER, SEGMENT_PAIR_INCOMPLETE, maybe);
     if (code == OK) add_bits(maybe, sure, segment_bits_words(i->footer.documents));
     buf_done(&f.text);

@@ -250,6 +250,61 @@ TEST(segment_of_nothing_and_of_much_text)
     segment_index_free(i);
 }
 
+/* ---- needles that the index cannot be sure of ---- */
+
+enum { MIXED_MESSAGES = 400, MIXED_HITS = 4 };
+
+static struct segment_index *build_mixed(buf *segment)
+{
+    struct segment_builder *b = segment_builder_new();
+    buf message CLEANUP(buf_done) = BUF_INIT;
+    for (unsigned k = 0; k < MIXED_MESSAGES; k++) {
+        const char *text = k % (MIXED_MESSAGES / MIXED_HITS) == 7 ? "今年の第3回大会、東京word1st。返信は、京\r\n" : k % 2 ? "今年の第二回、3人。東風\r\n" : "3、回答。返信は東へ\r\n";
+        buf_clear(&message);
+        buf_appendf(&message, "Subject: =?utf-8?b?5p2x5Lqs?= 3\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nword1 word2 %s", text);
+        segment_builder_add(b, buf_view(&message));
+    }
+    segment_builder_write(b, true, segment);
+    segment_builder_free(b);
+    return open_segment(buf_view(segment));
+}
+
+/* How many messages must be read. */
+static unsigned count_candidates(const struct segment_index *i, view segment, unsigned zones, view needle)
+{
+    uint64_t sure[MIXED_MESSAGES / 64 + 1] = {0}, maybe[MIXED_MESSAGES / 64 + 1] = {0};
+    struct segment_source source = {read_memory, &segment};
+    struct search_query q;
+    unsigned count = 0;
+    search_query_make(needle, &q);
+    colour_pretend_coroutine();
+    EXPECT_NUMBER(segment_find(i, &source, &q, zones, sure, maybe, NULL), OK);
+    for (unsigned k = 0; k < MIXED_MESSAGES; k++) count += (unsigned)(maybe[k / 64] >> k % 64 & 1);
+    return count;
+}
+
+TEST(segment_leaves_few_messages_to_read_for_a_needle_of_two_scripts)
+{
+    static const struct { view needle; unsigned candidates; } all[] = {
+        {VIEW_INIT("東京word1"), MIXED_HITS},      /* both are in all: one in the subject, the other in the body */
+        {VIEW_INIT("第3回"), MIXED_HITS},          /* one character of each script, "3" in all */
+        {VIEW_INIT("回大会、東京word1"), MIXED_HITS},
+        {VIEW_INIT("は、京"), MIXED_HITS},
+        {VIEW_INIT("3人"), MIXED_MESSAGES / 2 - MIXED_HITS},
+        {VIEW_INIT("風 3"), MIXED_MESSAGES / 2 - MIXED_HITS},
+        {VIEW_INIT("東京 3"), MIXED_MESSAGES},     /* the subject of all */
+    };
+    buf segment CLEANUP(buf_done) = BUF_INIT;
+    struct segment_index *i = build_mixed(&segment);
+    for (size_t n = 0; n < array_size(all); n++) {
+        unsigned found = count_candidates(i, buf_view(&segment), (1u << ZONES) - 1, all[n].needle);
+        if (found != all[n].candidates) test_fail(__FILE__, __LINE__, VIEW_FMT ": %u messages to read", VIEW_ARG(all[n].needle), found);
+    }
+    EXPECT_NUMBER(count_candidates(i, buf_view(&segment), 1u << ZONE_SUBJECT, VIEW("京 3")), MIXED_MESSAGES);
+    EXPECT_NUMBER(count_candidates(i, buf_view(&segment), 1u << ZONE_SUBJECT, VIEW("東 3")), 0);
+    segment_index_free(i);
+}
+
 /* ---- filters ---- */
 
 enum { LONG_MESSAGES = 64, LONG_WORDS = 6000 };

@@ -228,14 +228,17 @@ static void make_run(view needle, struct search_query *q)
     q->word_count = q->kind == SEARCH_STRETCH;
 }
 
-/* In a needle, a character at its edge may have neighbours in the text: it is no character that stands alone. */
+/* In a needle, a character at its edge may have neighbours in the text, on one side: it is no character that stands alone. */
 static size_t add_run(view needle, size_t at, struct search_query *q)
 {
     const struct search_terms_sink sink = {ignore_word, add_pair, q};
     unsigned before = q->pair_count;
     size_t end = tell_run(needle, at, &sink);
     bool is_alone = q->pair_count == before + 1 && (q->pairs[before] & 0x1fffff) == 0;
-    if (is_alone && (at == 0 || end == needle.len)) q->pair_count = before;
+    if (!is_alone || (at > 0 && end < needle.len)) return end;
+    q->pair_count = before;
+    if (end < needle.len) q->ending = (uint32_t)(q->pairs[before] >> 21);
+    else if (at > 0) q->beginning = (uint32_t)(q->pairs[before] >> 21);
     return end;
 }
 
@@ -265,5 +268,5 @@ void search_query_make(view needle, struct search_query *q)
     }
     if (tokens == 1 && covered == needle.len && has_run) make_run(needle, q);
     else if (tokens == 1 && covered == needle.len && needle.len <= SEARCH_WORD_STEP_BYTES) q->kind = SEARCH_WORD;
-    if (q->kind == SEARCH_CANDIDATES && q->word_count + q->pair_count == 0) q->kind = SEARCH_UNKNOWN;
+    if (q->kind == SEARCH_CANDIDATES && q->word_count + q->pair_count == 0 && !q->ending && !q->beginning) q->kind = SEARCH_UNKNOWN;
 }

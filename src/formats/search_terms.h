@@ -58,6 +58,7 @@ struct search_query {
     uint64_t pairs[SEARCH_QUERY_TERMS_MAX];
     unsigned word_count, pair_count;
     uint32_t character;
+    uint32_t ending, beginning;              /* SEARCH_CANDIDATES: with the one a run ends, with the other one begins; 0: not known */
 };
 /* `needle` is folded. Views point into it. */
 void search_query_make(view needle, struct search_query *ret_query);
