@@ -109,6 +109,8 @@ MAY_YIELD static bool sync_model(struct session *s, struct model *m, bool may_ex
 {
     struct mailbox_changes changes;
     if (!m->view) return true;
+    /* The store may have failed before all of what is there was read. */
+    if (!learn(s, m, mailbox_view_count(m->view))) return false;
     uint32_t before = m->count;
     result code = mailbox_view_sync(m->view, may_expunge, s->arena, &changes, soon(), &s->fault);
     expect_excused(s, code, "sync");
