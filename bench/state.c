@@ -46,19 +46,47 @@ static struct id next_id(struct bench *b)
     return id;
 }
 
+/* Between two breaths others on the loop wait. */
+struct pace { double last, longest; };
+
+static void breathe(void *argument)
+{
+    struct pace *p = argument;
+    double now = now_ms();
+    if (now - p->last > p->longest) p->longest = now - p->last;
+    p->last = now;
+}
+
+static struct state_turns begin_pace(struct pace *p)
+{
+    *p = (struct pace){now_ms(), 0};
+    return (struct state_turns){breathe, p};
+}
+
+static void report_pace(struct pace *p)
+{
+    breathe(p);
+    printf("    the longest turn %.2f ms\n", p->longest);
+}
+
 /* As the home does it: the record is decoded from its bytes. */
 static void apply(struct bench *b, struct record *r)
 {
     static buf meta;
     struct record decoded;
+    struct pace pace;
     r->id = next_id(b);
     r->written = (unix_ms){1782864000000 + (int64_t)b->ids};
     buf_clear(&meta);
     record_encode(&meta, r);
     check(record_decode(buf_view(&meta), b->arena, &decoded, NULL) == OK);
     check(state_needs(b->state, &decoded, NULL, 0) == 0);
-    state_apply(b->state, &decoded, (struct record_place){.body_bytes = 5000}, b->arena, &b->outcome);
+    const struct state_turns turns = begin_pace(&pace);
+    bool takes_turns = state_wants_turns(b->state, &decoded);
+    colour_pretend_coroutine();
+    state_apply_in_turns(b->state, &decoded, (struct record_place){.body_bytes = 5000}, b->arena, &b->outcome, &turns);
     check(b->outcome.code == OK);
+    if (takes_turns) report_pace(&pace);
     arena_reset(b->arena);
 }
 
@@ -83,6 +111,13 @@ static void expunge(struct bench *b, uint32_t mailbox, uint32_t last)
     struct imap_range all = {1, last};
     struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = mailbox, .uids = {&all, 1, false}, .only_deleted = true}};
     apply(b, &r);
+}
+
+static void restore(struct bench *b)
+{
+    struct record r = {.kind = RECORD_RESTORE, .restore.until = {INT64_MAX}};
+    apply(b, &r);
+    check(state_mailbox(b->state, 1)->exists == b->messages);
 }
 
 /* Every other message of a tenth, in another mailbox. */
@@ -127,8 +162,10 @@ static void snapshot(struct bench *b, const char *what)
     struct pack_slot pack = {VIEW("p"), (uint32_t)count, 1};
     struct snapshot_options options = {.object = VIEW("s"), .packs = &pack, .pack_count = 1, .bodies = packed, .body_count = count};
     struct block_key needs;
+    struct pace pace;
     double longest = 0, begin = now_ms();
     state_snapshot_begin(b->state, &options);
+    report("    to begin it", now_ms() - begin, 0);
     for (result stepped = OK; stepped != END;) {
         double step = now_ms();
         stepped = state_snapshot_step(b->state, &b->blocks, &b->directory, &needs);
@@ -136,7 +173,12 @@ static void snapshot(struct bench *b, const char *what)
         step = now_ms() - step;
         if (step > longest) longest = step;
     }
-    state_snapshot_commit(b->state);
+    const struct state_turns turns = begin_pace(&pace);
+    double commit = now_ms();
+    colour_pretend_coroutine();
+    state_snapshot_commit(b->state, &turns);
+    report("    to commit it", now_ms() - commit, 0);
+    report_pace(&pace);
     report(what, now_ms() - begin, 0);
     printf("    %zu KiB of blocks, %zu bytes of directory, the longest step %.2f ms\n", b->blocks.len >> 10, b->directory.len, longest);
     free(bodies);
@@ -207,8 +249,13 @@ int main(int argument_count, char **arguments)
     check(numbering_sync(&n, true, b.arena, &changes) && changes.expunged.count == 1);
     report("a session is told of it", now_ms() - begin, 0);
     numbering_close(&n);
+    begin = now_ms();
+    restore(&b);
+    report("RESTORE of all rows", now_ms() - begin, 0);
+    flag(&b, 2 * b.messages, ROW_DELETED);
+    expunge(&b, 1, 2 * b.messages);
     append(&b, 100000);
-    sparse(&b, b.messages + 100000, 100000);
+    sparse(&b, 2 * b.messages + 100000, 100000);
     unsigned char digest[32];
     begin = now_ms();
     state_digest(b.state, digest);

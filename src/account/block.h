@@ -17,6 +17,7 @@
 struct block_pool {
     uint32_t block_rows;                /* at most so many in a block: BLOCK_ROWS, tests take fewer */
     uint32_t turn_rows;                 /* a record that makes more of them anew is applied in turns: STATE_TURN_ROWS, tests take fewer */
+    uint32_t breath_rows;               /* of a turn; 0 in tests: each is one */
     uint64_t serial;                    /* the last one given */
     uint64_t tick;                      /* of the last use, for eviction */
     size_t memory_bytes;                /* rows, UIDLs and ranges of all blocks */

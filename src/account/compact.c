@@ -337,13 +337,14 @@ MAY_YIELD static result replace_head(struct compaction *c, struct fault *fault)
     return code == UNKNOWN_OUTCOME || read == OK ? fail(fault, UNKNOWN_OUTCOME, "the new head is not there, or not yet") : read;
 }
 
-bool compaction_is_head(struct account *a, const struct head *head)
+/* The compaction may give up waiting for the lock meanwhile, and be gone; committed it is. */
+bool compaction_is_head(struct account *a, const struct head *head, const struct state_turns *turns)
 {
     struct compaction *c = a->compaction;
     if (!c || !c->has_begun || !id_equal(c->snapshot, head->snapshot)) return false;
-    state_snapshot_commit(a->state);
     c->has_begun = false;
     c->is_committed = true;
+    state_snapshot_commit(a->state, turns);
     return true;
 }
 

@@ -230,8 +230,8 @@ MAY_YIELD void account_ask_archive_limit(struct account *a);
 /* ---- compact.c ---- */
 /* What was expunged before then is to be purged now; 0: nothing. */
 unix_ms account_purge_before(const struct account *a);
-/* A new head was read. True if it is the one of the compaction under way here, which then is committed. */
-bool compaction_is_head(struct account *a, const struct head *head);
+/* A new head was read, under the lock. True if it is the one of the compaction under way here, which then is committed, in turns. */
+MAY_YIELD bool compaction_is_head(struct account *a, const struct head *head, const struct state_turns *turns);
 void compaction_abort(struct account *a);
 
 /* ---- message.c, quota.c ---- */

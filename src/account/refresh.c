@@ -265,7 +265,8 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
     } else {
         result code = head_decode(page->head, t->arena, &h, fault);
         if (code != OK) return account_report_corrupt(a, code, fault);
-        if (a->state && compaction_is_head(a, &h)) {
+        const struct state_turns turns = {let_others, a};
+        if (a->state && compaction_is_head(a, &h, &turns)) {
             a->position = page->head_at;
             a->skip = state_sequence(a->state) - h.sequence;
             keep_head(&a->head, &h);

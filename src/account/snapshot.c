@@ -303,6 +303,20 @@ struct block_place snapshot_place(const struct snapshot *snapshot, const struct 
 
 /* ---- commit ---- */
 
+/* Both are in order of sequence. */
+static void place_bodies(struct state *s, uint32_t base)
+{
+    const struct snapshot *snapshot = s->snapshot;
+    for (size_t i = 0, k = 0; i < s->body_count && k < snapshot->body_count; i++) {
+        struct body *b = &s->bodies[i];
+        while (k < snapshot->body_count && snapshot->bodies[k].sequence < b->sequence) k++;
+        const struct packed_body *p = k < snapshot->body_count ? &snapshot->bodies[k] : NULL;
+        if (p && p->sequence == b->sequence && b->place.kind == BODY_IN_JOURNAL)
+            b->place = (struct body_place){.kind = BODY_IN_PACK, .pack = base + p->pack, .entry = p->entry};
+        state_breathe(s, 1);
+    }
+}
+
 static void take_packs(struct state *s)
 {
     struct snapshot *snapshot = s->snapshot;
@@ -318,20 +332,27 @@ static void take_packs(struct state *s)
         s->packs[s->pack_count++] = snapshot->packs[i];
         snapshot->packs[i].object = VIEW_EMPTY;
     }
-    for (size_t i = 0; i < s->body_count; i++) {
-        const struct packed_body *p = s->bodies[i].place.kind == BODY_IN_JOURNAL ? packed(snapshot, s->bodies[i].sequence) : NULL;
-        if (p) s->bodies[i].place = (struct body_place){.kind = BODY_IN_PACK, .pack = base + p->pack, .entry = p->entry};
-    }
+    place_bodies(s, base);
+}
+
+/* The rows of a block are mostly in the order of their bodies: the next one is looked at first. */
+static const struct body *next_body(const struct state *s, const struct row *row, const struct body *last)
+{
+    const struct body *next = last ? last + 1 : s->bodies;
+    if (next < s->bodies + s->body_count && (uint32_t)next->sequence == row->entry) return next;
+    return state_find_body(s, row->entry);
 }
 
 /* Rows of packed bodies say so themselves from now on. */
 static void settle_rows(struct state *s, struct block *b)
 {
+    const struct body *last = NULL;
     if (!b->has_journal_rows || !b->is_loaded) return;
     b->has_journal_rows = false;
     for (uint32_t i = 0; i < b->count; i++) {
         struct row *row = &b->rows[i];
-        const struct body *body = row->pack == ROW_IN_JOURNAL ? state_find_body(s, row->entry) : NULL;
+        const struct body *body = row->pack == ROW_IN_JOURNAL ? next_body(s, row, last) : NULL;
+        if (body) last = body;
         if (body && body->place.kind == BODY_IN_PACK) {
             row->pack = body->place.pack;
             row->entry = body->place.entry;
@@ -339,6 +360,7 @@ static void settle_rows(struct state *s, struct block *b)
             b->has_journal_rows = true;
         }
     }
+    state_breathe(s, b->count);
 }
 
 static uint32_t free_object_slot(struct state *s)
@@ -361,20 +383,43 @@ static void settle_block(struct state *s, struct block *b, uint32_t object, bool
     if (b->place.object != PLACE_NONE) is_used[b->place.object] = true;
 }
 
-/* Rows that somebody read before the last commit may still be asked for: bodies packed since then are kept once more. */
+static bool is_body_kept(const struct state *s, const struct body *b)
+{
+    return b->place.kind == BODY_IN_JOURNAL || b->sequence > s->bodies_kept_from;
+}
+
+/*
+ * Rows that somebody read before the last commit may still be asked for: bodies packed since then are kept once more. The table is exchanged for another:
+ * who looks meanwhile finds all.
+ */
 static void forget_bodies(struct state *s)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < s->body_count; i++)
-        if (s->bodies[i].place.kind == BODY_IN_JOURNAL || s->bodies[i].sequence > s->bodies_kept_from) s->bodies[kept++] = s->bodies[i];
-    s->body_count = kept;
+    size_t kept = 0, count = 0;
+    for (size_t i = 0; i < s->body_count; i++) {
+        kept += is_body_kept(s, &s->bodies[i]);
+        state_breathe(s, 1);
+    }
+    if (kept < s->body_count) {
+        struct body *bodies = malloc((kept + 1) * sizeof *bodies);
+        check(bodies != NULL);
+        for (size_t i = 0; i < s->body_count; i++) {
+            if (is_body_kept(s, &s->bodies[i])) bodies[count++] = s->bodies[i];
+            state_breathe(s, 1);
+        }
+        free(s->bodies);
+        s->bodies = bodies;
+        s->body_count = kept;
+        s->body_capacity = kept + 1;
+    }
     s->bodies_kept_from = s->sequence;
 }
 
-void state_snapshot_commit(struct state *s)
+/* In this order: a row that has not yet learned of its pack asks for its body, and that has. */
+void state_snapshot_commit(struct state *s, const struct state_turns *turns)
 {
     struct snapshot *snapshot = s->snapshot;
-    check(snapshot != NULL && snapshot->phase == SNAPSHOT_ENDED);
+    check(snapshot != NULL && snapshot->phase == SNAPSHOT_ENDED && !s->turns);
+    s->turns = turns;
     take_packs(s);
     search_list_done(&s->search);
     s->search = snapshot->search;
@@ -401,4 +446,5 @@ void state_snapshot_commit(struct state *s)
     free(is_used);
     forget_bodies(s);
     end_snapshot(s);
+    s->turns = NULL;
 }

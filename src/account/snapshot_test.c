@@ -127,7 +127,8 @@ TEST(snapshot_takes_records_between_its_end_and_commit)
     author_flag(&a, 1, 1, 1, FLAGS_ADD, ROW_FLAGGED);
     author_copy(&a, 1, 1, 4999, 5000, false);
     author_deliver(&a, 1, 0, 9);
-    state_snapshot_commit(a.state);
+    colour_pretend_coroutine();
+    state_snapshot_commit(a.state, NULL);
     struct row row;
     REQUIRE(state_row(a.state, 1, 5002, &row, &needs) == OK);
     EXPECT(row.pack == 0 && row.entry == 4999);

@@ -30,7 +30,7 @@ struct state *state_blank(void)
     check(s != NULL);
     s->next_number = INBOX_NUMBER;
     s->pool.block_rows = BLOCK_ROWS;
-    s->pool.turn_rows = STATE_TURN_ROWS;
+    state_set_turn_rows(s, 0);
     s->archive = (struct archive_list){.next_number = 1, .oldest = ARCHIVE_OLDEST_NONE};
     s->arrived_oldest = ARCHIVE_OLDEST_NONE;
     return s;
@@ -235,10 +235,9 @@ result state_row(struct state *s, uint32_t mailbox, uint32_t uid, struct row *re
 
 /* ---- bodies and packs ---- */
 
-struct body *state_find_body(const struct state *s, uint32_t sequence_low)
+/* Index of the first of that record or a later one. */
+static size_t first_body(const struct state *s, uint64_t sequence)
 {
-    uint64_t sequence = (s->sequence & ~(uint64_t)UINT32_MAX) | sequence_low;
-    if (sequence > s->sequence) sequence -= (uint64_t)1 << 32;
     size_t low = 0, high = s->body_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -248,7 +247,15 @@ struct body *state_find_body(const struct state *s, uint32_t sequence_low)
             high = middle;
         }
     }
-    return low < s->body_count && s->bodies[low].sequence == sequence ? &s->bodies[low] : NULL;
+    return low;
+}
+
+struct body *state_find_body(const struct state *s, uint32_t sequence_low)
+{
+    uint64_t sequence = (s->sequence & ~(uint64_t)UINT32_MAX) | sequence_low;
+    if (sequence > s->sequence) sequence -= (uint64_t)1 << 32;
+    size_t i = first_body(s, sequence);
+    return i < s->body_count && s->bodies[i].sequence == sequence ? &s->bodies[i] : NULL;
 }
 
 bool state_body(const struct state *s, const struct row *row, struct body_place *ret_place)
@@ -270,9 +277,9 @@ bool state_body(const struct state *s, const struct row *row, struct body_place 
 size_t state_unpacked(const struct state *s, uint64_t after_sequence, struct unpacked_body *bodies, size_t max)
 {
     size_t count = 0;
-    for (size_t i = 0; i < s->body_count && count < max; i++) {
+    for (size_t i = first_body(s, after_sequence + 1); i < s->body_count && count < max; i++) {
         const struct body *b = &s->bodies[i];
-        if (b->sequence > after_sequence && b->place.kind == BODY_IN_JOURNAL)
+        if (b->place.kind == BODY_IN_JOURNAL)
             bodies[count++] = (struct unpacked_body){b->sequence, b->message, b->place.record};
     }
     return count;

@@ -229,7 +229,8 @@ void state_archive_look(struct state *s);
  *   step     encodes some more blocks into `blocks` (a few ms; the caller pauses in between): OK, or END when all are done and `directory`
  *            is written. Blocks that did not change stay where they are by reference. It asks for blocks to be loaded by NOT_FOUND and
  *            *ret_needs when it wants to move blocks out of objects that are mostly dead.
- *   commit   the head names the snapshot: blocks not changed since and bodies are now where the snapshot says.
+ *   commit   the head names the snapshot: blocks not changed since and bodies are now where the snapshot says. In turns (NULL: in one piece): what is
+ *            read meanwhile is right, whether it has learned its new place yet or not; no record may be applied.
  *   abort    it does not: forget it.
  * Records may be applied between END and commit or abort.
  */
@@ -247,7 +248,7 @@ struct snapshot_options {
 };
 void state_snapshot_begin(struct state *s, const struct snapshot_options *options);
 NODISCARD result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct block_key *ret_needs);
-void state_snapshot_commit(struct state *s);
+MAY_YIELD void state_snapshot_commit(struct state *s, const struct state_turns *turns);
 void state_snapshot_abort(struct state *s);
 /* A state as of a snapshot, from its directory. CORRUPT. */
 NODISCARD result state_snapshot_open(view directory, struct state **ret_state, struct fault *fault);

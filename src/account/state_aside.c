@@ -1,8 +1,8 @@
 /*
  * state_aside: a record that touches very many rows is applied aside, in turns, and takes effect at once.
  *
- * The functions that apply records work on a state that has copies of the mailboxes concerned and shares their blocks; a block is copied before
- * its rows change. When all is done the mailboxes take over what was made. Until then whoever reads the state sees it as before the record,
+ * The functions that apply records work on a state that has copies of the mailboxes concerned and shares their blocks and graves; these are copied
+ * before they change. When all is done the mailboxes take over what was made. Until then whoever reads the state sees it as before the record,
  * and afterwards with all of it: never a part.
  */
 #include <stdlib.h>
@@ -14,20 +14,30 @@
 enum {
     FLAGGED_ROWS_PER_COPIED = 8,             /* a flag costs an eighth of a copy, about */
     ROWS_PER_BREATH = 1024,
+    TO_BE_MADE = UINT32_MAX,                 /* number of a mailbox that the record makes, as long as it is aside */
 };
 #define SERIALS_ASIDE ((uint64_t)1 << 36)    /* more than one record gives: rows of a mailbox are fewer than 2^32 */
 
 struct aside {
-    const struct state_turns *turns;
     uint64_t last_serial;                    /* of the blocks that were there before */
-    uint32_t since_breath;
     struct block **released;                 /* shared ones that the new mailboxes have not */
     size_t released_count, released_capacity;
+    struct grave **replaced;                 /* shared ones of which the new mailboxes have copies, which have their blocks */
+    size_t replaced_count, replaced_capacity;
+    struct mailbox *into;                    /* RESTORE: the mailbox that it names */
     struct vanished_list vanished;           /* of one mailbox: no record removes rows from two */
     uint32_t vanished_from;
 };
 
 /* ---- while it is applied ---- */
+
+static void *copy_array(const void *of, size_t count, size_t size)
+{
+    void *copy = malloc((count + 1) * size);
+    check(copy != NULL);
+    if (count) memcpy(copy, of, count * size);
+    return copy;
+}
 
 bool block_is_shared(const struct state *s, const struct block *b)
 {
@@ -58,13 +68,25 @@ struct block *state_own_block(struct mailbox *m, uint32_t at)
     return m->blocks[at];
 }
 
-void state_breathe(struct state *s, uint32_t rows)
+struct grave *state_own_grave(struct mailbox *m, uint32_t at)
 {
-    if (!s->aside) return;
-    s->aside->since_breath += rows;
-    if (s->aside->since_breath < ROWS_PER_BREATH && s->pool.turn_rows >= ROWS_PER_BREATH) return;
-    s->aside->since_breath = 0;
-    s->aside->turns->breathe(s->aside->turns->argument);
+    struct grave *g = m->graves[at];
+    struct aside *a = m->state->aside;
+    if (!a) return g;
+    struct grave *own = malloc(sizeof *own);
+    check(own != NULL);
+    *own = *g;
+    own->runs = copy_array(g->runs, g->run_count, sizeof *g->runs);
+    own->run_capacity = g->run_count;
+    a->replaced = state_grow(a->replaced, a->replaced_count, &a->replaced_capacity, sizeof(struct grave *));
+    a->replaced[a->replaced_count++] = g;
+    return m->graves[at] = own;
+}
+
+void state_breathe_now(struct state *s)
+{
+    s->since_breath = 0;
+    s->turns->breathe(s->turns->argument);
 }
 
 bool state_keeps_vanished(struct mailbox *m, const struct vanished_list *vanished)
@@ -82,12 +104,29 @@ bool state_keeps_vanished(struct mailbox *m, const struct vanished_list *vanishe
 
 /* ---- which records ---- */
 
-void state_set_turn_rows(struct state *s, uint32_t rows) { s->pool.turn_rows = rows ? rows : STATE_TURN_ROWS; }
+void state_set_turn_rows(struct state *s, uint32_t rows)
+{
+    s->pool.turn_rows = rows ? rows : STATE_TURN_ROWS;
+    s->pool.breath_rows = s->pool.turn_rows < ROWS_PER_BREATH ? 0 : ROWS_PER_BREATH;
+}
 
 static uint64_t rows_of(const struct mailbox *m, const struct imap_set *uids, uint32_t among)
 {
     uint64_t named = imap_set_size(uids);
     return !m ? 0 : named < among ? named : among;
+}
+
+/* About: those that RESTORE would find if its set named all. */
+static uint64_t rows_restored(const struct state *s, const struct record *r)
+{
+    uint64_t rows = 0, named = r->restore.uids.count ? imap_set_size(&r->restore.uids) : UINT64_MAX;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        const struct mailbox *m = s->mailboxes[i];
+        if (r->restore.mailbox && m->number != r->restore.mailbox) continue;
+        for (uint32_t k = 0; k < m->grave_count; k++)
+            if (restore_needs_grave(r, m->graves[k])) rows += m->graves[k]->live;
+    }
+    return rows < named ? rows : named;
 }
 
 bool state_wants_turns(struct state *s, const struct record *r)
@@ -103,6 +142,7 @@ bool state_wants_turns(struct state *s, const struct record *r)
     case RECORD_EXPUNGE:
         m = state_mailbox(s, r->expunge.mailbox);
         return m && rows_of(m, &r->expunge.uids, r->expunge.only_deleted ? m->deleted : m->exists) > s->pool.turn_rows;
+    case RECORD_RESTORE: return rows_restored(s, r) > s->pool.turn_rows && (r->restore.into.len == 0 || state_may_create(s, r->restore.into));
     default: return false;
     }
 }
@@ -126,15 +166,61 @@ static void share_mailbox(struct state *shadow, const struct mailbox *m)
     shadow->mailboxes[shadow->mailbox_count++] = copy;
 }
 
+static struct mailbox *find_target(struct state *s, const struct record *r)
+{
+    char text[RECORD_NAME_BYTES_MAX];
+    view name;
+    return name_canonical(r->restore.into, text, &name) ? state_find(s, name) : NULL;
+}
+
+/* Those with rows that may come back, and where they may go. Whoever names no mailbox need not be told of one. */
+static bool is_concerned(const struct record *r, const struct mailbox *m, const struct mailbox *into)
+{
+    if (m == into || (!into && m->number == INBOX_NUMBER)) return true;
+    if (r->restore.mailbox) return m->number == r->restore.mailbox;
+    for (uint32_t i = 0; i < m->grave_count; i++)
+        if (restore_needs_grave(r, m->graves[i])) return true;
+    return false;
+}
+
+static void share_for_restore(struct state *shadow, struct state *s, const struct record *r)
+{
+    struct mailbox *into = r->restore.into.len ? find_target(s, r) : NULL, *made;
+    for (size_t i = 0; i < s->mailbox_count; i++)
+        if (is_concerned(r, s->mailboxes[i], into)) share_mailbox(shadow, s->mailboxes[i]);
+    if (r->restore.into.len == 0) return;
+    if (into) {
+        shadow->aside->into = state_any_mailbox(shadow, into->number);
+        return;
+    }
+    made = calloc(1, sizeof *made);
+    check(made != NULL);
+    *made = (struct mailbox){.state = shadow, .number = TO_BE_MADE, .is_selectable = true, .uid_next = 1, .highest_modseq = shadow->sequence};
+    list_init(&made->numberings);
+    shadow->aside->into = shadow->mailboxes[shadow->mailbox_count++] = made;
+}
+
 /* In order of number. */
 static void share_mailboxes(struct state *shadow, struct state *s, const struct record *r)
 {
+    shadow->mailboxes = calloc(s->mailbox_count + 1, sizeof(struct mailbox *));
+    check(shadow->mailboxes != NULL);
+    if (r->kind == RECORD_RESTORE) {
+        share_for_restore(shadow, s, r);
+        return;
+    }
     uint32_t one = r->kind == RECORD_FLAGS ? r->flags.mailbox : r->kind == RECORD_COPY ? r->copy.from : r->expunge.mailbox;
     uint32_t other = r->kind == RECORD_COPY ? r->copy.to : one;
-    shadow->mailboxes = calloc(2, sizeof(struct mailbox *));
-    check(shadow->mailboxes != NULL);
     share_mailbox(shadow, state_mailbox(s, one < other ? one : other));
     share_mailbox(shadow, state_mailbox(s, one < other ? other : one));
+}
+
+result state_restore_target(struct state *s, const struct record *r, struct mailbox **ret_mailbox)
+{
+    if (s->aside) *ret_mailbox = s->aside->into;
+    if (s->aside || r->restore.into.len == 0) return OK;
+    result code = state_create(s, r->restore.into, r->written, ret_mailbox);
+    return code == EXISTS ? OK : code;
 }
 
 /* `from` ends. Its name is the other's. */
@@ -163,16 +249,48 @@ static void take_over(struct mailbox *m, struct mailbox *from)
     free(from);
 }
 
-static void take_effect(struct state *s, struct state *shadow)
+/* Whoever was restored into a mailbox that was not there is told which it is. */
+static struct mailbox *make_target(struct state *s, const struct record *r, struct outcome *o)
+{
+    struct mailbox *into = NULL;
+    if (r->kind != RECORD_RESTORE || r->restore.into.len == 0) return NULL;
+    result code = state_create(s, r->restore.into, r->written, &into);
+    check(code == OK || code == EXISTS);
+    o->mailbox = into->number;
+    o->uid_validity = into->uid_validity;
+    return into;
+}
+
+static void take_effect(struct state *s, struct state *shadow, const struct record *r, struct outcome *o)
 {
     struct aside *a = shadow->aside;
+    struct mailbox *into = make_target(s, r, o);
     s->pool.memory_bytes += shadow->pool.memory_bytes;
     s->usage.bytes += shadow->usage.bytes;                       /* differences: they may be below zero, and wrap */
     s->usage.messages += shadow->usage.messages;
     s->usage.expunged_bytes += shadow->usage.expunged_bytes;
     s->usage.expunged_messages += shadow->usage.expunged_messages;
-    for (size_t i = 0; i < shadow->mailbox_count; i++) take_over(state_mailbox(s, shadow->mailboxes[i]->number), shadow->mailboxes[i]);
+    for (size_t i = 0; i < shadow->mailbox_count; i++) {
+        struct mailbox *from = shadow->mailboxes[i];
+        take_over(from == a->into ? into : state_any_mailbox(s, from->number), from);
+    }
     if (a->vanished.count) mailbox_tell_vanished(state_mailbox(s, a->vanished_from), &a->vanished);
+    if (r->kind == RECORD_RESTORE) state_end_mailboxes(s);
+}
+
+/* Nobody has them any more. */
+MAY_YIELD static void forget_released(struct state *s, struct aside *a, const struct state_turns *turns)
+{
+    for (size_t i = 0; i < a->replaced_count; i++) {
+        free(a->replaced[i]->runs);
+        free(a->replaced[i]);
+    }
+    free(a->replaced);
+    for (size_t i = 0; i < a->released_count; i++) {
+        block_free(&s->pool, a->released[i]);
+        turns->breathe(turns->argument);
+    }
+    free(a->released);
 }
 
 void state_apply_in_turns(struct state *s, const struct record *r, struct record_place place, struct arena *arena, struct outcome *ret_outcome,
@@ -183,28 +301,26 @@ void state_apply_in_turns(struct state *s, const struct record *r, struct record
         state_apply(s, r, place, arena, ret_outcome);
         return;
     }
-    struct aside aside = {.turns = turns, .last_serial = s->pool.serial};
+    struct aside aside = {.last_serial = s->pool.serial};
     struct state *shadow = calloc(1, sizeof *shadow);
     check(shadow != NULL);
     shadow->aside = &aside;
+    shadow->turns = turns;
     shadow->sequence = s->sequence + 1;
-    shadow->pool = (struct block_pool){.block_rows = s->pool.block_rows, .turn_rows = s->pool.turn_rows, .serial = s->pool.serial, .tick = s->pool.tick + 1};
+    shadow->pool = s->pool;
+    shadow->pool.memory_bytes = 0;
+    shadow->pool.tick++;
     s->pool.serial += SERIALS_ASIDE;
     share_mailboxes(shadow, s, r);
     state_apply_kind(shadow, r, &place, ret_outcome ? arena : NULL, &o);
     check(s->sequence + 1 == shadow->sequence && shadow->pool.serial <= aside.last_serial + SERIALS_ASIDE);
     s->sequence++;
     s->pool.tick++;
-    take_effect(s, shadow);
+    take_effect(s, shadow, r, &o);
     recent_add(&s->recent, r->id, r->written, o.code);
     if (ret_outcome) *ret_outcome = o;
     free(shadow->mailboxes);
     free(shadow);
     free(aside.vanished.at);
-    /* Nobody has them any more. */
-    for (size_t i = 0; i < aside.released_count; i++) {
-        block_free(&s->pool, aside.released[i]);
-        turns->breathe(turns->argument);
-    }
-    free(aside.released);
+    forget_released(s, &aside, turns);
 }

@@ -40,7 +40,7 @@ void grave_recount(struct grave *g)
 
 void grave_free(struct state *s, struct grave *g)
 {
-    block_free(&s->pool, g->block);
+    state_release_block(s, g->block);
     free(g->runs);
     free(g);
 }
@@ -110,6 +110,7 @@ static void drop_empty_graves(struct mailbox *m)
 void state_end_mailboxes(struct state *s)
 {
     size_t kept = 0;
+    if (s->aside) return;
     for (size_t i = 0; i < s->mailbox_count; i++) {
         struct mailbox *m = s->mailboxes[i];
         if (m->is_gone && m->grave_count == 0) {
@@ -140,6 +141,11 @@ static void squeeze(struct state *s, struct grave *g)
         g->runs[i].count = sum;
     }
     struct grave_run *at = g->runs;
+    if (block_is_shared(s, g->block)) {
+        struct block *own = block_copy(&s->pool, g->block);
+        state_release_block(s, g->block);
+        g->block = own;
+    }
     block_remove(&s->pool, g->block, is_dead_row, &at);
     for (uint32_t i = 0, before = 0; i < g->run_count; i++) {
         struct grave_run run = g->runs[i];
@@ -267,8 +273,12 @@ static void restore_mailbox(struct restoring *restoring, struct mailbox *m, stru
     struct keyword_map map = {.from = m, .to = restoring->to};
     restoring->map = &map;
     uint32_t count = m->grave_count;
-    for (uint32_t i = 0; i < count; i++)
-        if (restore_needs_grave(restoring->record, m->graves[i])) restore_grave(restoring, m->graves[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!restore_needs_grave(restoring->record, m->graves[i])) continue;
+        uint32_t rows = m->graves[i]->block->count;
+        restore_grave(restoring, state_own_grave(m, i));
+        state_breathe(s, rows);
+    }
     restoring->map = NULL;
     drop_empty_graves(m);
 }
@@ -276,11 +286,8 @@ static void restore_mailbox(struct restoring *restoring, struct mailbox *m, stru
 void state_apply_restore(struct state *s, const struct record *r, struct arena *arena, struct outcome *o)
 {
     struct mailbox *into = NULL;
-    if (r->restore.into.len) {
-        o->code = state_create(s, r->restore.into, r->written, &into);
-        if (o->code == EXISTS) o->code = OK;
-        if (o->code != OK) return;
-    }
+    o->code = state_restore_target(s, r, &into);
+    if (o->code != OK) return;
     if (r->restore.mailbox && !state_any_mailbox(s, r->restore.mailbox)) {
         o->code = NOT_FOUND;
         return;
@@ -289,7 +296,7 @@ void state_apply_restore(struct state *s, const struct record *r, struct arena *
     size_t count = s->mailbox_count;
     for (size_t i = 0; i < count; i++)
         if (r->restore.mailbox == 0 || s->mailboxes[i]->number == r->restore.mailbox) restore_mailbox(&restoring, s->mailboxes[i], into);
-    if (restoring.to) {
+    if (restoring.to && (into || r->restore.mailbox)) {
         o->mailbox = restoring.to->number;
         o->uid_validity = restoring.to->uid_validity;
     }

@@ -139,9 +139,14 @@ static size_t count_missing_levels(const struct state *s, view name)
     return missing;
 }
 
+static bool have_room(const struct state *s, view name)
+{
+    return s->name_count + count_missing_levels(s, name) <= STATE_MAILBOXES_MAX && s->next_number <= UINT32_MAX - RECORD_NAME_BYTES_MAX;
+}
+
 static result make_levels(struct state *s, view name, unix_ms written)
 {
-    if (s->name_count + count_missing_levels(s, name) > STATE_MAILBOXES_MAX || s->next_number > UINT32_MAX - RECORD_NAME_BYTES_MAX) return TOO_BIG;
+    if (!have_room(s, name)) return TOO_BIG;
     size_t unused;
     for (size_t at = 0; at <= name.len; at++) {
         if (at < name.len && name.at[at] != '/') continue;
@@ -171,6 +176,13 @@ result state_create(struct state *s, view name, unix_ms written, struct mailbox 
     }
     *ret_mailbox = m;
     return OK;
+}
+
+bool state_may_create(struct state *s, view name)
+{
+    char text[RECORD_NAME_BYTES_MAX];
+    view canonical;
+    return name_canonical(name, text, &canonical) && (state_find(s, canonical) || have_room(s, canonical));
 }
 
 static void tell_of_mailbox(struct outcome *o, const struct mailbox *m)

@@ -120,6 +120,8 @@ struct state {
     struct archive_list archive;
     unix_ms arrived_oldest;              /* internal date of what came since state_archive_look() */
     struct snapshot *snapshot;           /* being written */
+    const struct state_turns *turns;     /* of what is under way and takes turns; NULL: nothing does */
+    uint32_t since_breath;               /* rows */
     struct aside *aside;                 /* not NULL: this state has copies of another's mailboxes (state_aside.c) */
 };
 
@@ -146,6 +148,8 @@ bool state_find_place(const void *of, size_t count, int (*compare)(const void *o
 bool state_name_index(const struct state *s, view name, size_t *ret_index);
 /* The mailbox of a name, made with its parents when absent. EXISTS, INVALID, TOO_BIG. `written` gives the UIDVALIDITY. */
 NODISCARD result state_create(struct state *s, view name, unix_ms written, struct mailbox **ret_mailbox);
+/* It would not fail. */
+bool state_may_create(struct state *s, view name);
 void state_apply_create(struct state *s, const struct record *r, struct outcome *o);
 void state_apply_delete(struct state *s, const struct record *r, struct outcome *o);
 void state_apply_rename(struct state *s, const struct record *r, struct outcome *o);
@@ -207,8 +211,16 @@ void state_release_block(struct state *s, struct block *b);
 void state_replace_block(struct mailbox *m, uint32_t at, struct block *with);
 /* The block at this place, a copy if it was shared. */
 struct block *state_own_block(struct mailbox *m, uint32_t at);
-/* So many rows more were worked on. May yield, when the caller of state_apply_in_turns() may. */
-void state_breathe(struct state *s, uint32_t rows);
+void state_breathe_now(struct state *s);
+/* So many rows more were worked on. May yield where there are turns: then the caller of state_apply_in_turns() or state_snapshot_commit() may. */
+static inline void state_breathe(struct state *s, uint32_t rows)
+{
+    if (s->turns && (s->since_breath += rows) >= s->pool.breath_rows) state_breathe_now(s);
+}
+/* A grave that changes: a copy if it was shared. Its block is still the one that both have. */
+struct grave *state_own_grave(struct mailbox *m, uint32_t at);
+/* The mailbox that RESTORE names: made if there is none. Aside, the record's effect makes it. */
+NODISCARD result state_restore_target(struct state *s, const struct record *r, struct mailbox **ret_mailbox);
 /* True: what vanished is told when the record takes effect. */
 bool state_keeps_vanished(struct mailbox *m, const struct vanished_list *vanished);
 void state_apply_kind(struct state *s, const struct record *r, const struct record_place *place, struct arena *arena, struct outcome *o);
@@ -224,7 +236,7 @@ void mailbox_add_grave(struct mailbox *m, struct grave *g);
 void state_apply_purge(struct state *s, const struct record *r);
 void state_apply_restore(struct state *s, const struct record *r, struct arena *arena, struct outcome *o);
 bool restore_needs_grave(const struct record *r, const struct grave *g);
-/* Ends gone mailboxes whose graves are all gone. */
+/* Ends gone mailboxes whose graves are all gone; not aside. */
 void state_end_mailboxes(struct state *s);
 
 /* Hidden messages: OK, or NOT_FOUND and INVALID with nothing done. */

@@ -44,7 +44,7 @@ struct world {
     uint32_t grave_count;
     struct session sessions[SESSIONS];
     struct arena *arena;
-    uint64_t looks;                      /* in the middle of records */
+    uint64_t looks, commit_looks;        /* in the middle of records, and of commits */
 };
 
 /* SplitMix64. */
@@ -119,6 +119,19 @@ static void look_meanwhile(void *argument)
         struct mailbox *m = state_mailbox(w->other, w->boxes[i].number);
         REQUIRE(!m || (m->exists == w->boxes[i].count && m->uid_next == w->boxes[i].uid_next && m->highest_modseq <= state_sequence(w->other)));
     }
+}
+
+/* A commit changes nothing that anybody sees: rows are what they were, and each has its body. */
+static void look_at_commit(void *argument)
+{
+    struct world *w = argument;
+    struct session *s = &w->sessions[below(w, SESSIONS)];
+    const struct mailbox *m = state_mailbox(w->other, w->boxes[below(w, BOXES)].number);
+    struct body_place place;
+    w->commit_looks++;
+    if (s->is_open) read_rows(w, s);
+    for (uint32_t i = 0; m && i < m->block_count; i++)
+        for (uint32_t k = 0; m->blocks[i]->is_loaded && k < m->blocks[i]->count; k++) REQUIRE(state_body(w->other, &m->blocks[i]->rows[k], &place));
 }
 
 /* On both states; outcomes must be the same. */
@@ -228,17 +241,23 @@ static void restore(struct world *w, struct model_box *box)
 {
     int64_t now = w->plain.now_ms, since = now - (int64_t)below(w, 100) * 1000;
     struct record r = {.kind = RECORD_RESTORE, .restore = {.mailbox = box->number, .since = {since}, .until = {since + (int64_t)below(w, 30) * 1000}}};
+    static const char *const names[BOXES] = {"INBOX", "a", "b", "c"};
+    struct model_box *to = box;
     if (below(w, 2)) r.restore.uids = random_set(w, box);
+    if (below(w, 4) == 0) {
+        to = &w->boxes[below(w, BOXES)];
+        r.restore.into = view_of(names[to - w->boxes]);
+    }
     uint32_t wanted = 0, kept = 0;
     for (uint32_t i = 0; i < w->grave_count; i++) wanted += w->graves[i].box == (uint32_t)(box - w->boxes);
-    if (box->count + wanted >= MODEL_ROWS_MAX) return;
+    if (to->count + wanted >= MODEL_ROWS_MAX) return;
     apply(w, &r);
     for (uint32_t i = 0; i < w->grave_count; i++) {
         struct model_grave g = w->graves[i];
         bool comes = g.box == (uint32_t)(box - w->boxes) && g.when_ms >= since && g.when_ms <= r.restore.until.ms &&
                      (r.restore.uids.count == 0 || imap_set_has(&r.restore.uids, g.row.uid));
         if (comes) {
-            model_add(box, g.row.flags & ~ROW_DELETED, state_sequence(w->plain.state), g.row.message);
+            model_add(to, g.row.flags & ~ROW_DELETED, state_sequence(w->plain.state), g.row.message);
         } else {
             w->graves[kept++] = g;
         }
@@ -387,7 +406,7 @@ static void build_anew(struct world *w)
 {
     struct state *fresh = test_store_open(&w->store);
     fresh->pool.block_rows = w->other->pool.block_rows;
-    fresh->pool.turn_rows = w->other->pool.turn_rows;
+    state_set_turn_rows(fresh, w->other->pool.turn_rows);
     state_adopt(fresh, w->other);
     state_free(w->other);
     w->other = fresh;
@@ -396,6 +415,8 @@ static void build_anew(struct world *w)
 static void disturb(struct world *w)
 {
     struct block_key keys[5];
+    const struct state_turns turns = {look_at_commit, w};
+    w->store.turns = below(w, 2) ? &turns : NULL;
     switch (below(w, 6)) {
     case 0:
         test_store_snapshot(&w->store, w->other, false);
@@ -487,7 +508,7 @@ static void run(uint64_t seed, unsigned operations)
         if (i % 50 == 49) compare(w);
     }
     compare(w);
-    REQUIRE(w->looks > 0);
+    REQUIRE(w->looks > 0 && w->commit_looks > 0);
     end_world(w);
 }
 

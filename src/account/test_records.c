@@ -29,6 +29,7 @@ struct id author_id(struct author *a)
 
 result author_apply(struct author *a, struct record *r)
 {
+    colour_pretend_coroutine();
     a->now_ms += 1000;
     r->written = (unix_ms){a->now_ms};
     if (id_is_none(r->id)) r->id = author_id(a);
@@ -38,7 +39,8 @@ result author_apply(struct author *a, struct record *r)
     result decoded = record_decode(buf_view(&meta), a->arena, &again, NULL);
     check(decoded == OK);
     struct record_place place = {.at = {1, a->ids, a->ids}, .body_offset = a->ids, .body_bytes = r->kind == RECORD_APPEND ? r->append.size_bytes : 0};
-    state_apply(a->state, &again, place, a->arena, &a->outcome);
+    if (a->turns) state_apply_in_turns(a->state, &again, place, a->arena, &a->outcome, a->turns);
+    else state_apply(a->state, &again, place, a->arena, &a->outcome);
     buf_done(&meta);
     return a->outcome.code;
 }

@@ -11,6 +11,7 @@ struct author {
     int64_t now_ms;
     uint64_t ids;
     struct outcome outcome;              /* of the last record */
+    const struct state_turns *turns;     /* for who applies records in turns; else NULL */
 };
 
 /* Wednesday, 2026-07-01. */

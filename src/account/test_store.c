@@ -85,7 +85,8 @@ size_t test_store_snapshot(struct test_store *t, struct state *s, bool aborts)
         buf_done(&directory);
         return blocks->len;
     }
-    state_snapshot_commit(s);
+    colour_pretend_coroutine();
+    state_snapshot_commit(s, t->turns);
     buf_done(&t->directory);
     t->directory = directory;
     return blocks->len;

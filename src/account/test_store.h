@@ -11,6 +11,7 @@ struct test_store {
     buf directory;                       /* of the last snapshot committed */
     size_t loads;
     uint64_t written_bytes;
+    const struct state_turns *turns;     /* in which snapshots are committed; NULL: in one piece */
 };
 
 buf *test_store_add(struct test_store *t);
