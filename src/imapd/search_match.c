@@ -281,7 +281,8 @@ result search_matches(struct search *search, uint32_t number, const struct row *
     }
     if (c.message) message_close(c.message);
     arena_free(c.arena);
-    return session_breathe(search->s);
+    code = session_note_progress(search->s, 0);      /* messages that must be read are slow: some hundred of them are too many between looks at the clock */
+    return code == OK ? session_breathe(search->s) : code;
 }
 
 /* ---- fuzzy searches ---- */

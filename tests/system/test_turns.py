@@ -1,8 +1,14 @@
 """Long commands of one session take turns: nobody else on the loop waits for them."""
 import imaplib
+import os
+import pathlib
+import re
+import threading
+import time
 
 import pytest
-from mail import imap
+from imap_talk import Talk
+from mail import imap, message
 
 MESSAGES = 100000
 WAIT_MS = 10                # for release builds; what runs here has sanitizers, which make all computing several times as long
@@ -56,6 +62,74 @@ def test_long_commands_take_turns(server, large):
         ask(large, command)
         found[command] = max(longest_turn_ms(server), before)
     assert max(found.values()) < WAIT_MS * SANITIZED, found
+
+
+PROGRESS_S = 10             # a command that has said nothing for so long says how far it is
+NEEDLE = "%%%"              # signs are in no index: each message is read
+
+
+def server_cpu_s(server):
+    fields = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def fill_for_seconds(server, client, seconds):
+    """Messages that take so much of the processor to be read, whatever the machine and the build: some are, to know. How many there are."""
+    text = message("long", "".join(f"line {i} of a long message, of which nothing is looked for\r\n" for i in range(800)))
+    assert client.append("INBOX", None, None, text)[0] == "OK"
+    assert client.select("INBOX")[0] == "OK"
+    count = 1
+    while count < 512:
+        assert client.copy("1:*", "INBOX")[0] == "OK"
+        count *= 2
+    client.noop()
+    ask(client, f'SEARCH TEXT "{NEEDLE}"')
+    before = server_cpu_s(server)
+    ask(client, f'SEARCH TEXT "{NEEDLE}"')
+    wanted = int(count * seconds / (server_cpu_s(server) - before)) + 1
+    while count < wanted:
+        more = min(count, wanted - count)
+        assert client.copy(f"1:{more}", "INBOX")[0] == "OK"
+        count += more
+    client.logout()
+    return count
+
+
+class Prober(threading.Thread):
+    """A session that is there at the same time, of the same account and so on the same loop: how often, and how soon, it was answered."""
+    def __init__(self, server):
+        super().__init__()
+        self.talk = Talk(server, "hanako@example.test")
+        self.talk.play("C: a SELECT INBOX\nS~ a OK %_%")
+        self.stops, self.answers, self.slowest_s = threading.Event(), 0, 0
+
+    def run(self):
+        while not self.stops.wait(0.05):
+            began = time.monotonic()
+            self.talk.play("C: b FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: b OK %_%")
+            self.answers, self.slowest_s = self.answers + 1, max(self.slowest_s, time.monotonic() - began)
+
+
+@pytest.mark.local
+def test_a_long_command_says_how_far_it_is_and_others_are_answered(server):
+    """RFC 9585 over a connection, with the interval that is served."""
+    messages = fill_for_seconds(server, imap(server), 1.5 * PROGRESS_S)
+    talk, prober = Talk(server, "hanako@example.test"), Prober(server)
+    talk.play(f"C: a SELECT INBOX\nS~ a OK %_%\nC: tag7 SEARCH TEXT \"{NEEDLE}\"")
+    prober.start()
+    began, told = time.monotonic(), []
+    while (line := talk.line()).startswith("* OK [INPROGRESS "):
+        told.append((time.monotonic() - began, line))
+    took = time.monotonic() - began
+    prober.stops.set()
+    prober.join()
+    assert line == "* SEARCH" and talk.line().startswith("tag7 OK ")
+    # Not before its time, and none left out
+    assert told and all(at >= PROGRESS_S * (i + 1) - 0.5 for i, (at, _) in enumerate(told)), told
+    assert len(told) >= took // (PROGRESS_S * 1.3), (took, told)
+    done = [int(re.fullmatch(r'\* OK \[INPROGRESS \("tag7" (\d+) NIL\)\] .+', line)[1]) for _, line in told]
+    assert done == sorted(done) and 0 < done[0] and done[-1] < messages, told
+    assert prober.answers > took / 0.05 / 10 and prober.slowest_s < 1, (prober.answers, prober.slowest_s, took)
 
 
 def test_top_tells_what_goes_on(server):
