@@ -31,14 +31,6 @@ struct aside {
 
 /* ---- while it is applied ---- */
 
-static void *copy_array(const void *of, size_t count, size_t size)
-{
-    void *copy = malloc((count + 1) * size);
-    check(copy != NULL);
-    if (count) memcpy(copy, of, count * size);
-    return copy;
-}
-
 bool block_is_shared(const struct state *s, const struct block *b)
 {
     return s->aside && (b->serial <= s->aside->last_serial || b->serial > s->aside->last_serial + SERIALS_ASIDE);
@@ -76,7 +68,7 @@ struct grave *state_own_grave(struct mailbox *m, uint32_t at)
     struct grave *own = malloc(sizeof *own);
     check(own != NULL);
     *own = *g;
-    own->runs = copy_array(g->runs, g->run_count, sizeof *g->runs);
+    own->runs = block_copy_array(g->runs, g->run_count * sizeof *g->runs);
     own->run_capacity = g->run_count;
     a->replaced = state_grow(a->replaced, a->replaced_count, &a->replaced_capacity, sizeof(struct grave *));
     a->replaced[a->replaced_count++] = g;
