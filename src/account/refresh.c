@@ -254,7 +254,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
 {
     struct account *a = t->account;
     struct head h = {0};
-    struct state *s;
+    struct state *s = NULL;
     forget_fresh(t);
     if (page->head.len == 0) {
         if (a->state && state_sequence(a->state) == 0) {
