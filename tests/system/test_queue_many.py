@@ -58,12 +58,14 @@ def test_one_order_purges_the_mail_of_an_account(new_server, tmp_path, sink):  #
 
 
 def test_a_flood_of_one_account_delays_no_other(new_server, tmp_path, sink):  # noqa: F811
-    """The server on the other side takes its time, so that the flood has long to go when the letter comes."""
-    there = sink(DATA=lambda s: time.sleep(0.02) or "354 go on")
+    """The server on the other side waits until all has been submitted, and then takes its time, so that the flood has long to go when the letter comes."""
+    all_is_there = threading.Event()
+    there = sink(DATA=lambda s: (all_is_there.wait(), time.sleep(0.02)) and "354 go on")
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
     server.add_account("jiro@example.test")
     submit_many(server, FLOOD, "u@elsewhere.test")
     assert rows(server, "summary")[0]["messages"] > FLOOD / 2
+    all_is_there.set()
     waits = []
     for i in range(5):
         letter = message(f"letter{i}", sender="jiro@example.test", to="a@elsewhere.test")
