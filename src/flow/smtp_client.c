@@ -313,6 +313,13 @@ static void put_stuffed(struct sending *s, view piece)
     buf_append(out, view_from(piece, from));
 }
 
+/* In one piece with the last bytes. */
+static void put_end(struct sending *s)
+{
+    if (s->last[1] != '\n') wire_put(&s->client->wire, VIEW("\r\n"));
+    wire_put(&s->client->wire, VIEW(".\r\n"));
+}
+
 MAY_YIELD static bool send_bytes(struct sending *s)
 {
     struct smtp_client *c = s->client;
@@ -323,10 +330,10 @@ MAY_YIELD static bool send_bytes(struct sending *s)
         buf_clear(&piece);
         result code = s->message->read(s->message->argument, at, BLOCK_BYTES, &piece, &fault);
         if (code == OK && piece.len == 0) code = fail(&fault, CORRUPT, "the message is shorter than was said");
-        if (code == OK) {
-            put_stuffed(s, buf_view(&piece));
-            code = flush(c, BLOCK_MS, &fault);
-        }
+        if (code == OK) put_stuffed(s, buf_view(&piece));
+        bool is_last = at + piece.len >= s->message->bytes;
+        if (code == OK && is_last) put_end(s);
+        if (code == OK) code = flush(c, BLOCK_MS, &fault);
         if (code != OK) {
             /* Half a message must not be taken for a whole one: the connection ends without the final dot. */
             c->is_broken = true;
@@ -334,9 +341,7 @@ MAY_YIELD static bool send_bytes(struct sending *s)
             return false;
         }
     }
-    if (s->last[1] == '\r') wire_put(&c->wire, VIEW("\r\n"));
-    else if (s->last[1] != '\n') wire_put(&c->wire, VIEW("\r\n"));
-    wire_put(&c->wire, VIEW(".\r\n"));
+    if (s->message->bytes == 0) put_end(s);
     return true;
 }
 
