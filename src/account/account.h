@@ -149,6 +149,14 @@ struct message;
  * NOT_FOUND: expunged and reclaimed since.
  */
 MAY_YIELD NODISCARD result message_open(struct account *a, uint32_t mailbox, const struct row *row, millis deadline, struct message **ret_message, struct fault *fault);
+/*
+ * Messages of these rows will be opened soon, by who pipelines: their bytes are read and unpacked meanwhile. To be asked for only when
+ * messages_may_expect(). Neither yields. What is never opened takes memory until others are expected: at most MESSAGES_EXPECTED_JOBS times
+ * MESSAGES_EXPECTED_AT_ONCE packed messages (64 KiB) in a loop.
+ */
+enum { MESSAGES_EXPECTED_AT_ONCE = 16, MESSAGES_EXPECTED_JOBS = 4 };
+bool messages_may_expect(struct account *a);
+void messages_expect(struct account *a, const struct row *rows, size_t count);
 uint64_t message_size(const struct message *m);
 /* Up to `len` bytes from `offset`, good until the next call on this message. The whole of a message that is kept inline or packed in one view. */
 MAY_YIELD NODISCARD result message_read(struct message *m, uint64_t offset, size_t len, millis deadline, view *ret_bytes, struct fault *fault);

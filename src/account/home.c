@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "account/expect.h"
 #include "account/pack.h"
 #include "account/search_reader.h"
 #include "base/check.h"
@@ -58,6 +59,8 @@ static void home_open(struct home *h, struct accounts *all)
     h->accounts = h->usages = MAP_INIT;
     list_init(&h->idle);
     list_init(&h->windows);
+    list_init(&h->expected);
+    waitlist_init(&h->expected_done);
     list_init(&h->indexes);
     list_init(&h->summaries);
     waitlist_init(&h->unpacked);
@@ -165,6 +168,7 @@ MAY_YIELD static void home_close(struct home *h)
     map_done(&h->accounts);
     home_drop_windows(h, 0);
     home_drop_indexes(h, 0);
+    expected_end(h);
     home_drop_usages(h);
     home_drop_alone_summary(h);
     if (h->unzip) pack_unzip_free(h->unzip);

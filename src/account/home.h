@@ -34,6 +34,10 @@ struct home {
     struct budget whole;                 /* of messages over MESSAGE_WHOLE_FREE_BYTES that are in memory */
     struct list windows;                 /* read-ahead that no message uses now, least recently used first (message.c) */
     size_t windows_bytes;
+    struct list expected;                /* messages that will be opened soon (expect.c) */
+    unsigned expected_jobs, expect_unzip_count;
+    struct waitlist expected_done;
+    void *expect_unzips[MESSAGES_EXPECTED_JOBS];       /* decompressors that no worker uses now */
     struct list indexes;                 /* of packs, least recently used first */
     size_t indexes_bytes;
     struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
@@ -116,6 +120,7 @@ struct account {
     millis compact_after;                /* not before, because it failed */
     struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */
 
+    struct { uint32_t pack, entry; } expecter;         /* what was expected last (expect.c) */
     struct { uint64_t place; unsigned run; } reader;   /* what was read last, for read-ahead (message.c) */
     struct { uint32_t slot, block; unsigned column; struct summary_block *now; } lister;   /* the same for summaries (listing.c); the block asked for last */
     struct list windows, indexes;        /* read-ahead, and indexes of packs */

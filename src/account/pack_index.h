@@ -23,5 +23,8 @@ struct index_kept {
 
 /* *ret_index is held by the caller (users), who lets go of it. NOT_FOUND: the pack was reclaimed. */
 MAY_YIELD NODISCARD result account_open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault);
+/* Its full name: of the pack itself, or of the archived one that has the bytes. NOT_FOUND: the state is of another snapshot than the index. */
+NODISCARD result account_object_of_entry(const struct account *a, const struct index_kept *k, uint32_t entry, char text[static OBJECT_NAME_MAX], view *ret_name,
+                                         struct fault *fault);
 /* ---- listing.c ---- */
 void summaries_drop(struct index_kept *k);

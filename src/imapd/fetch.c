@@ -15,6 +15,13 @@ bool fetch_is_row_item(enum imap_fetch_kind kind)
     return kind <= IMAP_FETCH_MODSEQ;
 }
 
+bool fetch_needs_bytes(const struct imap_fetch_item *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!fetch_is_row_item(items[i].kind) && !fetch_is_listed_item(&items[i])) return true;
+    return false;
+}
+
 _Static_assert(IMAP_FETCH_FLAGS == 0 && IMAP_FETCH_MODSEQ == 6, "the kinds that a row answers come first");
 
 /* Reading it marks it as seen (RFC 9051 §6.4.5). */
@@ -228,6 +235,7 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     if (!session_cut_limit(s, &set, c->is_uid, &lowest_uid)) return;
     if (code == OK && f->has_changed_since) code = session_cut_unchanged(s, &set, c->is_uid, f->changed_since, &set);
     if (code == OK && sets_seen) code =  mark_seen(f, &set, &unseen);
+    if (!f->is_listing) fetch_look_ahead(s);
     if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
     /* Of a message that could not be read the flags were not told: sync.c does. */
     if (code == OK && f->code == OK && !f->met_gone && f->made_seen.count) mailbox_view_knows(s->view, f->seen_modseq);

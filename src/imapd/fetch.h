@@ -37,3 +37,7 @@ MAY_YIELD NODISCARD result fetch_write_message(struct fetch *f, uint32_t number,
 MAY_YIELD NODISCARD result fetch_write_listed(struct fetch *f, uint32_t number, const struct row *row);
 bool fetch_is_listed_item(const struct imap_fetch_item *item);
 bool fetch_is_row_item(enum imap_fetch_kind kind);
+/* Some item needs the message itself, as neither its row nor its summaries have it. */
+bool fetch_needs_bytes(const struct imap_fetch_item *items, size_t count);
+/* Of a FETCH that does: has messages of pipelined ones read meanwhile. */
+MAY_YIELD void fetch_look_ahead(struct session *s);

@@ -251,3 +251,44 @@ TEST(imapd_fetch_lists_what_a_worker_unpacks_ahead)
     }
     test_server_close(t);
 }
+
+/* Of packed messages in no order: with pieces of 16 under way, some twice, some gone, between other commands. */
+TEST(imapd_fetch_answers_what_is_pipelined)
+{
+    enum { COUNT = 400, COMMANDS = 300 };
+    for (uint64_t seed = 41; seed < 45; seed++) {
+        buf text CLEANUP(buf_done) = BUF_INIT, expected CLEANUP(buf_done) = BUF_INIT;
+        struct test_server *t = test_server_open(seed, NULL);
+        if (seed % 2) sim_workers(t->sim)->busy_ppm = 300000;
+        struct transcript *c = test_server_login(t);
+        for (unsigned i = 1; i <= COUNT; i++) buf_appendf(&text, "t APPEND INBOX {%d+}\r\nSubject: message %5u\r\n\r\nx\r\n\r\n", 29, i);
+        buf_append_cstr(&text, "u NOOP\r\n");
+        transcript_send(c, buf_view(&text));
+        TRANSCRIPT(c, "S~ u OK *\n");
+        test_server_compact(t);
+        TRANSCRIPT(c, "C: s SELECT INBOX\nS~ s OK *\nC: d UID STORE 100:119 FLAGS.SILENT (\\Deleted)\nS: d OK *\nC: e EXPUNGE\nS~ e OK *\n");
+        buf_clear(&text);
+        for (unsigned i = 0; i < COMMANDS; i++) {
+            unsigned uid = (i * 7919 + (unsigned)seed) % COUNT + 1;
+            if (i % 50 == 20) buf_appendf(&text, "n%u NOOP\r\n", i);
+            else if (i % 3) buf_appendf(&text, "f%u UID FETCH %u (BODY.PEEK[])\r\n", i, uid);
+            else buf_appendf(&text, "f%u uid fetch %u:%u (UID BODY.PEEK[HEADER] BODY.PEEK[TEXT])\r\n", i, uid, uid);
+        }
+        transcript_send(c, buf_view(&text));
+        for (unsigned i = 0; i < COMMANDS; i++) {
+            unsigned uid = (i * 7919 + (unsigned)seed) % COUNT + 1;
+            char script[300];
+            bool is_gone = uid >= 100 && uid < 120, is_other = i % 50 == 20;
+            unsigned number = uid < 100 ? uid : uid - 20;
+            if (!is_gone && !is_other && i % 3)
+                snprintf(script, sizeof script, "S: * %u FETCH (UID %u BODY[] {29}\nS: Subject: message %5u\nS: \nS: x\nS: )\n", number, uid, uid);
+            else if (!is_gone && !is_other)
+                snprintf(script, sizeof script, "S: * %u FETCH (UID %u BODY[HEADER] {26}\nS: Subject: message %5u\nS: \nS:  BODY[TEXT] {3}\nS: x\nS: )\n", number, uid, uid);
+            if (!is_gone && !is_other) TRANSCRIPT(c, script);
+            snprintf(script, sizeof script, "S: %c%u OK *\n", is_other ? 'n' : 'f', i);
+            TRANSCRIPT(c, script);
+        }
+        transcript_close(c);
+        test_server_close(t);
+    }
+}

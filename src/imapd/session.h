@@ -91,6 +91,8 @@ struct session {
     millis progress_at;                      /* when the client last heard something, or the command began */
     uint64_t progress_bytes, progress_done;
 
+    unsigned looked_ahead;                   /* FETCHes behind this one whose messages are expected already (look_ahead.c) */
+
     struct list appends;                     /* append.c, oldest first */
     size_t append_count, append_bytes;
     struct waitlist append_done;

@@ -67,6 +67,8 @@ void wire_discard_input(struct wire *w);
 
 /* A whole line (or, for wire_has_input, any byte) can be had without waiting: answers need not be flushed yet. */
 bool wire_has_line(struct wire *w);
+/* What has come and is not yet consumed, as far as it is in memory: for who wants to know what a client that pipelines will ask next. */
+static inline view wire_ahead(const struct wire *w) { return view_from(buf_view(&w->input), w->input_at); }
 bool wire_has_input(const struct wire *w);
 
 /* Output gathers here; write to &w->output or with these. */
