@@ -169,16 +169,17 @@ uint64_t sort_thread_root(view header, struct arena *arena)
     return 0;
 }
 
-static void read_references(const struct message_envelope *e, struct sort_values *v)
+static void read_references(const struct message_envelope *e, struct arena *arena, struct sort_values *v)
 {
     view rest = e->references;
-    uint64_t id;
+    uint64_t id, ids[SORT_REFERENCES_MAX];
     while (take_id(&rest, &id)) {
-        if (v->reference_count == SORT_REFERENCES_MAX) memmove(v->references, v->references + 1, --v->reference_count * sizeof id);
-        v->references[v->reference_count++] = id;
+        if (v->reference_count == SORT_REFERENCES_MAX) memmove(ids, ids + 1, --v->reference_count * sizeof id);
+        ids[v->reference_count++] = id;
     }
     rest = e->in_reply_to;
-    if (v->reference_count == 0 && take_id(&rest, &id)) v->references[v->reference_count++] = id;
+    if (v->reference_count == 0 && take_id(&rest, &id)) ids[v->reference_count++] = id;
+    v->references = memcpy(arena_array(arena, uint64_t, v->reference_count), ids, v->reference_count * sizeof id);
 }
 
 void sort_values_read(view header, struct arena *arena, struct sort_values *ret_values)
@@ -191,6 +192,7 @@ void sort_values_read(view header, struct arena *arena, struct sort_values *ret_
     v->has_date = date_parse(e.date, &date);
     if (v->has_date) v->sent = date.at;
     v->subject = collated(sort_base_subject(encoded_word_decode(e.subject, arena), arena, &v->is_reply), arena);
+    if (v->subject.len) v->subject_hash = hash_bytes(v->subject) | 1;
     v->from = mailbox_of(e.from, arena);
     v->to = mailbox_of(e.to, arena);
     v->cc = mailbox_of(e.cc, arena);
@@ -198,5 +200,5 @@ void sort_values_read(view header, struct arena *arena, struct sort_values *ret_
     v->display_to = display_of(e.to, arena);
     view id = e.message_id;
     (void)take_id(&id, &v->message_id);
-    read_references(&e, v);
+    read_references(&e, arena, v);
 }

@@ -17,11 +17,12 @@ struct sort_values {
     bool has_date;
     unix_ms sent;                           /* §2.2: in UTC */
     view subject;                           /* base subject, §2.1 */
+    uint64_t subject_hash;                  /* 0: it is empty */
     bool is_reply;                          /* the subject was that of a reply or forward */
     view from, to, cc;                      /* mailbox of the first address */
     view display_from, display_to;          /* RFC 5957 §3 */
     uint64_t message_id;
-    uint64_t references[SORT_REFERENCES_MAX];   /* ancestors, the parent last: of References, else the first of In-Reply-To */
+    const uint64_t *references;             /* ancestors, the parent last: of References, else the first of In-Reply-To */
     size_t reference_count;
 };
 

@@ -7,23 +7,29 @@
 
 #include "account/row.h"
 #include "base/fault.h"
-#include "base/map.h"
 #include "formats/sort_values.h"
 #include "runtime/colour.h"
 
-enum { HEADER_DIGESTS_BYTES_MAX = 64 << 20 };    /* of a loop: some 300,000 messages */
+enum { HEADER_DIGESTS_BYTES_MAX = 32 << 20 };    /* of a loop: some 200,000 messages */
 
 struct digest;
+struct digest_generation {
+    char **slabs;                        /* digests, one behind the other in the order in which they came */
+    size_t slab_count, used;             /* used: of the last slab */
+    uint32_t *table;                     /* by message: places, from 1 on; 0: free */
+    size_t capacity, count;
+};
 struct header_digests {
-    struct map young, old;
-    size_t young_bytes;
-    uint32_t generation;                 /* of the young */
-    struct digest *last, *expected;      /* of the young, or NULL: the one that came last; the one that came after what was asked for last */
+    struct digest_generation young, old;
+    struct digest *expected;             /* the one behind what was asked for last: who sorts a mailbox again asks in the same order. Or NULL */
+    bool expects_old;                    /* it is of the older generation */
 };
 
 struct session;
 
 void header_digests_done(struct header_digests *d);
+/* message_id of a message that will be asked for a few calls from now if the order is that of the last time; 0: not known. */
+uint64_t header_digests_coming(const struct header_digests *d);
 /*
  * Of a message, from memory or from its header; texts are good until the arena ends or this is called again. Not OK: it cannot be read.
  */

@@ -182,6 +182,14 @@ MAY_YIELD static result compile_keys(struct compiler *c, const struct imap_searc
     return OK;
 }
 
+static bool asks_nothing(const struct criterion *root)
+{
+    if (root->kind != IMAP_SEARCH_AND) return root->kind == IMAP_SEARCH_ALL;
+    for (const struct criterion *k = root->children; k; k = k->next)
+        if (k->kind != IMAP_SEARCH_ALL) return false;
+    return true;
+}
+
 result search_prepare(struct search *search, struct session *s, const struct imap_search *asked, struct reply *r)
 {
     struct compiler compiler = {.search = search, .reply = r, .charset = asked->charset};
@@ -189,6 +197,7 @@ result search_prepare(struct search *search, struct session *s, const struct ima
     if (!check_charset(asked->charset, r)) return INVALID;
     search->root = arena_new_struct(s->arena, struct criterion);
     result code = compile(&compiler, asked->root, search->root);
+    search->takes_all = code == OK && asks_nothing(search->root);
     if (code != OK || search->is_fuzzy || !(asked->want & IMAP_RETURN_RELEVANCY)) return code;
     reply_set(r, REPLY_BAD, "CLIENTBUG", "RELEVANCY is for FUZZY searches");
     return INVALID;
@@ -226,7 +235,9 @@ MAY_YIELD static result look_at_rows(void *argument, uint32_t number, const stru
         size_t i = w->is_back ? count - 1 - k : k;
         bool matches;
         if (row_is_gone(&rows[i])) continue;
-        result code = search_matches(w->search, number + (uint32_t)i, &rows[i], &matches);
+        result code = OK;
+        if (w->search->takes_all) matches = true;
+        else code = search_matches(w->search, number + (uint32_t)i, &rows[i], &matches);
         if (code == OK && matches) code = w->each(w->argument, number + (uint32_t)i, &rows[i]);
         if (code != OK) return code;
     }

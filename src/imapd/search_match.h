@@ -32,6 +32,7 @@ struct search {
     bool has_asked, has_asked_near;          /* the index */
     bool is_fuzzy;                           /* has a fuzzy key */
     bool has_modseq;
+    bool takes_all;                          /* nothing is asked of the messages */
     uint32_t lowest_uid;                     /* not 0: older messages were not looked at (RFC 9738) */
     unix_ms now;
     result code;                             /* of the first message that could not be read */

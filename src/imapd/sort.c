@@ -1,7 +1,7 @@
 /*
  * SORT and UID SORT: RFC 5256, RFC 5957; with RETURN: RFC 5267 §3, RFC 9394.
  *
- * Each message becomes one key that compares bytewise; sorting is a merge sort in turns.
+ * Each message becomes one key that compares bytewise; what has the same key stays in the order of the mailbox.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "imapd/search_match.h"
 #include "imapd/sort_order.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 8 };
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 32 };
 
 struct sorting {
     struct search search;
@@ -27,13 +27,25 @@ struct sorting {
     struct imap_set_builder saved;           /* UIDs of all that matched, for SAVE */
 };
 
+static int64_t number_of(enum imap_sort_key key, const struct row *row, const struct sort_values *v)
+{
+    if (key == IMAP_SORT_SIZE) return row->size_bytes;
+    return key == IMAP_SORT_DATE && v->has_date ? v->sent.ms : row->internal_date.ms;
+}
+
+static bool is_number(const struct imap_sort *asked)
+{
+    enum imap_sort_key key = asked->criteria[0].key;
+    return asked->count == 1 && (key == IMAP_SORT_ARRIVAL || key == IMAP_SORT_SIZE || key == IMAP_SORT_DATE);
+}
+
 static void append_key(struct sorting *g, const struct imap_sort_criterion *c, const struct row *row, const struct sort_values *v, unsigned score)
 {
     switch (c->key) {
     case IMAP_SORT_RELEVANCY: sort_key_number(&g->key, score, !c->is_reverse); break;      /* the highest first */
-    case IMAP_SORT_ARRIVAL: sort_key_number(&g->key, row->internal_date.ms, c->is_reverse); break;
-    case IMAP_SORT_SIZE: sort_key_number(&g->key, row->size_bytes, c->is_reverse); break;
-    case IMAP_SORT_DATE: sort_key_number(&g->key, v->has_date ? v->sent.ms : row->internal_date.ms, c->is_reverse); break;
+    case IMAP_SORT_ARRIVAL:
+    case IMAP_SORT_SIZE:
+    case IMAP_SORT_DATE: sort_key_number(&g->key, number_of(c->key, row, v), c->is_reverse); break;
     case IMAP_SORT_SUBJECT: sort_key_text(&g->key, v->subject, c->is_reverse); break;
     case IMAP_SORT_FROM: sort_key_text(&g->key, v->from, c->is_reverse); break;
     case IMAP_SORT_TO: sort_key_text(&g->key, v->to, c->is_reverse); break;
@@ -63,11 +75,11 @@ static bool saves_all(const struct sorting *g)
 MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
 {
     struct sorting *g = argument;
-    struct sort_values values = {0};
+    struct sort_values values;
     struct fault fault = {0};
     result code = OK;
+    values.has_date = false;
     if (g->needs_header) {
-        arena_reset(g->arena);
         code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
         if (code != OK && code != NOT_FOUND && g->search.code == OK) {
             g->search.code = code;
@@ -78,11 +90,14 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
     }
     unsigned score = g->needs_score ? search_score(&g->search, row) : 0;
     if (g->needs_score) note_score(g, number, score);
-    buf_clear(&g->key);
-    for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values, score);
-    sort_key_number(&g->key, number, false);
     if (row->modseq > g->modseq) g->modseq = row->modseq;
     if ((g->asked->search.want & IMAP_RETURN_SAVE) && saves_all(g)) imap_set_builder_add(&g->saved, row->uid);
+    if (is_number(g->asked)) {
+        sort_list_add_number(&g->list, number_of(g->asked->criteria[0].key, row, &values), g->asked->criteria[0].is_reverse, number, row->uid);
+        return OK;
+    }
+    buf_clear(&g->key);
+    for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values, score);
     return sort_list_add(&g->list, buf_view(&g->key), number, row->uid);
 }
 

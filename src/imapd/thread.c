@@ -3,7 +3,7 @@
 #include "imapd/search_match.h"
 #include "imapd/thread_tree.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 8 };
+enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 32 };
 
 struct threading {
     struct search search;
@@ -15,14 +15,14 @@ struct threading {
 MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
 {
     struct threading *g = argument;
-    struct sort_values values = {0};
+    struct sort_values values;
     struct fault fault = {0};
-    arena_reset(g->arena);
     result code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
     if (code != OK && code != NOT_FOUND && g->search.code == OK) {
         g->search.code = code;
         g->search.fault = fault;
     }
+    if (g->links) thread_tree_prepare(&g->tree, header_digests_coming(&g->search.s->home->digests));
     code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values, g->links);
     return code == OK && number % MESSAGES_PER_BREATH == 0 ? session_breathe(g->search.s) : code;
 }

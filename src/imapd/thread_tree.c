@@ -4,8 +4,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/hash.h"
-#include "imapd/sort_order.h"
 
 enum { NODES_PER_TURN = 2048, TABLE_FIRST = 1024 };
 
@@ -26,9 +24,11 @@ static void hashes_done(struct thread_table *t)
     *t = (struct thread_table){0};
 }
 
+static size_t first_slot(const struct thread_table *t, uint64_t key) { return (size_t)(key ^ key >> 29) & (t->capacity - 1); }
+
 static size_t hashes_slot(const struct thread_table *t, uint64_t key)
 {
-    size_t i = (size_t)(key ^ key >> 29) & (t->capacity - 1);
+    size_t i = first_slot(t, key);
     while (t->slots[i].key && t->slots[i].key != key) i = (i + 1) & (t->capacity - 1);
     return i;
 }
@@ -56,27 +56,33 @@ static void hashes_put(struct thread_table *t, uint64_t key, uint32_t value)
 
 /* ---- nodes ---- */
 
+static void grow_nodes(struct thread_tree *t, size_t capacity)
+{
+    t->capacity = capacity;
+    t->nodes = realloc(t->nodes, t->capacity * sizeof *t->nodes);
+    check(t->nodes != NULL);
+}
+
 void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected)
 {
     *t = (struct thread_tree){.s = s, .root_first = THREAD_NONE, .root_last = THREAD_NONE};
     hashes_init(&t->ids, expected);
+    sort_list_expect(&t->by_sent, expected);
+    if (expected) grow_nodes(t, expected + expected / 8);
 }
 
 void thread_tree_done(struct thread_tree *t)
 {
     free(t->nodes);
     free(t->by_date);
+    sort_list_done(&t->by_sent);
     hashes_done(&t->ids);
 }
 
 static result add_node(struct thread_tree *t, uint32_t *ret_node)
 {
     if (t->count == THREAD_NODES_MAX) return TOO_BIG;
-    if (t->count == t->capacity) {
-        t->capacity = t->capacity ? 2 * t->capacity : 1024;
-        t->nodes = realloc(t->nodes, t->capacity * sizeof *t->nodes);
-        check(t->nodes != NULL);
-    }
+    if (t->count == t->capacity) grow_nodes(t, t->capacity ? 2 * t->capacity : 1024);
     t->nodes[t->count] = (struct thread_node){.parent = THREAD_NONE, .first = THREAD_NONE, .last = THREAD_NONE, .next = THREAD_NONE};
     *ret_node = (uint32_t)t->count++;
     return OK;
@@ -92,13 +98,21 @@ static result node_of(struct thread_tree *t, uint64_t id, uint32_t *ret_node)
     return code;
 }
 
-/* False when `child` is `parent` or above it, or the chain is too deep to say. */
+/* False when `child` is `parent` or above it, or the chain is too deep to say. What never had a child is above nothing: the common case. */
 static bool may_link(const struct thread_tree *t, uint32_t parent, uint32_t child)
 {
     unsigned depth = 0;
+    if (!t->nodes[child].has_been_parent) return parent != child && t->nodes[parent].depth < THREAD_DEPTH_MAX;
     for (uint32_t at = parent; at != THREAD_NONE; at = t->nodes[at].parent)
         if (at == child || ++depth > THREAD_DEPTH_MAX) return false;
     return true;
+}
+
+static void set_parent(struct thread_tree *t, uint32_t child, uint32_t parent)
+{
+    t->nodes[child].parent = parent;
+    t->nodes[child].depth = (uint16_t)(t->nodes[parent].depth + 1);
+    t->nodes[parent].has_been_parent = true;
 }
 
 /* Step 1 A and B. */
@@ -109,12 +123,18 @@ static result link_references(struct thread_tree *t, uint32_t node, const struct
         uint32_t at;
         result code = node_of(t, v->references[i], &at);
         if (code != OK) return code;
-        if (before != THREAD_NONE && t->nodes[at].parent == THREAD_NONE && may_link(t, before, at)) t->nodes[at].parent = before;
+        if (before != THREAD_NONE && t->nodes[at].parent == THREAD_NONE && may_link(t, before, at)) set_parent(t, at, before);
         before = at;
     }
     t->nodes[node].parent = THREAD_NONE;
-    if (before != THREAD_NONE && may_link(t, before, node)) t->nodes[node].parent = before;
+    t->nodes[node].depth = 0;
+    if (before != THREAD_NONE && may_link(t, before, node)) set_parent(t, node, before);
     return OK;
+}
+
+void thread_tree_prepare(const struct thread_tree *t, uint64_t message_id)
+{
+    __builtin_prefetch(&t->ids.slots[first_slot(&t->ids, message_id)]);
 }
 
 result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links)
@@ -129,8 +149,8 @@ result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *r
     struct thread_node *n = &t->nodes[node];
     n->told = told;
     n->is_reply = v->is_reply;
-    n->subject = v->subject.len ? hash_bytes(v->subject) | 1 : 0;
-    n->sent_ms = v->has_date ? v->sent.ms : row->internal_date.ms;
+    n->subject = v->subject_hash;
+    sort_list_add_number(&t->by_sent, v->has_date ? v->sent.ms : row->internal_date.ms, false, node, 0);
     n->arrived_ms = row->internal_date.ms;
     t->message_count++;
     return links ? link_references(t, node, v) : OK;
@@ -147,22 +167,14 @@ MAY_YIELD static result breathe(struct thread_tree *t)
 
 MAY_YIELD static result sort_by_date(struct thread_tree *t)
 {
-    struct sort_list list = {0};
-    buf key CLEANUP(buf_done) = BUF_INIT;
-    result code = OK;
-    for (uint32_t i = 0; i < t->count && code == OK; i++) {
-        if (!t->nodes[i].told) continue;
-        buf_clear(&key);
-        sort_key_number(&key, t->nodes[i].sent_ms, false);
-        sort_key_number(&key, t->nodes[i].told, false);
-        code = sort_list_add(&list, buf_view(&key), i, 0);
-        if (code == OK) code = breathe(t);
-    }
-    if (code == OK) code = sort_list_sort(t->s, &list);
-    t->by_date = calloc(list.count + 1, sizeof *t->by_date);
+    result code = sort_list_sort(t->s, &t->by_sent);
+    t->by_date = malloc((t->message_count + 1) * sizeof *t->by_date);
     check(t->by_date != NULL);
-    for (size_t i = 0; i < list.count; i++) t->by_date[i] = list.items[i].number;
-    sort_list_done(&list);
+    for (size_t i = 0; i < t->message_count && code == OK; i++) {
+        t->by_date[i] = t->by_sent.items[i].number;
+        code = breathe(t);
+    }
+    sort_list_done(&t->by_sent);
     return code;
 }
 
@@ -327,7 +339,6 @@ MAY_YIELD static result group_by_subject(struct thread_tree *t)
 MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
 {
     struct sort_list list = {0};
-    buf key CLEANUP(buf_done) = BUF_INIT;
     result code = OK;
     for (size_t i = 0; i < t->message_count && code == OK; i++) {
         uint32_t root = t->by_date[i];
@@ -337,10 +348,8 @@ MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
         code = breathe(t);
     }
     for (uint32_t at = t->root_first; at != THREAD_NONE && code == OK; at = t->nodes[at].next) {
-        buf_clear(&key);
-        sort_key_number(&key, t->nodes[at].arrived_ms, false);
-        code = sort_list_add(&list, buf_view(&key), at, 0);
-        if (code == OK) code = breathe(t);
+        sort_list_add_number(&list, t->nodes[at].arrived_ms, false, at, 0);
+        code = breathe(t);
     }
     if (code == OK) code = sort_list_sort(t->s, &list);
     if (code == OK) t->root_first = t->root_last = THREAD_NONE;

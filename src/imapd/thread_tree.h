@@ -8,9 +8,10 @@
 
 #include "formats/sort_values.h"
 #include "imapd/session.h"
+#include "imapd/sort_order.h"
 
 enum {
-    THREAD_NODES_MAX = 8 << 20,              /* dummies too; 48 bytes each */
+    THREAD_NODES_MAX = 8 << 20,              /* dummies too; 40 bytes each */
     THREAD_DEPTH_MAX = 1000,                 /* no link is made that would go deeper: bounds the search for loops */
 };
 #define THREAD_NONE UINT32_MAX
@@ -19,8 +20,10 @@ struct thread_node {
     uint32_t parent, first, last, next;      /* nodes, or THREAD_NONE */
     uint32_t told;                           /* number or UID; 0: a dummy */
     bool is_reply, is_merged;                /* is_merged: a dummy whose children went to `parent` */
+    bool has_been_parent;
+    uint16_t depth;                          /* when it was linked; what is above it may have grown since */
     uint64_t subject;                        /* hash of the base subject; 0: it is empty */
-    int64_t sent_ms, arrived_ms;
+    int64_t arrived_ms;
 };
 
 struct thread_table {                        /* 64-bit keys, not 0 */
@@ -33,6 +36,7 @@ struct thread_tree {
     struct thread_node *nodes;
     size_t count, capacity;
     struct thread_table ids;
+    struct sort_list by_sent;                /* messages, as they were added */
     uint32_t *by_date;                       /* messages, in order of sent date and mailbox */
     size_t message_count;
     uint32_t root_first, root_last;          /* list of roots by `next` */
@@ -42,6 +46,8 @@ struct thread_tree {
 
 void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected);
 void thread_tree_done(struct thread_tree *t);
+/* A message with this id is to come: memory is slow, and its place in the table is not where the last one's was. */
+void thread_tree_prepare(const struct thread_tree *t, uint64_t message_id);
 /* `links`: by references (RFC 5256, REFERENCES step 1). TOO_BIG. */
 NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links);
 /* Sorts and threads. Not OK: the client is gone, or TOO_BIG. */
