@@ -31,6 +31,7 @@ struct search_hits {
     size_t answer_count;
     struct place *places;                    /* in order of pack and entry */
     size_t place_count;
+    size_t asked;                            /* the place of the row that was asked for last: rows come in order */
 };
 
 static void drop_hits(struct search_hits *h)
@@ -201,17 +202,21 @@ static enum search_verdict verdict_of(const struct answer *answer, uint32_t docu
     return answer->maybe[document / 64] >> document % 64 & 1 ? SEARCH_MAYBE : SEARCH_NO;
 }
 
-static enum search_verdict entry_verdict(const struct search_hits *h, uint32_t pack, uint32_t entry)
+static bool is_at(const struct place *p, uint32_t pack, uint32_t entry) { return p->pack == pack && entry >= p->first && entry - p->first < p->count; }
+
+static enum search_verdict entry_verdict(struct search_hits *h, uint32_t pack, uint32_t entry)
 {
     size_t low = 0, high = h->place_count;
+    const struct place *p = h->asked < high ? &h->places[h->asked] : NULL;
+    if (p && is_at(p, pack, entry)) return verdict_of(p->answer, p->document + (entry - p->first));
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const struct place *p = &h->places[middle];
+        p = &h->places[middle];
         if (p->pack < pack || (p->pack == pack && p->first <= entry)) low = middle + 1;
         else high = middle;
     }
-    const struct place *p = low ? &h->places[low - 1] : NULL;
-    if (!p || p->pack != pack || entry - p->first >= p->count) return SEARCH_MAYBE;
+    if (low == 0 || !is_at(&h->places[low - 1], pack, entry)) return SEARCH_MAYBE;
+    p = &h->places[h->asked = low - 1];
     return verdict_of(p->answer, p->document + (entry - p->first));
 }
 
@@ -232,7 +237,7 @@ static bool find_alone(const struct answer *answer, struct id message, uint32_t 
     return false;
 }
 
-enum search_verdict search_hits_verdict(const struct search_hits *h, const struct row *row)
+enum search_verdict search_hits_verdict(struct search_hits *h, const struct row *row)
 {
     struct body_place place;
     uint32_t document;

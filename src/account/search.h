@@ -23,7 +23,7 @@ enum {
  */
 MAY_YIELD NODISCARD result account_search(struct account *a, unsigned zones, view needle, millis deadline, struct search_hits **ret_hits, struct fault *fault);
 /* Of a row of this account, also one that came after the search. */
-enum search_verdict search_hits_verdict(const struct search_hits *h, const struct row *row);
+enum search_verdict search_hits_verdict(struct search_hits *h, const struct row *row);
 void search_hits_free(struct search_hits *h);
 
 /* Documents in segments, and segments. */

@@ -431,6 +431,7 @@ MAY_YIELD static result find_in_zones(struct finding *f, const struct search_que
 {
     const unsigned zones = f->zones, parts[] = {zones & 1u << ZONE_BODY, zones & ~(1u << ZONE_BODY)};
     result code = OK;
+    if (q->kind != SEARCH_CANDIDATES) return find(f, q, sure, maybe);
     for (size_t i = 0; code == OK && i < array_size(parts); i++) {
         f->zones = parts[i];
         if (parts[i]) code = find(f, q, sure, maybe);

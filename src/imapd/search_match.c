@@ -262,27 +262,33 @@ static bool wants_index(struct search *search)
     return search->reads++ >= READS_BEFORE_INDEX || account_has_archive(search->s->account);
 }
 
+/* A message whose row and hits do not decide. */
+MAY_YIELD static result match_by_reading(struct candidate *c, bool *ret_matches)
+{
+    struct search *search = c->search;
+    struct fault fault = {0};
+    c->arena = arena_new(NULL, ARENA_BYTES_MAX);
+    result code = judge_by_reading(c, ret_matches, &fault);
+    if (code != OK && code != NOT_FOUND && search->code == OK) {
+        search->code = code;
+        search->fault = fault;
+    }
+    if (c->message) message_close(c->message);
+    arena_free(c->arena);
+    code = session_note_progress(search->s, 0);      /* messages that must be read are slow: some hundred of them are too many between looks at the clock */
+    return code == OK ? session_breathe(search->s) : code;
+}
+
 result search_matches(struct search *search, uint32_t number, const struct row *row, bool *ret_matches)
 {
     struct candidate c = {.search = search, .number = number, .row = row};
-    struct fault fault = {0};
     enum verdict verdict = judge(&c, search->root);
     if (verdict == LATER && wants_index(search)) {
         ask_index(search);
         verdict = judge(&c, search->root);
     }
     *ret_matches = verdict == MET;
-    if (verdict != LATER) return OK;
-    c.arena = arena_new(NULL, ARENA_BYTES_MAX);
-    result code = judge_by_reading(&c, ret_matches, &fault);
-    if (code != OK && code != NOT_FOUND && search->code == OK) {
-        search->code = code;
-        search->fault = fault;
-    }
-    if (c.message) message_close(c.message);
-    arena_free(c.arena);
-    code = session_note_progress(search->s, 0);      /* messages that must be read are slow: some hundred of them are too many between looks at the clock */
-    return code == OK ? session_breathe(search->s) : code;
+    return verdict == LATER ? match_by_reading(&c, ret_matches) : OK;
 }
 
 /* ---- fuzzy searches ---- */
