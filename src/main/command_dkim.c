@@ -74,13 +74,13 @@ static MAY_YIELD result make_on_worker(struct command_call *call, bool is_ed2551
     return r;
 }
 
-/* Named by the moment: a selector never comes again with another key. */
+/* Named by the moment, to the millisecond: a selector never comes again with another key, however soon keys are changed again. */
 result command_dkim_create(struct command_call *call, struct fault *fault)
 {
     struct identity_dkim_key keys[2];
-    long long now_s = clock_wall().ms / 1000;
-    result r = make_on_worker(call, false, arena_printf(call->arena, "t%lldr", now_s), &keys[0], fault);
-    if (r == OK) r = make_on_worker(call, true, arena_printf(call->arena, "t%llde", now_s), &keys[1], fault);
+    long long now_ms = clock_wall().ms;
+    result r = make_on_worker(call, false, arena_printf(call->arena, "t%lldr", now_ms), &keys[0], fault);
+    if (r == OK) r = make_on_worker(call, true, arena_printf(call->arena, "t%llde", now_ms), &keys[1], fault);
     if (r == OK) r = directory_add_dkim(call->service->identity, command_text(call, "domain"), keys, 2, command_deadline(), fault);
     return r == OK ? show(call, true, fault) : r;
 }
