@@ -94,9 +94,12 @@ class RadosStore:
         name = next(name for name in self.rados("ls", text=True).split() if self.rados("get", name, "-") == largest)
         self.rados("put", name, "-", input=largest[:len(largest) // 2])
 
+    def section(self):
+        return (f'store {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" archive_pool = "tayori-objects" '
+                f'namespace = "{self.name}" }}\n')
+
     def config(self, node, base, more=""):
-        return (f'server {{ node = "{node}" }}\nstore {{ engine = "rados" ceph_config = "{self.ceph_config}" pool = "tayori" object_pool = "tayori-objects" archive_pool = "tayori-objects" '
-                f'namespace = "{self.name}" }}\n{more}{listeners(base)}')
+        return f'server {{ node = "{node}" }}\n{self.section()}{more}{listeners(base)}'
 
 
 class Server:

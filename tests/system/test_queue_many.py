@@ -10,6 +10,7 @@ from test_submission import login, sender, sink, submit  # noqa: F401
 
 LONG = bool(os.environ.get("TAYORI_CHECK_LONG"))
 PURGED, FLOOD = (1_000_000, 100_000) if LONG else (20_000, 5_000)
+CLUSTER_MOST = 20_000          # a cluster of one machine takes about a thousand a second
 
 
 def submit_many(server, count, to, clients=16):
@@ -44,7 +45,7 @@ def test_one_order_purges_the_mail_of_an_account(new_server, tmp_path, sink):  #
     server.add_account("jiro@example.test")
     with login(server, "jiro@example.test") as client:
         client.sendmail("jiro@example.test", ["a@elsewhere.test"], message("stays", sender="jiro@example.test"))
-    count = submit_many(server, PURGED, "u@elsewhere.test")
+    count = submit_many(server, min(PURGED, CLUSTER_MOST) if server.store else PURGED, "u@elsewhere.test")
     assert rows(server, "summary")[0]["messages"] == count + 1
     before, began = memory_mb(server), time.monotonic()
     assert rows(server, "remove", "--account", "hanako@example.test") == [{"messages": count}]
@@ -63,8 +64,8 @@ def test_a_flood_of_one_account_delays_no_other(new_server, tmp_path, sink):  # 
     there = sink(DATA=lambda s: (all_is_there.wait(), time.sleep(0.02)) and "354 go on")
     server = sender(new_server, tmp_path, f"*=127.0.0.1:{there.port}")
     server.add_account("jiro@example.test")
-    submit_many(server, FLOOD, "u@elsewhere.test")
-    assert rows(server, "summary")[0]["messages"] > FLOOD / 2
+    flood = submit_many(server, min(FLOOD, CLUSTER_MOST) if server.store else FLOOD, "u@elsewhere.test")
+    assert rows(server, "summary")[0]["messages"] > flood / 2
     all_is_there.set()
     waits = []
     for i in range(5):

@@ -29,8 +29,9 @@ outbound {{ routes = "{routes}" {more} }}
 def sender(new_server, tmp_path, routes, more=""):
     base = free_port_base()
     path = tmp_path / "out.conf"
-    path.write_text(CONFIG.format(smtp=base + 25, submission=base + 87, submissions=base + 65, imap=base + 43, http=base + 80, routes=routes, more=more))
     server = new_server("out", config=path)
+    path.write_text(CONFIG.format(smtp=base + 25, submission=base + 87, submissions=base + 65, imap=base + 43, http=base + 80, routes=routes, more=more)
+                    + (server.store.section() if server.store else ""))
     server.base = base
     server.start()
     server.add_domain()
@@ -260,6 +261,7 @@ def test_what_is_deferred_is_tried_again(new_server, tmp_path, sink):
     assert not inbox(server)
 
 
+@pytest.mark.local                           # about the other side: a server of its own for each state of the conversation
 def test_a_server_that_breaks_off_loses_nothing(new_server, tmp_path, sink):
     """In every state: the connection ends, the message waits, and goes when the server is itself again."""
     for state in ("CONNECT", "EHLO", "MAIL", "RCPT", "DATA", "END"):
