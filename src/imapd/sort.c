@@ -75,10 +75,9 @@ static bool saves_all(const struct sorting *g)
 MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
 {
     struct sorting *g = argument;
-    struct sort_values values;
+    struct sort_values values = {0};         /* also of what cannot be read */
     struct fault fault = {0};
     result code = OK;
-    values.has_date = false;
     if (g->needs_header) {
         code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
         if (code != OK && code != NOT_FOUND && g->search.code == OK) {

@@ -15,7 +15,7 @@ struct threading {
 MAY_YIELD static result gather(void *argument, uint32_t number, const struct row *row)
 {
     struct threading *g = argument;
-    struct sort_values values;
+    struct sort_values values = {0};         /* also of what cannot be read */
     struct fault fault = {0};
     result code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
     if (code != OK && code != NOT_FOUND && g->search.code == OK) {

@@ -25,6 +25,8 @@ static const struct { const char *command; bool needs_store, changes; } commands
     {"UID FETCH 2 (BODY.PEEK[])", true, false},
     {"UID FETCH 3 (ENVELOPE BODYSTRUCTURE)", true, false},
     {"UID SEARCH BODY line", true, false},
+    {"UID SORT (SUBJECT) UTF-8 ALL", true, false},
+    {"UID THREAD REFERENCES UTF-8 ALL", true, false},
     {"CREATE New", true, true},
     {"RENAME Other Another", true, true},
     {"SUBSCRIBE INBOX", true, true},
