@@ -2,9 +2,9 @@
  * standing: sessions hear of it when their account is suspended or removed after they logged in.
  *
  * Who keeps sessions has a struct standing_watches on each loop. It asks the directory for the accounts of all that are open, one after the
- * other, every STANDING_ROUND_MS: an open session ends within that and IDENTITY_CACHE_MS on every node that shares the store, whoever
- * changed the account, and however long its client says nothing; later where a loop has sessions of more than 4,000 accounts, because it
- * asks for 200 a second. What the directory cannot answer is asked in the next round.
+ * other, 200 a second, and STANDING_ROUND_MS after the last again: an open session ends within that, IDENTITY_CACHE_MS and 5 ms for each account
+ * with sessions on the loop, on every node that shares the store, whoever changed the account, and however long its client says nothing. What
+ * the directory cannot answer is asked in the next round.
  */
 #pragma once
 

@@ -21,7 +21,8 @@ PORT_OFFSETS = {"smtp": 25, "lmtp": 24, "submission": 87, "submissions": 65, "im
 
 
 LISTENERS = {"smtp": ("smtp", "starttls"), "lmtp": ("lmtp", "starttls"), "imap": ("imap", "starttls"), "imaps": ("imap", "implicit"),
-             "pop3": ("pop3", "starttls"), "pop3s": ("pop3", "implicit"), "http": ("http", "none")}
+             "pop3": ("pop3", "starttls"), "pop3s": ("pop3", "implicit"), "submission": ("submission", "starttls"),
+             "submissions": ("submission", "implicit"), "http": ("http", "none")}
 
 
 def pytest_configure(config):

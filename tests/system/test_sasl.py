@@ -12,14 +12,9 @@ from mail import imap, message, pop3, wait_for
 USER = "hanako@example.test"
 
 
-SUBMISSION = 'listener "submission" {{ protocol = "submission" address = "127.0.0.1" port = {port} tls = "starttls" }}\n'
-
-
 @pytest.fixture
 def here(new_server):
     server = new_server()
-    if server.store:
-        server.config.write_text(server.config.read_text() + SUBMISSION.format(port=server.port("submission")))
     server.start()
     server.add_domain()
     server.add_account(USER)
