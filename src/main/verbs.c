@@ -7,7 +7,8 @@
 #define QUOTA_MESSAGES {"--quota-messages", "quota_messages", ARGUMENT_NUMBER, "N", false, false, "most messages in its mailboxes; 0: no limit"}
 #define DISPLAY_NAME {"--name", "name", ARGUMENT_TEXT, "NAME", false, false, "display name"}
 #define SENDING {"--sending", "sending", ARGUMENT_TEXT, "STANDING", false, false, "from which pool of addresses its mail leaves: good, new, suspicious or bulk; empty: by its age"}
-#define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, "mail is deferred, logins are refused, and open sessions end: within half a minute, later on a node with thousands"}
+#define SUSPENDED {"--suspended", "suspended", ARGUMENT_FLAG, NULL, false, false, \
+                   "mail is deferred, logins are refused, and open sessions end: within half a minute, later on a node with thousands"}
 
 #define ARCHIVE_AFTER {"--archive-after", "archive_after", ARGUMENT_TEXT, "AGE", false, false, \
                        "messages older than this go to the archive: 365d, 12h; never; tenant (as its tenant has it)"}
