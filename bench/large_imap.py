@@ -122,6 +122,7 @@ def measure(server, count, runs):
 
     def note(name, times, found=None):
         rows[name] = (statistics.median(times), found)
+        print(f"# {name}: {rows[name][0]:.2f} ms", file=sys.stderr, flush=True)
 
     def repeat(name, *commands, searches=False, times=runs):
         answers = [client.ask(*commands, keeps=searches) for _ in range(times)]
