@@ -357,15 +357,6 @@ static void fills_only(void *argument)
     account_close(a);
 }
 
-static void archives_only(void *argument)
-{
-    colour_pretend_coroutine();
-    struct archive_test *t = argument;
-    struct account *a = open_account(t->world);
-    archive(a, 5 * DAY_MS);
-    account_close(a);
-}
-
 static void goes_on(void *argument)
 {
     colour_pretend_coroutine();
@@ -385,6 +376,15 @@ static void goes_on(void *argument)
 }
 
 #ifdef TAYORI_POINTS
+static void archives_only(void *argument)
+{
+    colour_pretend_coroutine();
+    struct archive_test *t = argument;
+    struct account *a = open_account(t->world);
+    archive(a, 5 * DAY_MS);
+    account_close(a);
+}
+
 static void crash_here(const char *name) { sim_node_crash(sim_node_of_caller()); }
 
 TEST_SLOW(archiving_may_die_at_every_step, 120)

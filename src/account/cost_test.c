@@ -323,3 +323,38 @@ TEST(reading_an_account_costs_few_large_reads)
     world_run(w, 1, reads_as_a_client, w);
     world_close(w);
 }
+
+static uint64_t objects_read_here_and_there(struct world *w, struct account *a)
+{
+    uint64_t before = costs_of(w).objects;
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned at = (unsigned)(MANY - 1 - i * 37 % MANY);
+        EXPECT(message_is(a, INBOX, at + 1, at, 5000));
+    }
+    return costs_of(w).objects - before;
+}
+
+static void reads_here_and_there(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    struct account *a = open_account(w);
+    struct row row;
+    REQUIRE(read_row(a, INBOX, 1, &row) == OK);
+    EXPECT_NUMBER(objects_read_here_and_there(w, a), w->options.pack_indexes_bytes ? 40 : 21);
+    account_close(a);
+}
+
+/* Where the indexes of an account do not fit, each message costs its own entry of one, not a whole one. */
+TEST(reading_here_and_there_costs_what_is_read)
+{
+    for (unsigned fits = 0; fits < 2; fits++) {
+        struct world *w = cluster_open(5);
+        world_run(w, 0, fills, w);
+        w->options.pack_indexes_bytes = !fits;
+        world_down(w, 1);
+        world_up(w, 1);
+        world_run(w, 1, reads_here_and_there, w);
+        world_close(w);
+    }
+}

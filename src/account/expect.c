@@ -70,16 +70,11 @@ static void run_unpack(void *argument)
 MAY_YIELD static bool read_stored(struct account *a, struct expected *e, millis deadline)
 {
     struct body_place place;
-    struct index_kept *k;
     char text[OBJECT_NAME_MAX];
     view name;
     if (!state_body(a->state, &e->row, &place) || place.kind != BODY_IN_PACK) return false;
-    if (account_open_index(a, place.pack, deadline, &k, NULL) != OK) return false;
-    bool is_there = place.entry < k->index->entries && k->index->of[place.entry].method != PACK_ABSENT;
-    if (is_there) e->entry = k->index->of[place.entry];
-    if (is_there) is_there = account_object_of_entry(a, k, place.entry, text, &name, NULL) == OK;
-    k->users--;
-    if (!is_there || object_read(a->home->all->engine, name, e->entry.offset, e->entry.stored_bytes, deadline, &e->stored, NULL) != OK) return false;
+    if (account_find_entry(a, place.pack, place.entry, deadline, &e->entry, text, &name, NULL) != OK) return false;
+    if (object_read(a->home->all->engine, name, e->entry.offset, e->entry.stored_bytes, deadline, &e->stored, NULL) != OK) return false;
     buf_reserve(&e->bytes, e->entry.bytes);  /* here, because what threads allocate stays with them */
     return true;
 }

@@ -19,7 +19,8 @@ enum {
     WINDOW_MIN_BYTES = 64 << 10, WINDOW_MAX_BYTES = 1 << 20,
     WINDOW_BODIES_MAX = 256,                 /* of the journal */
     NEIGHBOUR_GAP = 16,                      /* reading in order may leave some out */
-    WINDOWS_BYTES = 16 << 20, INDEXES_BYTES = 8 << 20,   /* kept in a loop while unused */
+    WINDOWS_BYTES = 16 << 20,                /* kept in a loop while unused */
+    INDEXES_BYTES = 8 << 20,                 /* the same, if the options do not say it */
     PIECE_MAX_BYTES = 1 << 20,               /* of an object, in memory for message_read() */
     LOOKS_MAX = 4,                           /* for a place that moves while we look */
 };
@@ -74,6 +75,11 @@ void home_drop_indexes(struct home *h, size_t keep_bytes)
     }
 }
 
+static size_t indexes_bytes(const struct home *h)
+{
+    return h->all->options.pack_indexes_bytes ? (size_t)h->all->options.pack_indexes_bytes : INDEXES_BYTES;
+}
+
 static struct index_kept *find_index(struct account *a, uint32_t slot, view object)
 {
     list_each (node, &a->indexes) {
@@ -102,38 +108,103 @@ static struct index_kept *keep_index(struct account *a, uint32_t slot, view obje
     list_append(&a->indexes, &k->of_account);
     a->home->indexes_bytes += k->bytes;
     k->users++;
-    home_drop_indexes(a->home, INDEXES_BYTES);
+    home_drop_indexes(a->home, indexes_bytes(a->home));
     k->users--;
     return k;
 }
 
-MAY_YIELD result account_open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault)
+/* Of a slot, with the object's name in `text`, where it stays when the slot changes. */
+static result take_slot(const struct account *a, uint32_t slot, char text[static OBJECT_NAME_MAX], struct pack_slot *ret_pack, struct fault *fault)
 {
     if (slot >= state_packs(a->state)) return fail(fault, CORRUPT, "row names pack %u, which is not there", slot);
-    struct pack_slot pack = state_pack(a->state, slot);
-    if (pack.object.len == 0) return fail(fault, NOT_FOUND, "the pack was reclaimed");
+    *ret_pack = state_pack(a->state, slot);
+    if (ret_pack->object.len == 0) return fail(fault, NOT_FOUND, "the pack was reclaimed");
+    check(ret_pack->object.len < OBJECT_NAME_MAX);
+    memcpy(text, ret_pack->object.at, ret_pack->object.len);
+    ret_pack->object.at = text;
+    return OK;
+}
+
+/* The table of summaries, if there is one, stands right before the index; else these are bytes of messages. */
+MAY_YIELD static result read_index(struct account *a, uint32_t slot, const struct pack_slot *pack, millis deadline, struct index_kept **ret_index,
+                                   struct fault *fault)
+{
+    buf tail CLEANUP(buf_done) = BUF_INIT;
+    char name[OBJECT_NAME_MAX];
+    uint64_t from = pack_index_offset(pack->bytes, pack->entries), table_bytes = summary_table_bytes(pack->entries);
+    if (table_bytes > from) table_bytes = from;
+    struct pack_index *index;
+    result code = object_read(a->home->all->engine, account_object_name(a->id, pack->object, name), from - table_bytes, pack->bytes - from + table_bytes,
+                              deadline, &tail, fault);
+    if (code == OK) code = pack_index_decode(view_from(buf_view(&tail), table_bytes), pack->bytes, pack->entries, &index, fault);
+    if (code != OK && fault) fault_context(fault, "%s", name);
+    if (code != OK) return account_report_corrupt(a, code, fault);
+    struct index_kept *k = find_index(a, slot, pack->object);       /* another may have been faster */
+    if (k) free(index);
+    else k = keep_index(a, slot, pack->object, index, index->section_bytes ? view_slice(buf_view(&tail), 0, table_bytes) : VIEW_EMPTY);
+    *ret_index = k;
+    return OK;
+}
+
+MAY_YIELD result account_open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault)
+{
+    struct pack_slot pack;
+    char text[OBJECT_NAME_MAX];
+    result code = take_slot(a, slot, text, &pack, fault);
+    if (code != OK) return code;
     struct index_kept *k = find_index(a, slot, pack.object);
-    if (!k) {
-        buf tail CLEANUP(buf_done) = BUF_INIT;
-        char short_name[OBJECT_NAME_MAX], name[OBJECT_NAME_MAX];
-        check(pack.object.len < sizeof short_name);
-        memcpy(short_name, pack.object.at, pack.object.len);
-        pack.object.at = short_name;
-        /* The table of summaries, if there is one, stands right before the index; else these are bytes of messages. */
-        uint64_t from = pack_index_offset(pack.bytes, pack.entries), table_bytes = summary_table_bytes(pack.entries);
-        if (table_bytes > from) table_bytes = from;
-        struct pack_index *index;
-        result code = object_read(a->home->all->engine, account_object_name(a->id, pack.object, name), from - table_bytes, pack.bytes - from + table_bytes, deadline, &tail, fault);
-        if (code == OK) code = pack_index_decode(view_from(buf_view(&tail), table_bytes), pack.bytes, pack.entries, &index, fault);
-        if (code != OK && fault) fault_context(fault, "%s", name);
-        if (code != OK) return account_report_corrupt(a, code, fault);
-        k = find_index(a, slot, pack.object);
-        if (k) free(index);
-        else k = keep_index(a, slot, pack.object, index, index->section_bytes ? view_slice(buf_view(&tail), 0, table_bytes) : VIEW_EMPTY);
-    }
+    if (!k) code = read_index(a, slot, &pack, deadline, &k, fault);
+    if (code != OK) return code;
     k->users++;
     *ret_index = k;
     return OK;
+}
+
+result account_object_of_entry(const struct account *a, view pack_object, const struct pack_entry *e, char text[static OBJECT_NAME_MAX], view *ret_name,
+                               struct fault *fault)
+{
+    view object = e->archive ? archive_list_find(state_archive(a->state), e->archive) : pack_object;
+    if (object.len == 0) return fail(fault, NOT_FOUND, "archived pack %u is not known", e->archive);
+    *ret_name = account_object_name(a->id, object, text);
+    if (e->archive) metric_add(METRIC_ARCHIVE_READS, 1);
+    return OK;
+}
+
+/* About: as if all packs were like this one. */
+static bool indexes_fit(const struct account *a, const struct pack_slot *pack)
+{
+    return (uint64_t)pack->entries * sizeof(struct pack_entry) * state_packs(a->state) <= indexes_bytes(a->home);
+}
+
+MAY_YIELD static result read_entry(struct account *a, const struct pack_slot *pack, uint32_t entry, millis deadline, struct pack_entry *ret_entry,
+                                   struct fault *fault)
+{
+    buf stored CLEANUP(buf_done) = BUF_INIT;
+    char name[OBJECT_NAME_MAX];
+    result code = object_read(a->home->all->engine, account_object_name(a->id, pack->object, name), pack_entry_offset(pack->bytes, pack->entries, entry),
+                              PACK_INDEX_ENTRY_BYTES, deadline, &stored, fault);
+    if (code == OK) code = pack_entry_decode(buf_view(&stored), pack->bytes, pack->entries, ret_entry, fault);
+    if (code != OK && fault) fault_context(fault, "%s", name);
+    return account_report_corrupt(a, code, fault);
+}
+
+result account_find_entry(struct account *a, uint32_t slot, uint32_t entry, millis deadline, struct pack_entry *ret_entry, char text[static OBJECT_NAME_MAX],
+                          view *ret_name, struct fault *fault)
+{
+    struct pack_slot pack;
+    struct pack_entry e;
+    char object[OBJECT_NAME_MAX];
+    result code = take_slot(a, slot, object, &pack, fault);
+    if (code != OK) return code;
+    if (entry >= pack.entries) return fail(fault, CORRUPT, "row names entry %u of a pack of %u", entry, pack.entries);
+    struct index_kept *k = find_index(a, slot, pack.object);
+    if (!k && indexes_fit(a, &pack)) code = read_index(a, slot, &pack, deadline, &k, fault);
+    if (k) e = k->index->of[entry];
+    else if (code == OK) code = read_entry(a, &pack, entry, deadline, &e, fault);
+    if (code != OK) return code;
+    if (e.method == PACK_ABSENT) return fail(fault, NOT_FOUND, "the message was reclaimed");
+    *ret_entry = e;
+    return account_object_of_entry(a, pack.object, &e, text, ret_name, fault);
 }
 
 /* ---- windows ------------------------------------------------------------------------------------------- */
@@ -297,11 +368,12 @@ MAY_YIELD static result open_journal_body(struct message *m, const struct row *r
 
 /* ---- from a pack --------------------------------------------------------------------------------------- */
 
-static struct window *find_pack_window(struct account *a, const struct index_kept *index, uint32_t entry)
+static struct window *find_pack_window(struct account *a, uint32_t slot, uint32_t entry)
 {
     list_each (node, &a->windows) {
         struct window *w = container_of(node, struct window, of_account);
-        if (w->index == index && entry >= w->first && entry - w->first < w->count) return w;
+        if (!w->index || w->index->slot != slot || entry < w->first || entry - w->first >= w->count) continue;
+        if (slot < state_packs(a->state) && view_equal(w->index->object, state_pack(a->state, slot).object)) return w;
     }
     return NULL;
 }
@@ -323,16 +395,6 @@ static void choose_entries(const struct pack_index *index, uint32_t first, size_
     *ret_bytes = (size_t)(end - w->offset);
 }
 
-result account_object_of_entry(const struct account *a, const struct index_kept *k, uint32_t entry, char text[static OBJECT_NAME_MAX], view *ret_name, struct fault *fault)
-{
-    uint32_t number = k->index->of[entry].archive;
-    view object = number ? archive_list_find(state_archive(a->state), number) : k->object;
-    if (object.len == 0) return fail(fault, NOT_FOUND, "archived pack %u is not known", number);
-    *ret_name = account_object_name(a->id, object, text);
-    if (number) metric_add(METRIC_ARCHIVE_READS, 1);
-    return OK;
-}
-
 static result note_archive(bool is_archived, result code)
 {
     if (is_archived && (code == UNAVAILABLE || code == TIMEOUT)) metric_add(METRIC_ARCHIVE_FAILURES, 1);
@@ -345,7 +407,7 @@ MAY_YIELD static result read_entries(struct account *a, struct index_kept *index
     size_t bytes;
     char text[OBJECT_NAME_MAX];
     view name;
-    result code = account_object_of_entry(a, index, entry, text, &name, fault);
+    result code = account_object_of_entry(a, index->object, &index->index->of[entry], text, &name, fault);
     if (code != OK) return code;
     struct window *w = window_new(a);
     choose_entries(index->index, entry, ahead, w, &bytes);
@@ -359,29 +421,61 @@ MAY_YIELD static result read_entries(struct account *a, struct index_kept *index
     return code;
 }
 
+static result unpack(struct message *m, const struct pack_entry *e, view stored, uint32_t slot, uint32_t entry, struct fault *fault)
+{
+    struct home *h = m->account->home;
+    if (!h->unzip) h->unzip = pack_unzip_new();
+    if (e->method == PACK_ZSTD) buf_reserve(&m->own, e->bytes);
+    result code = pack_unpack(e, stored, h->unzip, &m->own, fault);
+    if (code != OK && fault) fault_context(fault, "pack %u entry %u", slot, entry);
+    m->bytes = buf_view(&m->own);
+    return code;
+}
+
+/* For who reads here and there. */
+MAY_YIELD static result open_entry(struct message *m, uint32_t slot, uint32_t entry, millis deadline, struct fault *fault)
+{
+    struct account *a = m->account;
+    struct pack_entry e;
+    buf stored CLEANUP(buf_done) = BUF_INIT;
+    char text[OBJECT_NAME_MAX];
+    view name;
+    result code = account_find_entry(a, slot, entry, deadline, &e, text, &name, fault);
+    if (code != OK) return code;
+    code = note_archive(engine_is_cold(name), object_read(a->home->all->engine, name, e.offset, e.stored_bytes, deadline, &stored, fault));
+    return code == OK ? unpack(m, &e, buf_view(&stored), slot, entry, fault) : code;
+}
+
+/* For who reads in order. */
+MAY_YIELD static result open_window(struct account *a, uint32_t slot, uint32_t entry, size_t ahead, millis deadline, struct window **ret_window, struct fault *fault)
+{
+    struct index_kept *index;
+    result code = account_open_index(a, slot, deadline, &index, fault);
+    if (code != OK) return code;
+    if (entry >= index->index->entries) code = fail(fault, CORRUPT, "row names entry %u of a pack of %u", entry, index->index->entries);
+    else if (index->index->of[entry].method == PACK_ABSENT) code = fail(fault, NOT_FOUND, "the message was reclaimed");
+    else code = read_entries(a, index, entry, ahead, deadline, ret_window, fault);
+    index->users--;
+    return code;
+}
+
 MAY_YIELD static result open_packed(struct message *m, uint32_t slot, uint32_t entry, millis deadline, struct fault *fault)
 {
     struct account *a = m->account;
-    struct index_kept *index;
-    struct window *w = NULL;
-    result code = account_open_index(a, slot, deadline, &index, fault);
-    if (code != OK) return code;
     size_t ahead = read_ahead(a, (uint64_t)1 << 63 | (uint64_t)slot << 32 | entry);
-    if (entry >= index->index->entries) code = fail(fault, CORRUPT, "row names entry %u of a pack of %u", entry, index->index->entries);
-    else if (index->index->of[entry].method == PACK_ABSENT) code = fail(fault, NOT_FOUND, "the message was reclaimed");
-    else if ((w = find_pack_window(a, index, entry))) window_hold(w);
-    else code = read_entries(a, index, entry, ahead, deadline, &w, fault);
-    if (code == OK) {
-        const struct pack_entry *e = &index->index->of[entry];
-        if (!a->home->unzip) a->home->unzip = pack_unzip_new();
-        view stored = view_slice(buf_view(&w->bytes), (size_t)(e->offset - w->offset), e->stored_bytes);
-        if (e->method == PACK_ZSTD) buf_reserve(&m->own, e->bytes);
-        code = pack_unpack(e, stored, a->home->unzip, &m->own, fault);
-        if (code != OK && fault) fault_context(fault, "pack " VIEW_FMT " entry %u", VIEW_ARG(index->object), entry);
-        m->bytes = buf_view(&m->own);
-        window_let(w);
+    struct window *w = find_pack_window(a, slot, entry);
+    if (w) {
+        window_hold(w);
+    } else if (ahead == 0) {
+        return open_entry(m, slot, entry, deadline, fault);
+    } else {
+        result code = open_window(a, slot, entry, ahead, deadline, &w, fault);
+        if (code != OK) return code;
     }
-    index->users--;
+    const struct pack_entry *e = &w->index->index->of[entry];
+    view stored = view_slice(buf_view(&w->bytes), (size_t)(e->offset - w->offset), e->stored_bytes);
+    result code = unpack(m, e, stored, slot, entry, fault);
+    window_let(w);
     return code;
 }
 

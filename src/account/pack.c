@@ -200,6 +200,22 @@ result pack_index_decode(view tail, uint64_t bytes, uint32_t entries, struct pac
     return OK;
 }
 
+uint64_t pack_entry_offset(uint64_t bytes, uint32_t entries, uint32_t entry)
+{
+    return pack_index_offset(bytes, entries) + (uint64_t)entry * PACK_INDEX_ENTRY_BYTES;
+}
+
+/* Of both versions: the earlier one has no bits above the method. */
+result pack_entry_decode(view stored, uint64_t bytes, uint32_t entries, struct pack_entry *ret_entry, struct fault *fault)
+{
+    struct cursor c = cursor_of(stored);
+    struct pack_entry e;
+    if (stored.len != PACK_INDEX_ENTRY_BYTES || !take_entry(&c, pack_index_offset(bytes, entries), VERSION_ARCHIVE, &e))
+        return fail(fault, CORRUPT, "pack's index: an entry is not one");
+    *ret_entry = e;
+    return OK;
+}
+
 void *pack_unzip_new(void)
 {
     void *unzip = ZSTD_createDCtx();

@@ -74,6 +74,10 @@ uint64_t pack_index_offset(uint64_t bytes, uint32_t entries);
 /* `tail` are the pack's last bytes, from pack_index_offset() on. The index is malloc'ed. */
 NODISCARD result pack_index_decode(view tail, uint64_t bytes, uint32_t entries, struct pack_index **ret_index, struct fault *fault);
 
+/* One entry alone: where it stands in the index, and what it says. It has no checksum of its own, but the stored bytes that it leads to have. CORRUPT. */
+uint64_t pack_entry_offset(uint64_t bytes, uint32_t entries, uint32_t entry);
+NODISCARD result pack_entry_decode(view stored, uint64_t bytes, uint32_t entries, struct pack_entry *ret_entry, struct fault *fault);
+
 /* Decompression contexts are kept, one to a loop. */
 void *pack_unzip_new(void);
 void pack_unzip_free(void *unzip);

@@ -35,7 +35,9 @@ static void try_pack(view input)
     if (pack_index_decode(view_from(buf_view(&pack), (size_t)(index - pack.at)), pack.len, entries, &got, NULL) != OK) return;
     void *unzip = pack_unzip_new();
     for (uint32_t i = 0; i < entries; i++) {
-        struct pack_entry e = got->of[i];
+        struct pack_entry e = got->of[i], alone;
+        view entry = view_slice(buf_view(&pack), pack_entry_offset(pack.len, entries, i), PACK_INDEX_ENTRY_BYTES);
+        check(pack_entry_decode(entry, pack.len, entries, &alone, NULL) == OK && alone.offset == e.offset && alone.method == e.method);
         buf text CLEANUP(buf_done) = BUF_INIT;
         if (e.method == PACK_ABSENT) continue;
         check((uint64_t)e.offset + e.stored_bytes <= pack_index_offset(pack.len, entries));

@@ -23,8 +23,14 @@ struct index_kept {
 
 /* *ret_index is held by the caller (users), who lets go of it. NOT_FOUND: the pack was reclaimed. */
 MAY_YIELD NODISCARD result account_open_index(struct account *a, uint32_t slot, millis deadline, struct index_kept **ret_index, struct fault *fault);
-/* Its full name: of the pack itself, or of the archived one that has the bytes. NOT_FOUND: the state is of another snapshot than the index. */
-NODISCARD result account_object_of_entry(const struct account *a, const struct index_kept *k, uint32_t entry, char text[static OBJECT_NAME_MAX], view *ret_name,
+/* The object with an entry's bytes, by its full name: the pack itself, or the archived one. NOT_FOUND: the state is of another snapshot than the entry. */
+NODISCARD result account_object_of_entry(const struct account *a, view pack_object, const struct pack_entry *e, char text[static OBJECT_NAME_MAX], view *ret_name,
                                          struct fault *fault);
+/*
+ * One entry and the object with its bytes. The pack's index comes into memory for it where the account's indexes fit there; of a larger account the
+ * entry alone is read, so that reading here and there costs the same in a mailbox of any size. NOT_FOUND: it was reclaimed.
+ */
+MAY_YIELD NODISCARD result account_find_entry(struct account *a, uint32_t slot, uint32_t entry, millis deadline, struct pack_entry *ret_entry,
+                                              char text[static OBJECT_NAME_MAX], view *ret_name, struct fault *fault);
 /* ---- listing.c ---- */
 void summaries_drop(struct index_kept *k);

@@ -102,6 +102,31 @@ TEST(pack_tells_every_flipped_bit)
     pack_writer_done(&w);
 }
 
+/* An entry that is read alone has no checksum: then the bytes that it leads to are the wrong ones, or it says that there are none. */
+TEST(pack_entry_alone_tells_every_flipped_bit)
+{
+    struct pack_writer w;
+    void *unzip = pack_unzip_new();
+    write_messages(&w, 6);
+    pack_end(&w);
+    view pack = buf_view(&w.out);
+    uint64_t at = pack_entry_offset(pack.len, 6, 3);
+    for (unsigned bit = 0; bit <= 8 * PACK_INDEX_ENTRY_BYTES; bit++) {
+        struct pack_entry e;
+        buf got CLEANUP(buf_done) = BUF_INIT;
+        bool is_whole = bit == 8 * PACK_INDEX_ENTRY_BYTES;
+        if (!is_whole) w.out.at[at + bit / 8] ^= (char)(1 << bit % 8);
+        result code = pack_entry_decode(view_slice(pack, at, PACK_INDEX_ENTRY_BYTES), pack.len, 6, &e, NULL);
+        if (code == OK) code = pack_unpack(&e, view_slice(pack, e.offset, e.stored_bytes), unzip, &got, NULL);
+        if (is_whole) EXPECT(code == OK && view_starts(buf_view(&got), VIEW("Message 3 line 0\r\n")));
+        else EXPECT(code == CORRUPT || code == NOT_FOUND || e.archive);
+        if (!is_whole) w.out.at[at + bit / 8] ^= (char)(1 << bit % 8);
+    }
+    EXPECT(pack_entry_decode(view_slice(pack, at, PACK_INDEX_ENTRY_BYTES - 1), pack.len, 6, &(struct pack_entry){0}, NULL) == CORRUPT);
+    pack_unzip_free(unzip);
+    pack_writer_done(&w);
+}
+
 TEST(pack_refuses_another_count_of_entries_or_a_short_tail)
 {
     struct pack_writer w;
