@@ -111,6 +111,11 @@ def fill(server, count):
         shell(ROOT / "build" / "tayori", "account", "compact", "u0@example.test", "--dir", server.dir, "--config", server.dir / "tayori.conf", stdout=subprocess.DEVNULL)
 
 
+def sets_of(numbers):
+    """As sets that keep a command below the 8,192 octets of RFC 7162 §4."""
+    return [",".join(map(str, numbers[i:i + 1000])) for i in range(0, len(numbers), 1000)]
+
+
 def hits(answer):
     at = answer.rfind(b"* SEARCH")
     return len(answer[at:answer.find(b"\r\n", at)].split()) - 2 if at >= 0 else None
@@ -152,11 +157,11 @@ def measure(server, count, runs):
     repeat("SEARCH of text, Japanese", b"SEARCH CHARSET UTF-8 TEXT {%d+}\r\n%s" % (len(text), text), searches=True)
     repeat("SORT by date", "SORT (DATE) UTF-8 ALL")
     repeat("THREAD by references", "THREAD REFERENCES UTF-8 ALL")
-    some = ",".join(map(str, sorted(rng.sample(range(1, count + 1), count // 100))))
-    note("STORE of 1 %", [client.ask(f"STORE {some} {'+-'[i % 2]}FLAGS.SILENT (\\Flagged)")[0] for i in range(2 * runs)])
+    some = sets_of(sorted(rng.sample(range(1, count + 1), count // 100)))
+    note("STORE of 1 %", [client.ask(*[f"STORE {numbers} {'+-'[i % 2]}FLAGS.SILENT (\\Flagged)" for numbers in some])[0] for i in range(2 * runs)])
     status = client.ask("STATUS INBOX (UIDVALIDITY HIGHESTMODSEQ)", keeps=True)[1].decode()
     state = {name: re.search(rf"{name} (\d+)", status).group(1) for name in ("UIDVALIDITY", "HIGHESTMODSEQ")}
-    client.ask(f"STORE {','.join(map(str, sorted(rng.sample(range(1, count + 1), min(1000, count // 2)))))} +FLAGS.SILENT (\\Answered)")
+    client.ask(*[f"STORE {numbers} +FLAGS.SILENT (\\Answered)" for numbers in sets_of(sorted(rng.sample(range(1, count + 1), min(1000, count // 2))))])
     client.close()
     times = []
     for _ in range(runs):
