@@ -49,14 +49,22 @@ static void append_code_point(buf *out, uint32_t c)
     }
 }
 
+static void take_ascii(view *text, buf *out)
+{
+    size_t len = 0;
+    while (len < text->len && (unsigned char)text->at[len] < 0x80) len++;
+    char *to = buf_extend(out, len);
+    for (size_t i = 0; i < len; i++) to[i] = ascii_upper(text->at[i]);
+    *text = view_from(*text, len);
+}
+
 void collate_append(buf *out, view text)
 {
     buf_reserve(out, text.len);
     while (text.len) {
         uint32_t c;
         if ((unsigned char)text.at[0] < 0x80) {
-            buf_append_byte(out, ascii_upper(text.at[0]));
-            text = view_from(text, 1);
+            take_ascii(&text, out);
         } else if (utf8_take(&text, &c)) {
             append_code_point(out, c);
         } else {

@@ -5,8 +5,10 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "formats/collate.h"
+#include "formats/date.h"
 #include "formats/encoded_word.h"
-#include "formats/envelope.h"
+#include "formats/header.h"
+#include "formats/mail_address.h"
 
 /* ---- base subject: RFC 5256 §2.1, §5 ---- */
 
@@ -108,7 +110,52 @@ view sort_base_subject(view subject, struct arena *arena, bool *ret_is_reply)
     return s;
 }
 
+/* ---- fields ---- */
+
+enum { F_DATE, F_SUBJECT, F_FROM, F_TO, F_CC, F_MESSAGE_ID, F_REFERENCES, F_IN_REPLY_TO, FIELDS };
+
+static const struct { view name; unsigned needs; } fields[FIELDS] = {
+    [F_DATE] = {VIEW_INIT("Date"), SORT_NEEDS_DATE},
+    [F_SUBJECT] = {VIEW_INIT("Subject"), SORT_NEEDS_SUBJECT | SORT_NEEDS_THREAD},
+    [F_FROM] = {VIEW_INIT("From"), SORT_NEEDS_FROM | SORT_NEEDS_DISPLAY_FROM},
+    [F_TO] = {VIEW_INIT("To"), SORT_NEEDS_TO | SORT_NEEDS_DISPLAY_TO},
+    [F_CC] = {VIEW_INIT("Cc"), SORT_NEEDS_CC},
+    [F_MESSAGE_ID] = {VIEW_INIT("Message-ID"), SORT_NEEDS_THREAD},
+    [F_REFERENCES] = {VIEW_INIT("References"), SORT_NEEDS_THREAD},
+    [F_IN_REPLY_TO] = {VIEW_INIT("In-Reply-To"), SORT_NEEDS_THREAD},
+};
+
+/* The first field of a name counts. The walk ends when all that are wanted were met. */
+static void find_fields(view header, unsigned needs, view values[static FIELDS])
+{
+    struct header_field field;
+    unsigned wanted = 0;
+    for (unsigned i = 0; i < FIELDS; i++) {
+        values[i] = VIEW_EMPTY;
+        if (fields[i].needs & needs) wanted |= 1u << i;
+    }
+    while (wanted && header_next(&header, &field)) {
+        for (unsigned i = 0; i < FIELDS; i++) {
+            if (!(wanted & 1u << i) || !view_equal_nocase(field.name, fields[i].name)) continue;
+            values[i] = field.value;
+            wanted &= ~(1u << i);
+            break;
+        }
+    }
+}
+
 /* ---- texts ---- */
+
+/* As encoded_word_decode(); most texts are what they stand for. */
+static view decoded(view text, struct arena *arena)
+{
+    view line = header_unfold(text, arena);
+    for (size_t i = 0; i < line.len; i++) {
+        bool is_plain = line.at[i] >= ' ' && line.at[i] <= '~' && (line.at[i] != '=' || i + 1 == line.len || line.at[i + 1] != '?');
+        if (!is_plain) return encoded_word_decode(text, arena);
+    }
+    return line;
+}
 
 static view collated(view text, struct arena *arena)
 {
@@ -127,7 +174,7 @@ static view mailbox_of(const struct mail_address *a, struct arena *arena)
 static view display_of(const struct mail_address *a, struct arena *arena)
 {
     if (!a) return VIEW_EMPTY;
-    view name = a->name.len ? encoded_word_decode(a->name, arena) : VIEW_EMPTY;
+    view name = a->name.len ? decoded(a->name, arena) : VIEW_EMPTY;
     if (name.len) return collated(name, arena);
     if (a->kind != MAIL_ADDRESS_MAILBOX || a->domain.len == 0) return collated(a->local, arena);
     return collated(arena_printf(arena, VIEW_FMT "@" VIEW_FMT, VIEW_ARG(a->local), VIEW_ARG(a->domain)), arena);
@@ -156,49 +203,77 @@ static bool take_id_by(view *rest, uint64_t (*hash_of)(view), uint64_t *ret_id)
     }
 }
 
-static bool take_id(view *rest, uint64_t *ret_id) { return take_id_by(rest, hash_bytes, ret_id); }
+static bool take_id(view *rest, uint64_t *ret_id)
+{
+    if (!take_id_by(rest, hash_bytes, ret_id)) return false;
+    *ret_id &= ((uint64_t)1 << SORT_HASH_BITS) - 1;
+    if (*ret_id == 0) *ret_id = 1;
+    return true;
+}
 
 uint64_t sort_thread_root(view header, struct arena *arena)
 {
-    struct message_envelope e;
+    static const unsigned order[] = {F_REFERENCES, F_IN_REPLY_TO, F_MESSAGE_ID};
+    view values[FIELDS];
     uint64_t id;
-    message_envelope_parse(header, arena, &e);
-    view texts[] = {e.references, e.in_reply_to, e.message_id};
-    for (size_t i = 0; i < array_size(texts); i++)
-        if (take_id_by(&texts[i], hash_stable, &id)) return id;
+    find_fields(header, SORT_NEEDS_THREAD, values);
+    for (size_t i = 0; i < array_size(order); i++) {
+        view text = header_unfold(values[order[i]], arena);
+        if (take_id_by(&text, hash_stable, &id)) return id;
+    }
     return 0;
 }
 
-static void read_references(const struct message_envelope *e, struct arena *arena, struct sort_values *v)
+static void read_references(view references, view in_reply_to, struct arena *arena, struct sort_values *v)
 {
-    view rest = e->references;
     uint64_t id, ids[SORT_REFERENCES_MAX];
-    while (take_id(&rest, &id)) {
+    while (take_id(&references, &id)) {
         if (v->reference_count == SORT_REFERENCES_MAX) memmove(ids, ids + 1, --v->reference_count * sizeof id);
         ids[v->reference_count++] = id;
     }
-    rest = e->in_reply_to;
-    if (v->reference_count == 0 && take_id(&rest, &id)) ids[v->reference_count++] = id;
-    v->references = memcpy(arena_array(arena, uint64_t, v->reference_count), ids, v->reference_count * sizeof id);
+    if (v->reference_count == 0 && take_id(&in_reply_to, &id)) ids[v->reference_count++] = id;
+    if (v->reference_count) v->references = memcpy(arena_array(arena, uint64_t, v->reference_count), ids, v->reference_count * sizeof id);
 }
 
-void sort_values_read(view header, struct arena *arena, struct sort_values *ret_values)
+static void read_thread(const view *values, struct arena *arena, struct sort_values *v)
 {
-    struct message_envelope e;
-    struct date date;
-    struct sort_values *v = ret_values;
-    *v = (struct sort_values){0};
-    message_envelope_parse(header, arena, &e);
-    v->has_date = date_parse(e.date, &date);
-    if (v->has_date) v->sent = date.at;
-    v->subject = collated(sort_base_subject(encoded_word_decode(e.subject, arena), arena, &v->is_reply), arena);
-    if (v->subject.len) v->subject_hash = hash_bytes(v->subject) | 1;
-    v->from = mailbox_of(e.from, arena);
-    v->to = mailbox_of(e.to, arena);
-    v->cc = mailbox_of(e.cc, arena);
-    v->display_from = display_of(e.from, arena);
-    v->display_to = display_of(e.to, arena);
-    view id = e.message_id;
+    view id = header_unfold(values[F_MESSAGE_ID], arena);
     (void)take_id(&id, &v->message_id);
-    read_references(&e, arena, v);
+    read_references(header_unfold(values[F_REFERENCES], arena), header_unfold(values[F_IN_REPLY_TO], arena), arena, v);
+}
+
+static void read_subject(view value, unsigned needs, struct arena *arena, struct sort_values *v)
+{
+    bool is_reply;
+    view subject = collated(sort_base_subject(decoded(value, arena), arena, &is_reply), arena);
+    if (needs & SORT_NEEDS_SUBJECT) v->subject = subject;
+    if (!(needs & SORT_NEEDS_THREAD)) return;
+    v->is_reply = is_reply;
+    if (subject.len) v->subject_hash = (hash_bytes(subject) & (((uint64_t)1 << SORT_HASH_BITS) - 1)) | 1;
+}
+
+static void read_addresses(const view *values, unsigned needs, struct arena *arena, struct sort_values *v)
+{
+    const struct mail_address *from = values[F_FROM].len ? mail_address_list_parse(values[F_FROM], arena) : NULL;
+    const struct mail_address *to = values[F_TO].len ? mail_address_list_parse(values[F_TO], arena) : NULL;
+    const struct mail_address *cc = values[F_CC].len ? mail_address_list_parse(values[F_CC], arena) : NULL;
+    if (needs & SORT_NEEDS_FROM) v->from = mailbox_of(from, arena);
+    if (needs & SORT_NEEDS_TO) v->to = mailbox_of(to, arena);
+    if (needs & SORT_NEEDS_CC) v->cc = mailbox_of(cc, arena);
+    if (needs & SORT_NEEDS_DISPLAY_FROM) v->display_from = display_of(from, arena);
+    if (needs & SORT_NEEDS_DISPLAY_TO) v->display_to = display_of(to, arena);
+}
+
+void sort_values_read(view header, unsigned needs, struct arena *arena, struct sort_values *ret_values)
+{
+    struct sort_values *v = ret_values;
+    struct date date;
+    view values[FIELDS];
+    *v = (struct sort_values){0};
+    find_fields(header, needs, values);
+    v->has_date = values[F_DATE].len && date_parse(header_unfold(values[F_DATE], arena), &date);
+    if (v->has_date) v->sent = date.at;
+    if (values[F_SUBJECT].len) read_subject(values[F_SUBJECT], needs, arena, v);
+    read_addresses(values, needs, arena, v);
+    if (needs & SORT_NEEDS_THREAD) read_thread(values, arena, v);
 }

@@ -10,9 +10,23 @@
 enum {
     SORT_REFERENCES_MAX = 64,               /* of a message; the last ones, which say the most, are kept */
     SORT_TEXT_BYTES_MAX = 1000,             /* of a text that is compared; what differs only behind it counts as equal */
+    SORT_HASH_BITS = 48,                    /* of ids and subjects: of a million, two are taken for one once in five hundred mailboxes */
 };
 
-/* Texts are collated (collate.h). Message ids are hashes of their normal form, 0: none. */
+/* What is wanted of a header: the other fields of it are not looked at. */
+enum sort_need {
+    SORT_NEEDS_DATE = 1 << 0,
+    SORT_NEEDS_SUBJECT = 1 << 1,
+    SORT_NEEDS_FROM = 1 << 2,
+    SORT_NEEDS_TO = 1 << 3,
+    SORT_NEEDS_CC = 1 << 4,
+    SORT_NEEDS_DISPLAY_FROM = 1 << 5,
+    SORT_NEEDS_DISPLAY_TO = 1 << 6,
+    SORT_NEEDS_THREAD = 1 << 7,             /* ids, references, hash of the subject and is_reply */
+    SORT_NEEDS_ALL = (1 << 8) - 1,
+};
+
+/* Texts are collated (collate.h). Message ids are hashes of their normal form, 0: none. What is not wanted is zero. */
 struct sort_values {
     bool has_date;
     unix_ms sent;                           /* §2.2: in UTC */
@@ -26,7 +40,8 @@ struct sort_values {
     size_t reference_count;
 };
 
-void sort_values_read(view header, struct arena *arena, struct sort_values *ret_values);
+/* `needs`: of enum sort_need. Pure. */
+void sort_values_read(view header, unsigned needs, struct arena *arena, struct sort_values *ret_values);
 
 /*
  * What ties a message to its thread (RFC 8474 §5.2), from the header alone, so that it never changes: a stable hash of the id at the root,

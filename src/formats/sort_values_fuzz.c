@@ -1,9 +1,63 @@
-/* A base subject has none of what was taken away, is itself its base, and lies within bounds; a text collates as its pieces do. */
+/*
+ * A base subject has none of what was taken away, is itself its base, and lies within bounds; a text collates as its pieces do; each value
+ * is the same whatever else is wanted.
+ */
 #include "base/check.h"
 #include "formats/collate.h"
+#include "formats/encoded_word.h"
+#include "formats/envelope.h"
 #include "formats/sort_values.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Reads each value alone and puts them together. */
+static struct sort_values read_one_by_one(view header, struct arena *arena)
+{
+    struct sort_values all = {0}, v;
+    sort_values_read(header, SORT_NEEDS_THREAD, arena, &all);
+    check(!all.has_date && all.subject.len == 0 && all.from.len == 0);
+    sort_values_read(header, SORT_NEEDS_DATE, arena, &v);
+    check(v.message_id == 0 && v.reference_count == 0 && v.subject.len == 0);
+    all.has_date = v.has_date;
+    all.sent = v.sent;
+    sort_values_read(header, SORT_NEEDS_SUBJECT, arena, &v);
+    all.subject = v.subject;
+    sort_values_read(header, SORT_NEEDS_FROM, arena, &v);
+    all.from = v.from;
+    sort_values_read(header, SORT_NEEDS_TO, arena, &v);
+    all.to = v.to;
+    sort_values_read(header, SORT_NEEDS_CC, arena, &v);
+    all.cc = v.cc;
+    sort_values_read(header, SORT_NEEDS_DISPLAY_FROM, arena, &v);
+    all.display_from = v.display_from;
+    sort_values_read(header, SORT_NEEDS_DISPLAY_TO, arena, &v);
+    all.display_to = v.display_to;
+    return all;
+}
+
+static bool are_equal(const struct sort_values *a, const struct sort_values *b)
+{
+    bool numbers = a->has_date == b->has_date && a->sent.ms == b->sent.ms && a->subject_hash == b->subject_hash && a->is_reply == b->is_reply &&
+                   a->message_id == b->message_id && a->reference_count == b->reference_count;
+    for (size_t i = 0; numbers && i < a->reference_count; i++) numbers = a->references[i] == b->references[i];
+    return numbers && view_equal(a->subject, b->subject) && view_equal(a->from, b->from) && view_equal(a->to, b->to) && view_equal(a->cc, b->cc) &&
+           view_equal(a->display_from, b->display_from) && view_equal(a->display_to, b->display_to);
+}
+
+/* The decoder of words and the envelope say the same. */
+static void check_against_envelope(view header, struct arena *arena, const struct sort_values *v)
+{
+    struct message_envelope e;
+    struct date date;
+    bool is_reply;
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    message_envelope_parse(header, arena, &e);
+    bool has_date = date_parse(e.date, &date);
+    check(v->has_date == has_date && (!has_date || v->sent.ms == date.at.ms));
+    view subject = sort_base_subject(encoded_word_decode(e.subject, arena), arena, &is_reply);
+    collate_append(&text, view_slice(subject, 0, SORT_TEXT_BYTES_MAX));
+    check(view_equal(v->subject, buf_view(&text)) && v->is_reply == is_reply);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,7 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     collate_append(&twice, view_slice(base, 0, ascii));
     collate_append(&twice, view_from(base, ascii));
     check(view_equal(buf_view(&once), buf_view(&twice)) && once.len <= 12 * base.len);
-    sort_values_read(input, arena, &values);
-    check(values.reference_count <= SORT_REFERENCES_MAX);
+    sort_values_read(input, SORT_NEEDS_ALL, arena, &values);
+    check(values.reference_count <= SORT_REFERENCES_MAX && values.message_id >> SORT_HASH_BITS == 0 && values.subject_hash >> SORT_HASH_BITS == 0);
+    struct sort_values again_values = read_one_by_one(input, arena);
+    check(are_equal(&values, &again_values));
+    check_against_envelope(input, arena, &values);
     return 0;
 }

@@ -211,7 +211,7 @@ MAY_YIELD static result read_header(struct session *s, const struct row *row, st
     result code = message_read(message, 0, want, session_store_deadline(s), &bytes, fault);
     if (code != OK) return code;
     header_split(bytes, &header, &body);
-    sort_values_read(header, arena, ret_values);
+    sort_values_read(header, SORT_NEEDS_ALL, arena, ret_values);
     keep(&s->home->digests, row->message, ret_values, true);
     return OK;
 }
@@ -224,7 +224,7 @@ result header_digest_read(struct session *s, const struct row *row, struct arena
     view header;
     bool is_plain;
     if (message_summary(s->account, row, SUMMARY_HEADER, session_store_deadline(s), &header, &is_plain) == OK) {
-        sort_values_read(header, arena, ret_values);
+        sort_values_read(header, SORT_NEEDS_ALL, arena, ret_values);
         keep(&s->home->digests, row->message, ret_values, true);
         return OK;
     }
