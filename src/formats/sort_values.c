@@ -249,7 +249,7 @@ static void read_subject(view value, unsigned needs, struct arena *arena, struct
     if (needs & SORT_NEEDS_SUBJECT) v->subject = subject;
     if (!(needs & SORT_NEEDS_THREAD)) return;
     v->is_reply = is_reply;
-    if (subject.len) v->subject_hash = (hash_bytes(subject) & (((uint64_t)1 << SORT_HASH_BITS) - 1)) | 1;
+    if (subject.len) v->subject_hash = (hash_bytes(subject) & (((uint64_t)1 << SORT_HASH_BITS) - 1)) | 3;
 }
 
 static void read_addresses(const view *values, unsigned needs, struct arena *arena, struct sort_values *v)

@@ -31,7 +31,7 @@ struct sort_values {
     bool has_date;
     unix_ms sent;                           /* §2.2: in UTC */
     view subject;                           /* base subject, §2.1 */
-    uint64_t subject_hash;                  /* 0: it is empty */
+    uint64_t subject_hash;                  /* 0: it is empty; else odd, and more than 1 */
     bool is_reply;                          /* the subject was that of a reply or forward */
     view from, to, cc;                      /* mailbox of the first address */
     view display_from, display_to;          /* RFC 5957 §3 */

@@ -1,236 +1,225 @@
 #include "imapd/header_digests.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "formats/header.h"
 #include "imapd/session.h"
 
-enum { HEADER_BYTES_MAX = 1 << 20, TEXTS = 6, SLAB_BYTES = 256 << 10, TABLE_FIRST = 1024, PLACE_BYTES = 8, DIGEST_BYTES_MAX = SLAB_BYTES / 2, COMING = 4 };
-
-/* Followed by the references and the texts. Of a multiple of PLACE_BYTES; 0 bytes: the slab ends here. */
-struct digest {
-    uint32_t bytes;
-    bool has_date, is_reply;
-    uint8_t reference_count;
-    uint16_t lens[TEXTS];
-    struct id message;
-    unix_ms sent;
-    uint64_t message_id, subject_hash;
-    uint64_t references[];
+enum {
+    HEADER_BYTES_MAX = 1 << 20, MESSAGE_ARENA_BYTES_MAX = 8 << 20,
+    VALUE_BYTES_MAX = 4096,                  /* longer ones are read anew each time */
+    BLOCK_BYTES_KEPT = 64 << 10,             /* of a reader's buffers, from one block to the next */
+    DATE_BYTES = 5, HASH_BYTES = SORT_HASH_BITS / 8, COMING = 4,
 };
 
-/* ---- generations ---- */
+#define SECONDS_BIAS ((int64_t)1 << 39)      /* the years 1 to 9999 are within it */
 
-static void free_generation(struct digest_generation *g)
+/* ---- values as strings ---- */
+
+static void append_number(buf *b, uint64_t number, unsigned bytes)
 {
-    for (size_t i = 0; i < g->slab_count; i++) free(g->slabs[i]);
-    free(g->slabs);
-    free(g->table);
-    *g = (struct digest_generation){0};
+    for (unsigned i = 0; i < bytes; i++) buf_append_byte(b, (char)(unsigned char)(number >> 8 * i));
 }
 
-void header_digests_done(struct header_digests *d)
+static uint64_t number_at(const char *at, unsigned bytes)
 {
-    free_generation(&d->young);
-    free_generation(&d->old);
+    uint64_t number = 0;
+    for (unsigned i = 0; i < bytes; i++) number |= (uint64_t)(unsigned char)at[i] << 8 * i;
+    return number;
 }
 
-static struct digest *digest_at(const struct digest_generation *g, uint32_t place)
+static view *text_of(struct sort_values *v, unsigned need)
 {
-    size_t offset = (size_t)(place - 1) * PLACE_BYTES;
-    return (struct digest *)(void *)(g->slabs[offset / SLAB_BYTES] + offset % SLAB_BYTES);
-}
-
-/* Ids are random but for their first bytes. */
-static size_t slot_of(const struct digest_generation *g, struct id message)
-{
-    uint64_t random;
-    memcpy(&random, message.bytes + sizeof message.bytes - sizeof random, sizeof random);
-    size_t i = (size_t)random & (g->capacity - 1);
-    while (g->table[i] && !id_equal(digest_at(g, g->table[i])->message, message)) i = (i + 1) & (g->capacity - 1);
-    return i;
-}
-
-static struct digest *look_up(const struct digest_generation *g, struct id message)
-{
-    uint32_t place = g->count ? g->table[slot_of(g, message)] : 0;
-    return place ? digest_at(g, place) : NULL;
-}
-
-static void grow_table(struct digest_generation *g)
-{
-    struct digest_generation larger = *g;
-    larger.capacity = g->capacity ? 2 * g->capacity : TABLE_FIRST;
-    larger.table = calloc(larger.capacity, sizeof *larger.table);
-    check(larger.table != NULL);
-    for (size_t i = 0; i < g->capacity; i++)
-        if (g->table[i]) larger.table[slot_of(&larger, digest_at(g, g->table[i])->message)] = g->table[i];
-    free(g->table);
-    *g = larger;
-}
-
-static bool has_room(const struct digest_generation *g, size_t bytes)
-{
-    return g->slab_count > 0 && g->used + bytes + sizeof(uint32_t) <= SLAB_BYTES;
-}
-
-/* Room behind the last; what follows a digest in its slab is one, or zeros. */
-static struct digest *add_digest(struct digest_generation *g, struct id message, size_t bytes)
-{
-    if (!has_room(g, bytes)) {
-        g->slabs = realloc(g->slabs, (g->slab_count + 1) * sizeof *g->slabs);
-        check(g->slabs != NULL);
-        g->slabs[g->slab_count] = malloc(SLAB_BYTES);
-        check(g->slabs[g->slab_count] != NULL);
-        g->slab_count++;
-        g->used = 0;
-    }
-    if (g->count * 2 >= g->capacity) grow_table(g);
-    size_t offset = (g->slab_count - 1) * SLAB_BYTES + g->used;
-    struct digest *d = (struct digest *)(void *)(g->slabs[g->slab_count - 1] + g->used);
-    g->used += bytes;
-    memset((char *)d + bytes, 0, sizeof(uint32_t));
-    d->message = message;
-    g->table[slot_of(g, message)] = (uint32_t)(offset / PLACE_BYTES) + 1;
-    g->count++;
-    return d;
-}
-
-/* ---- between values and digests ---- */
-
-static view *text_of(struct sort_values *v, unsigned i)
-{
-    view *const texts[TEXTS] = {&v->subject, &v->from, &v->to, &v->cc, &v->display_from, &v->display_to};
-    return texts[i];
-}
-
-static size_t bytes_of(struct sort_values *v)
-{
-    size_t bytes = sizeof(struct digest) + v->reference_count * sizeof(uint64_t);
-    for (unsigned i = 0; i < TEXTS; i++) bytes += text_of(v, i)->len;
-    return (bytes + PLACE_BYTES - 1) & ~(size_t)(PLACE_BYTES - 1);
-}
-
-static void digest_put(struct digest *d, struct sort_values *v)
-{
-    d->has_date = v->has_date;
-    d->is_reply = v->is_reply;
-    d->sent = v->sent;
-    d->message_id = v->message_id;
-    d->subject_hash = v->subject_hash;
-    d->reference_count = (uint8_t)v->reference_count;
-    if (v->reference_count) memcpy(d->references, v->references, v->reference_count * sizeof(uint64_t));
-    char *to = (char *)(d->references + v->reference_count);
-    for (unsigned i = 0; i < TEXTS; i++) {
-        view text = *text_of(v, i);
-        d->lens[i] = (uint16_t)text.len;
-        if (text.len) memcpy(to, text.at, text.len);
-        to += text.len;
+    switch (need) {
+    case SORT_NEEDS_SUBJECT: return &v->subject;
+    case SORT_NEEDS_FROM: return &v->from;
+    case SORT_NEEDS_TO: return &v->to;
+    case SORT_NEEDS_CC: return &v->cc;
+    case SORT_NEEDS_DISPLAY_FROM: return &v->display_from;
+    default: return &v->display_to;
     }
 }
 
-static void digest_get(const struct digest *d, struct sort_values *v)
+/* The id, the subject's hash with is_reply as its lowest bit, which is set in all that are not 0, and the references. */
+static void append_thread(buf *b, const struct sort_values *v)
 {
-    v->has_date = d->has_date;
-    v->is_reply = d->is_reply;
-    v->sent = d->sent;
-    v->message_id = d->message_id;
-    v->subject_hash = d->subject_hash;
-    v->references = d->references;
-    v->reference_count = d->reference_count;
-    const char *at = (const char *)(d->references + d->reference_count);
-    for (unsigned i = 0; i < TEXTS; i++) {
-        *text_of(v, i) = view_make(at, d->lens[i]);
-        at += d->lens[i];
+    append_number(b, v->message_id, HASH_BYTES);
+    append_number(b, (v->subject_hash & ~(uint64_t)1) | v->is_reply, HASH_BYTES);
+    for (size_t i = 0; i < v->reference_count; i++) append_number(b, v->references[i], HASH_BYTES);
+}
+
+static void set_thread(struct digest_reader *r, view stored, struct sort_values *v)
+{
+    uint64_t subject = number_at(stored.at + HASH_BYTES, HASH_BYTES);
+    v->message_id = number_at(stored.at, HASH_BYTES);
+    v->is_reply = subject & 1;
+    v->subject_hash = subject > 1 ? subject | 1 : 0;
+    v->reference_count = stored.len / HASH_BYTES - 2;
+    v->references = r->references;
+    for (size_t i = 0; i < v->reference_count; i++) r->references[i] = number_at(stored.at + (i + 2) * HASH_BYTES, HASH_BYTES);
+}
+
+/* Dates of mail have no fractions of seconds. */
+static void append_date(buf *b, const struct sort_values *v)
+{
+    if (v->has_date) append_number(b, (uint64_t)(v->sent.ms / 1000 + SECONDS_BIAS), DATE_BYTES);
+}
+
+static void set_date(view stored, struct sort_values *v)
+{
+    v->has_date = stored.len == DATE_BYTES;
+    if (v->has_date) v->sent.ms = ((int64_t)number_at(stored.at, DATE_BYTES) - SECONDS_BIAS) * 1000;
+}
+
+static void set_value(struct digest_reader *r, unsigned need, view stored, struct sort_values *v)
+{
+    if (need == SORT_NEEDS_DATE) set_date(stored, v);
+    else if (need == SORT_NEEDS_THREAD) set_thread(r, stored, v);
+    else *text_of(v, need) = stored;
+}
+
+static void append_value(buf *b, unsigned need, struct sort_values *v)
+{
+    if (need == SORT_NEEDS_DATE) append_date(b, v);
+    else if (need == SORT_NEEDS_THREAD) append_thread(b, v);
+    else buf_append(b, *text_of(v, need));
+}
+
+/* ---- blocks ---- */
+
+static struct digest_key key_of(const struct digest_reader *r, unsigned kind)
+{
+    return (struct digest_key){.account = r->s->account_id, .mailbox = mailbox_view_mailbox(r->s->view), .kind = kind};
+}
+
+static void put_block(struct digest_reader *r)
+{
+    for (unsigned i = 0; i < DIGEST_KINDS && r->has_block; i++) {
+        struct digest_key key = key_of(r, i);
+        if (r->parts[i].is_changed) digest_columns_put(&r->s->home->digests, &key, r->block, r->command, buf_view(&r->parts[i].bytes));
     }
+    r->has_block = false;
 }
 
-/* ---- both generations ---- */
-
-static void rotate(struct header_digests *all)
+static void get_part(struct digest_reader *r, unsigned kind, uint32_t block)
 {
-    free_generation(&all->old);
-    all->old = all->young;
-    all->young = (struct digest_generation){0};
-    if (all->expects_old) all->expected = NULL;
-    all->expects_old = true;
+    struct digest_key key = key_of(r, kind);
+    buf bytes = r->parts[kind].bytes;
+    if (bytes.capacity > BLOCK_BYTES_KEPT) buf_done(&bytes);
+    buf_clear(&bytes);
+    r->parts[kind] = (struct digest_block){.bytes = bytes};
+    digest_columns_get(&r->s->home->digests, &key, block, r->command, &r->parts[kind].bytes);
 }
 
-/* `may_rotate`: the values are of none that is kept. */
-static void keep(struct header_digests *all, struct id message, struct sort_values *v, bool may_rotate)
+static void go_to(struct digest_reader *r, uint32_t uid)
 {
-    size_t bytes = bytes_of(v);
-    if (bytes > DIGEST_BYTES_MAX || look_up(&all->young, message)) return;      /* another session was faster */
-    if (!has_room(&all->young, bytes) && (all->young.slab_count + 1) * SLAB_BYTES > HEADER_DIGESTS_BYTES_MAX / 2) {
-        if (!may_rotate) return;
-        rotate(all);
+    uint32_t block = uid / DIGEST_BLOCK_UIDS;
+    bool is_other = !r->has_block || r->block != block;
+    if (is_other) put_block(r);
+    for (unsigned i = 0; i < DIGEST_KINDS; i++) {
+        if (!(r->needs & 1u << i)) continue;
+        if (is_other) get_part(r, i, block);
+        digest_block_seek(&r->parts[i], uid % DIGEST_BLOCK_UIDS);
     }
-    struct digest *d = add_digest(&all->young, message, bytes);
-    d->bytes = (uint32_t)bytes;
-    digest_put(d, v);
+    r->block = block;
+    r->has_block = true;
 }
 
-/* Good until the generations rotate. */
-static const struct digest *find(struct header_digests *all, struct id message)
+void digest_reader_init(struct digest_reader *r, struct session *s, unsigned needs)
 {
-    struct digest *d = all->expected;
-    if (!d || d->bytes == 0 || !id_equal(d->message, message)) {
-        d = look_up(&all->young, message);
-        all->expects_old = !d;
-        if (!d) d = look_up(&all->old, message);
-    }
-    all->expected = d ? (struct digest *)(void *)((char *)d + d->bytes) : NULL;
-    return d;
+    *r = (struct digest_reader){.s = s, .needs = needs, .command = digest_columns_begin(&s->home->digests), .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
 }
 
-uint64_t header_digests_coming(const struct header_digests *all)
+void digest_reader_done(struct digest_reader *r)
 {
-    const struct digest *d = all->expected;
-    for (unsigned i = 0; i < COMING && d && d->bytes; i++) d = (const struct digest *)(const void *)((const char *)d + d->bytes);
-    return d && d->bytes ? d->message_id : 0;
+    put_block(r);
+    for (unsigned i = 0; i < DIGEST_KINDS; i++) buf_done(&r->parts[i].bytes);
+    buf_done(&r->value);
+    arena_free(r->arena);
 }
 
-static bool get_known(struct header_digests *all, struct id message, struct sort_values *ret_values)
+uint64_t digest_reader_coming(const struct digest_reader *r)
 {
-    const struct digest *d = find(all, message);
-    if (!d) return false;
-    digest_get(d, ret_values);
-    if (all->expects_old) keep(all, message, ret_values, false);
-    return true;
+    struct digest_block part = r->parts[__builtin_ctz(SORT_NEEDS_THREAD)];
+    view stored = VIEW_EMPTY;
+    for (unsigned i = 0; i < COMING && part.at < part.bytes.len; i++) part.at += digest_block_entry(&part, &stored);
+    return part.at < part.bytes.len && digest_block_value(&part, &stored) ? number_at(stored.at, HASH_BYTES) : 0;
 }
 
 /* ---- reading ---- */
 
-MAY_YIELD static result read_header(struct session *s, const struct row *row, struct message *message, struct arena *arena,
-                                    struct sort_values *ret_values, struct fault *fault)
+/* The values that are known; which are not. */
+static unsigned take_known(struct digest_reader *r, struct sort_values *v)
 {
-    view bytes, header, body;
-    size_t want = message_size(message) < HEADER_BYTES_MAX ? (size_t)message_size(message) : HEADER_BYTES_MAX;
-    result code = message_read(message, 0, want, session_store_deadline(s), &bytes, fault);
-    if (code != OK) return code;
-    header_split(bytes, &header, &body);
-    sort_values_read(header, SORT_NEEDS_ALL, arena, ret_values);
-    keep(&s->home->digests, row->message, ret_values, true);
-    return OK;
+    unsigned missing = 0;
+    view stored;
+    *v = (struct sort_values){0};
+    for (unsigned i = 0; i < DIGEST_KINDS; i++) {
+        if (!(r->needs & 1u << i)) continue;
+        if (digest_block_value(&r->parts[i], &stored)) set_value(r, 1u << i, stored, v);
+        else missing |= 1u << i;
+    }
+    return missing;
 }
 
-result header_digest_read(struct session *s, const struct row *row, struct arena *arena, struct sort_values *ret_values, struct fault *fault)
+/* Adds them to the block, and to the values that were known. */
+static void take_fresh(struct digest_reader *r, unsigned missing, struct sort_values *fresh, struct sort_values *v)
 {
-    struct message *message;
-    if (get_known(&s->home->digests, row->message, ret_values)) return OK;
-    arena_reset(arena);
-    view header;
-    bool is_plain;
-    if (message_summary(s->account, row, SUMMARY_HEADER, session_store_deadline(s), &header, &is_plain) == OK) {
-        sort_values_read(header, SORT_NEEDS_ALL, arena, ret_values);
-        keep(&s->home->digests, row->message, ret_values, true);
-        return OK;
+    for (unsigned i = 0; i < DIGEST_KINDS; i++) {
+        if (!(missing & 1u << i)) continue;
+        buf_clear(&r->value);
+        append_value(&r->value, 1u << i, fresh);
+        if (r->value.len <= VALUE_BYTES_MAX) digest_block_add(&r->parts[i], buf_view(&r->value));
     }
-    result code = message_open(s->account, mailbox_view_mailbox(s->view), row, session_store_deadline(s), &message, fault);
+    if (missing & SORT_NEEDS_DATE) {
+        v->has_date = fresh->has_date;
+        v->sent = fresh->sent;
+    }
+    for (unsigned need = SORT_NEEDS_SUBJECT; need < SORT_NEEDS_THREAD; need <<= 1)
+        if (missing & need) *text_of(v, need) = *text_of(fresh, need);
+    if (!(missing & SORT_NEEDS_THREAD)) return;
+    v->message_id = fresh->message_id;
+    v->subject_hash = fresh->subject_hash;
+    v->is_reply = fresh->is_reply;
+    v->references = fresh->references;
+    v->reference_count = fresh->reference_count;
+}
+
+MAY_YIELD static result read_message(struct digest_reader *r, const struct row *row, view *ret_header, struct message **ret_message, struct fault *fault)
+{
+    struct session *s = r->s;
+    view bytes, body;
+    result code = message_open(s->account, mailbox_view_mailbox(s->view), row, session_store_deadline(s), ret_message, fault);
     if (code != OK) return code;
-    code = read_header(s, row, message, arena, ret_values, fault);
-    message_close(message);
+    size_t want = message_size(*ret_message) < HEADER_BYTES_MAX ? (size_t)message_size(*ret_message) : HEADER_BYTES_MAX;
+    code = message_read(*ret_message, 0, want, session_store_deadline(s), &bytes, fault);
+    if (code == OK) header_split(bytes, ret_header, &body);
+    return code;
+}
+
+MAY_YIELD static result read_fresh(struct digest_reader *r, const struct row *row, unsigned missing, struct sort_values *ret_fresh, struct fault *fault)
+{
+    struct session *s = r->s;
+    struct message *message = NULL;
+    view header = VIEW_EMPTY;
+    bool is_plain;
+    result code = message_summary(s->account, row, SUMMARY_HEADER, session_store_deadline(s), &header, &is_plain);
+    if (code != OK) code = read_message(r, row, &header, &message, fault);
+    if (code == OK) sort_values_read(header, missing, r->arena, ret_fresh);
+    if (message) message_close(message);
+    return code;
+}
+
+result digest_reader_read(struct digest_reader *r, const struct row *row, struct sort_values *ret_values, struct fault *fault)
+{
+    struct sort_values fresh;
+    go_to(r, row->uid);
+    unsigned missing = take_known(r, ret_values);
+    if (!missing) return OK;
+    arena_reset(r->arena);
+    result code = read_fresh(r, row, missing, &fresh, fault);
+    if (code == OK) take_fresh(r, missing, &fresh, ret_values);
+    else *ret_values = (struct sort_values){0};
     return code;
 }

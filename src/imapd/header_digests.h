@@ -1,37 +1,40 @@
 /*
- * header_digests: what SORT and THREAD compare of messages (formats/sort_values.h), kept of those that were sorted lately, on one loop.
+ * header_digests: what SORT and THREAD compare of messages (formats/sort_values.h), from memory (digest_columns.h) or from their headers.
  *
- * Messages never change, so what was read once is right for ever. Two generations: when the younger has half of the budget, the older goes.
+ * A command reads with a reader of its own, in the order of UIDs. What it read of headers is kept for the next, as long as there is room.
  */
 #pragma once
 
 #include "account/row.h"
+#include "base/arena.h"
 #include "base/fault.h"
 #include "formats/sort_values.h"
+#include "imapd/digest_columns.h"
 #include "runtime/colour.h"
 
-enum { HEADER_DIGESTS_BYTES_MAX = 32 << 20 };    /* of a loop: some 200,000 messages */
-
-struct digest;
-struct digest_generation {
-    char **slabs;                        /* digests, one behind the other in the order in which they came */
-    size_t slab_count, used;             /* used: of the last slab */
-    uint32_t *table;                     /* by message: places, from 1 on; 0: free */
-    size_t capacity, count;
-};
-struct header_digests {
-    struct digest_generation young, old;
-    struct digest *expected;             /* the one behind what was asked for last: who sorts a mailbox again asks in the same order. Or NULL */
-    bool expects_old;                    /* it is of the older generation */
-};
+enum { DIGEST_KINDS = 8 };                   /* one for each of enum sort_need */
 
 struct session;
 
-void header_digests_done(struct header_digests *d);
-/* message_id of a message that will be asked for a few calls from now if the order is that of the last time; 0: not known. */
-uint64_t header_digests_coming(const struct header_digests *d);
+struct digest_reader {
+    struct session *s;
+    unsigned needs;                          /* of enum sort_need */
+    uint64_t command;
+    uint32_t block;                          /* that stands in the parts */
+    bool has_block;
+    struct arena *arena;                     /* of one message */
+    buf value;                               /* one that is being written */
+    struct digest_block parts[DIGEST_KINDS];
+    uint64_t references[SORT_REFERENCES_MAX];    /* of the message that was read last */
+};
+
+void digest_reader_init(struct digest_reader *r, struct session *s, unsigned needs);
+/* Keeps what was read. */
+void digest_reader_done(struct digest_reader *r);
 /*
- * Of a message, from memory or from its header; texts are good until the arena ends or this is called again. Not OK: it cannot be read.
+ * Of a message; texts and references are good until this is called again. Not OK: it cannot be read, and the values are those of one
+ * without fields.
  */
-MAY_YIELD NODISCARD result header_digest_read(struct session *s, const struct row *row, struct arena *arena, struct sort_values *ret_values,
-                                              struct fault *fault);
+MAY_YIELD NODISCARD result digest_reader_read(struct digest_reader *r, const struct row *row, struct sort_values *ret_values, struct fault *fault);
+/* message_id of a message that will be asked for a few calls from now, if it is known; 0: not. */
+uint64_t digest_reader_coming(const struct digest_reader *r);

@@ -40,6 +40,7 @@ struct imapd *imapd_new(const struct imapd_options *options, struct identity *id
         d->loops[i] = (struct imapd_loop){.stop = {.run = stop_loop}, .loop = loops_at(all, i), .imapd = d};
         list_init(&d->loops[i].sessions);
         structure_cache_init(&d->loops[i].structures);
+        digest_columns_init(&d->loops[i].digests);
         standing_watches_init(&d->loops[i].standings, identity, session_expel);
     }
     for (unsigned i = 0; i < IMAPD_KIND_COUNT; i++) d->services[i] = (struct imapd_service){d, (enum imapd_kind)i};
@@ -50,10 +51,7 @@ void imapd_free(struct imapd *d)
 {
     if (!d) return;
     check(imapd_sessions(d) == 0);
-    for (unsigned i = 0; i < d->loop_count; i++) {
-        structure_cache_done(&d->loops[i].structures);
-        header_digests_done(&d->loops[i].digests);
-    }
+    for (unsigned i = 0; i < d->loop_count; i++) structure_cache_done(&d->loops[i].structures);
     connection_limit_done(&d->clients);
     connection_limit_done(&d->account_sessions);
     free(d->loops);
@@ -102,6 +100,7 @@ static void stop_loop(struct task *t)
 {
     struct imapd_loop *home = container_of(t, struct imapd_loop, stop);
     home->is_stopping = true;
+    digest_columns_stop(&home->digests);
     list_each(node, &home->sessions) session_stop(container_of(node, struct session, node));
     atomic_fetch_sub(&home->imapd->session_count, 1);
 }

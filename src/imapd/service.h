@@ -5,7 +5,7 @@
 
 #include "base/list.h"
 #include "identity/standing.h"
-#include "imapd/header_digests.h"
+#include "imapd/digest_columns.h"
 #include "imapd/imapd.h"
 #include "imapd/structure_cache.h"
 #include "runtime/connection_limit.h"
@@ -18,7 +18,7 @@ struct imapd_loop {
     struct imapd *imapd;
     struct list sessions;
     struct structure_cache structures;
-    struct header_digests digests;
+    struct digest_columns digests;
     struct standing_watches standings;   /* of the sessions that are logged in */
     bool is_stopping;
 };

@@ -12,13 +12,13 @@
 #include "imapd/search_match.h"
 #include "imapd/sort_order.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 32 };
+enum { MESSAGES_PER_BREATH = 32 };
 
 struct sorting {
     struct search search;
     const struct imap_sort *asked;
-    bool by_uid, needs_header, needs_score;
-    struct arena *arena;                     /* of one message */
+    bool by_uid, needs_score;
+    struct digest_reader reader;
     struct sort_list list;
     buf key;
     uint64_t modseq;
@@ -31,6 +31,24 @@ static int64_t number_of(enum imap_sort_key key, const struct row *row, const st
 {
     if (key == IMAP_SORT_SIZE) return row->size_bytes;
     return key == IMAP_SORT_DATE && v->has_date ? v->sent.ms : row->internal_date.ms;
+}
+
+/* Of its header. */
+static unsigned needs_of(enum imap_sort_key key)
+{
+    switch (key) {
+    case IMAP_SORT_DATE: return SORT_NEEDS_DATE;
+    case IMAP_SORT_SUBJECT: return SORT_NEEDS_SUBJECT;
+    case IMAP_SORT_FROM: return SORT_NEEDS_FROM;
+    case IMAP_SORT_TO: return SORT_NEEDS_TO;
+    case IMAP_SORT_CC: return SORT_NEEDS_CC;
+    case IMAP_SORT_DISPLAYFROM: return SORT_NEEDS_DISPLAY_FROM;
+    case IMAP_SORT_DISPLAYTO: return SORT_NEEDS_DISPLAY_TO;
+    case IMAP_SORT_ARRIVAL:
+    case IMAP_SORT_SIZE:
+    case IMAP_SORT_RELEVANCY: break;
+    }
+    return 0;
 }
 
 static bool is_number(const struct imap_sort *asked)
@@ -78,8 +96,8 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
     struct sort_values values = {0};         /* also of what cannot be read */
     struct fault fault = {0};
     result code = OK;
-    if (g->needs_header) {
-        code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
+    if (g->reader.needs) {
+        code = digest_reader_read(&g->reader, row, &values, &fault);
         if (code != OK && code != NOT_FOUND && g->search.code == OK) {
             g->search.code = code;
             g->search.fault = fault;
@@ -272,13 +290,14 @@ static bool check_scores(const struct sorting *g, struct reply *r)
 
 void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r)
 {
-    struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX), .saved = IMAP_SET_BUILDER_INIT};
+    struct sorting g = {.asked = &c->sort, .by_uid = c->is_uid, .saved = IMAP_SET_BUILDER_INIT};
+    unsigned needs = 0;
     g.needs_score = c->sort.search.want & IMAP_RETURN_RELEVANCY;
     for (size_t i = 0; i < c->sort.count; i++) {
-        enum imap_sort_key key = c->sort.criteria[i].key;
-        g.needs_score |= key == IMAP_SORT_RELEVANCY;
-        g.needs_header |= key != IMAP_SORT_ARRIVAL && key != IMAP_SORT_SIZE && key != IMAP_SORT_RELEVANCY;
+        g.needs_score |= c->sort.criteria[i].key == IMAP_SORT_RELEVANCY;
+        needs |= needs_of(c->sort.criteria[i].key);
     }
+    digest_reader_init(&g.reader, s, needs);
     if (search_prepare(&g.search, s, &c->sort.search, r) == OK && check_scores(&g, r)) {
         result code = search_walk(&g.search, false, gather, &g);
         if (code == OK) code = sort_list_sort(s, &g.list);
@@ -292,5 +311,5 @@ void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r
     buf_done(&g.key);
     buf_done(&g.scores);
     search_done(&g.search);
-    arena_free(g.arena);
+    digest_reader_done(&g.reader);
 }

@@ -1,5 +1,9 @@
+#include <stdio.h>
+#include <string.h>
+
 #include "base/check.h"
 #include "base/test.h"
+#include "imapd/service.h"
 #include "imapd/test_server.h"
 
 static void add(struct test_server *t, const char *arrived, const char *header)
@@ -124,6 +128,100 @@ TEST(imapd_thread_by_ordered_subject)
     struct transcript *c = select_inbox(t);
     TRANSCRIPT(c, "C: a THREAD ORDEREDSUBJECT UTF-8 ALL\nS: * THREAD (2 (4)(1))(3 5)\nS: a OK *\n"
                   "C: a UID THREAD ORDEREDSUBJECT UTF-8 3\nS: * THREAD (3)\nS: a OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+/* ---- whatever is known already, the answers are the same ---- */
+
+static const char *const mixed[] = {
+    "SORT (DATE)", "SORT (SUBJECT)", "SORT (FROM REVERSE DATE)", "SORT (DISPLAYTO CC)", "SORT (TO SUBJECT DATE)", "SORT (REVERSE DISPLAYFROM)",
+    "THREAD REFERENCES", "THREAD REFS", "THREAD ORDEREDSUBJECT",
+};
+enum { MIXED = sizeof mixed / sizeof mixed[0], MIXED_FIRST = 40, MIXED_SCRIPT_BYTES = 400 };
+
+static size_t digests_bytes(struct test_server *t)
+{
+    size_t bytes = 0;
+    for (unsigned i = 0; i < t->imapd->loop_count; i++) bytes += t->imapd->loops[i].digests.bytes;
+    return bytes;
+}
+
+static void forget_digests(struct test_server *t, struct transcript *c)
+{
+    TRANSCRIPT(c, "W: 310000\n");
+    EXPECT_NUMBER(digests_bytes(t), 0);
+}
+
+static void ask(struct transcript *c, const char *what, const char *of, buf *into)
+{
+    char script[MIXED_SCRIPT_BYTES];
+    snprintf(script, sizeof script, "C: a %s UTF-8 %s\nS: * %.4s*\n", what, of, what);
+    transcript_play(c, script, __FILE__, __LINE__);
+    buf_clear(into);
+    buf_append(into, transcript_line(c));
+    TRANSCRIPT(c, "S: a OK *\n");
+}
+
+static void add_mixed(struct test_server *t, unsigned i)
+{
+    struct sim *s = t->sim;
+    char header[800];
+    unsigned a = (unsigned)sim_choose(s, 6), b = (unsigned)sim_choose(s, 4), parent = (unsigned)sim_choose(s, i + 1);
+    int len = snprintf(header, sizeof header, "Subject: %s%s %u\r\nFrom: \"N%u\" <f%u@x>\r\n", sim_choose(s, 2) ? "Re: " : "", sim_choose(s, 3) ? "word" : "=?utf-8?q?w=C3=A9?=",
+                       a, b, (unsigned)sim_choose(s, 5));
+    if (sim_choose(s, 4)) len += snprintf(header + len, sizeof header - (size_t)len, "Date: %u Jan 2026 1%u:00:00 +0000\r\n", 1 + (unsigned)sim_choose(s, 28), b);
+    if (sim_choose(s, 4)) len += snprintf(header + len, sizeof header - (size_t)len, "To: t%u@x, u@x\r\nCc: c%u@x\r\n", a, b);
+    if (sim_choose(s, 8)) len += snprintf(header + len, sizeof header - (size_t)len, "Message-ID: <%u@x>\r\n", i);
+    if (sim_choose(s, 3)) (void)snprintf(header + len, sizeof header - (size_t)len, "References: <%u@x> <%u@x>\r\n", parent / 2, parent);
+    add(t, "05", header);
+}
+
+/* Each alone, of nothing that is known. */
+static void ask_afresh(struct test_server *t, struct transcript *c, buf want[static MIXED])
+{
+    for (unsigned i = 0; i < MIXED; i++) {
+        forget_digests(t, c);
+        ask(c, mixed[i], "ALL", &want[i]);
+        EXPECT(digests_bytes(t) > 0);
+    }
+}
+
+static void ask_mixed(struct test_server *t, struct transcript *c, buf want[static MIXED])
+{
+    static const char *const parts[] = {"30:200", "1:*", "UNFLAGGED 250:270", "UID 7,9,300:500"};
+    buf got CLEANUP(buf_done) = BUF_INIT;
+    for (unsigned i = 0; i < 60; i++) {
+        unsigned which = (unsigned)sim_choose(t->sim, MIXED);
+        if (sim_choose(t->sim, 10) == 0) forget_digests(t, c);
+        if (sim_choose(t->sim, 2)) ask(c, mixed[sim_choose(t->sim, MIXED)], parts[sim_choose(t->sim, array_size(parts))], &got);
+        ask(c, mixed[which], "ALL", &got);
+        if (!view_equal(buf_view(&got), buf_view(&want[which]))) test_fail(__FILE__, __LINE__, "%s: another answer the %uth time", mixed[which], i);
+    }
+}
+
+TEST_SLOW(imapd_sort_and_thread_say_the_same_whatever_is_known_already, 120)
+{
+    struct test_server *t = test_server_open(sim_seed_from_environment(7), NULL);
+    buf want[MIXED] = {0}, got CLEANUP(buf_done) = BUF_INIT;
+    for (unsigned i = 0; i < MIXED_FIRST; i++) add_mixed(t, i);
+    test_server_compact(t);
+    struct transcript *c = select_inbox(t);
+    for (unsigned i = 0; i < 4; i++) TRANSCRIPT(c, "C: c COPY 1:* INBOX\nS~ c OK *\nC: n NOOP\nS~ n OK *\n");
+    ask_afresh(t, c, want);
+    ask_mixed(t, c, want);
+    for (unsigned i = 0; i < MIXED; i++) ask(c, mixed[i], "ALL", &got);
+    for (unsigned i = 0; i < 5; i++) add_mixed(t, MIXED_FIRST + i);
+    TRANSCRIPT(c, "C: n STORE 5,20,300:310 +FLAGS.SILENT (\\Deleted)\nS~ n OK *\nC: n EXPUNGE\nS~ n OK *\nC: n NOOP\nS~ n OK *\n");
+    buf known[MIXED] = {0};
+    for (unsigned i = 0; i < MIXED; i++) ask(c, mixed[i], "ALL", &known[i]);
+    ask_afresh(t, c, want);
+    for (unsigned i = 0; i < MIXED; i++) EXPECT_VIEW(buf_view(&known[i]), buf_view(&want[i]));
+    ask_mixed(t, c, want);
+    for (unsigned i = 0; i < MIXED; i++) {
+        buf_done(&want[i]);
+        buf_done(&known[i]);
+    }
     transcript_close(c);
     test_server_close(t);
 }

@@ -3,12 +3,12 @@
 #include "imapd/search_match.h"
 #include "imapd/thread_tree.h"
 
-enum { MESSAGE_ARENA_BYTES_MAX = 8 << 20, MESSAGES_PER_BREATH = 32 };
+enum { MESSAGES_PER_BREATH = 32 };
 
 struct threading {
     struct search search;
     bool by_uid, links;
-    struct arena *arena;                     /* of one message */
+    struct digest_reader reader;
     struct thread_tree tree;
 };
 
@@ -17,12 +17,12 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
     struct threading *g = argument;
     struct sort_values values = {0};         /* also of what cannot be read */
     struct fault fault = {0};
-    result code = header_digest_read(g->search.s, row, g->arena, &values, &fault);
+    result code = digest_reader_read(&g->reader, row, &values, &fault);
     if (code != OK && code != NOT_FOUND && g->search.code == OK) {
         g->search.code = code;
         g->search.fault = fault;
     }
-    if (g->links) thread_tree_prepare(&g->tree, header_digests_coming(&g->search.s->home->digests));
+    if (g->links) thread_tree_prepare(&g->tree, digest_reader_coming(&g->reader));
     code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values, g->links);
     return code == OK && number % MESSAGES_PER_BREATH == 0 ? session_breathe(g->search.s) : code;
 }
@@ -40,8 +40,8 @@ MAY_YIELD static result tell(struct threading *g)
 void imapd_thread(struct session *s, const struct imap_command *c, struct reply *r)
 {
     if (!session_check_limit(s, mailbox_view_count(s->view), r)) return;      /* RFC 9738 §3.3 */
-    struct threading g = {.by_uid = c->is_uid, .links = c->thread.algorithm != IMAP_THREAD_ORDEREDSUBJECT,
-                          .arena = arena_new(NULL, MESSAGE_ARENA_BYTES_MAX)};
+    struct threading g = {.by_uid = c->is_uid, .links = c->thread.algorithm != IMAP_THREAD_ORDEREDSUBJECT};
+    digest_reader_init(&g.reader, s, SORT_NEEDS_DATE | SORT_NEEDS_THREAD);
     thread_tree_init(&g.tree, s, g.links ? mailbox_view_count(s->view) : 0);
     if (search_prepare(&g.search, s, &c->thread.search, r) == OK) {
         result code = search_walk(&g.search, false, gather, &g);
@@ -52,5 +52,5 @@ void imapd_thread(struct session *s, const struct imap_command *c, struct reply 
     }
     thread_tree_done(&g.tree);
     search_done(&g.search);
-    arena_free(g.arena);
+    digest_reader_done(&g.reader);
 }
