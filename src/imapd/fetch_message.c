@@ -86,17 +86,34 @@ static struct structure_cache *cache_of(const struct source *src)
     return &src->f->s->home->structures;
 }
 
+/* What a worker does with a large message: it touches the source, which waits, and what the command asks for. */
+struct structuring {
+    struct source *source;
+    struct arena *arena;
+    view whole;
+};
+
+static void run_structuring(void *argument)
+{
+    struct structuring *g = argument;
+    g->source->root = mime_parse(g->whole, g->arena);
+    check(g->source->root);
+    render_structures(g->source, g->whole);
+}
+
 /* The whole is let go as soon as its structure is known: it may be one of few that fit into memory. */
 MAY_YIELD static result read_large_structure(struct source *src, struct fault *fault)
 {
-    view whole;
-    result code = message_whole(src->message, deadline_of(src), &whole, fault);
+    struct structuring g = {.source = src};
+    result code = message_whole(src->message, deadline_of(src), &g.whole, fault);
     if (code != OK) return code;
-    struct arena *arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
-    src->root = mime_parse(whole, arena);
-    check(src->root);
-    src->structure = structure_add(cache_of(src), src->row->message, arena, src->root);
-    render_structures(src, whole);
+    g.arena = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);
+    code = session_on_worker(src->f->s, run_structuring, &g, fault);
+    if (code != OK) {
+        arena_free(g.arena);
+        return code;
+    }
+    src->structure = structure_add(cache_of(src), src->row->message, g.arena, src->root);
     message_close(src->message);
     src->message = NULL;
     return open_message(src, fault);
@@ -338,6 +355,7 @@ MAY_YIELD static result decode(struct source *src, enum transfer_encoding encodi
         buf_clear(&decoded);
         transfer_decoder_feed(&decoder, bytes, &decoded);
         code = take(argument, buf_view(&decoded));
+        if (coroutine_is_overdue()) coroutine_pause();
     }
     buf_clear(&decoded);
     transfer_decoder_end(&decoder, &decoded);

@@ -86,6 +86,25 @@ TEST(imapd_fetch_gives_messages_back_byte_for_byte)
     }
 }
 
+/* Thousands of parts: the loop parses none of them, which is seen by what no worker can be had for. */
+TEST(imapd_structures_of_large_messages_are_made_by_workers)
+{
+    buf large CLEANUP(buf_done) = BUF_INIT;
+    struct test_server *t = test_server_open(5, NULL);
+    buf_append_cstr(&large, "Subject: many\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n");
+    while (large.len < 1100000) buf_append_cstr(&large, "--b\r\nContent-Type: text/html\r\n\r\n<p>part\r\n");
+    test_server_add(t, "INBOX", "", buf_view(&large));
+    struct transcript *c = test_server_login(t);
+    TRANSCRIPT(c, "C: s EXAMINE INBOX\nS~ s OK *\n");
+    sim_workers(t->sim)->busy_ppm = 1000000;
+    TRANSCRIPT(c, "C: a FETCH 1 (RFC822.SIZE ENVELOPE)\nS: * 1 FETCH *\nS: a OK *\nC: b FETCH 1 (PREVIEW)\nS: * OK [INPROGRESS *\nS: b NO *\nC: c FETCH 1 (BODY.PEEK[2])\nS: * OK [INPROGRESS *\nS: c NO *\n");
+    sim_workers(t->sim)->busy_ppm = 300000;
+    TRANSCRIPT(c, "C: d FETCH 1 (PREVIEW)\nS: * 1 FETCH (PREVIEW \"part\")\nS: d OK *\n"
+                  "C: e FETCH 1 (BODY.PEEK[2])\nS: * 1 FETCH (BODY[2] {7}\nS: <p>part)\nS: e OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
 TEST(imapd_fetch_streams_large_messages)
 {
     buf large CLEANUP(buf_done) = BUF_INIT;

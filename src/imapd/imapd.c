@@ -41,6 +41,7 @@ struct imapd *imapd_new(const struct imapd_options *options, struct identity *id
         list_init(&d->loops[i].sessions);
         structure_cache_init(&d->loops[i].structures);
         digest_columns_init(&d->loops[i].digests);
+        mutex_init(&d->loops[i].large_work);
         standing_watches_init(&d->loops[i].standings, identity, session_expel);
     }
     for (unsigned i = 0; i < IMAPD_KIND_COUNT; i++) d->services[i] = (struct imapd_service){d, (enum imapd_kind)i};

@@ -11,6 +11,7 @@ enum {
     READS_BEFORE_INDEX = 4,                  /* of messages that are at hand */
     STEM_BYTES_MIN = 4,                      /* of an English word, when its ending is left out */
     SCORE_ELSEWHERE = 30,
+    NEEDLES_PER_DECODING = 8,                /* looking for one takes an eighth of what decoding takes, or less */
     INDEXED_TEXTS_MAX = 64,                  /* of one command: some kilobytes for each ten thousand messages */
 };
 
@@ -23,9 +24,8 @@ struct candidate {
     const struct row *row;
     struct message *message;
     struct arena *arena;
-    bool has_header, has_body;
+    bool has_header;                         /* then the texts' criteria know what is in it */
     view header, whole;
-    const struct mime_part *root;
 };
 
 static enum verdict verdict_of(bool is_met) { return is_met ? MET : REFUSED; }
@@ -43,22 +43,80 @@ static bool header_has(struct candidate *c, view header, view name, view needle)
     return false;
 }
 
-static bool piece_has_not(void *argument, const struct message_piece *piece)
+/* ---- texts of one message: for all criteria at once, so that it is decoded once ---- */
+
+/* A worker may run it: it touches the criteria of texts, the scratch and the bytes. */
+struct reading {
+    struct search *search;
+    struct candidate *candidate;
+    view header, whole;
+    bool with_bodies;                        /* `whole` too: then nothing stays open */
+    struct arena *arena;
+};
+
+static bool is_open(const struct criterion *k) { return k->is_wanted && !k->is_met && !k->is_refused; }
+
+static bool may_be_in(const struct criterion *k, enum message_zone zone)
 {
-    return view_find_view(piece->text, *(const view *)argument) == VIEW_NONE;
+    return is_open(k) && (k->kind == IMAP_SEARCH_TEXT || (k->kind == IMAP_SEARCH_BODY && zone == ZONE_BODY));
 }
 
-static bool any_header_has(struct candidate *c, view needle)
+/* False: nothing is looked for any more. */
+static bool look_into_piece(void *argument, const struct message_piece *piece)
 {
-    return !message_text_header(&c->search->text, c->header, piece_has_not, &needle);
+    const struct reading *g = argument;
+    bool is_any_open = false;
+    for (struct criterion *k = g->search->texts; k; k = k->next_text) {
+        if (may_be_in(k, piece->zone)) k->is_met = view_find_view(piece->text, k->needle) != VIEW_NONE;
+        is_any_open |= is_open(k);
+    }
+    return is_any_open;
 }
 
-static bool body_has(struct candidate *c, view needle, bool with_fields)
+static bool any_wants(const struct search *search, enum imap_search_kind kind)
 {
-    struct message_text *t = &c->search->text;
-    if (with_fields) return !message_text_parts(t, c->whole, c->root, piece_has_not, &needle);
-    return !message_text_bodies(t, c->whole, c->root, piece_has_not, &needle);
+    for (const struct criterion *k = search->texts; k; k = k->next_text)
+        if (is_open(k) && k->kind == kind) return true;
+    return false;
 }
+
+static void read_header_texts(struct reading *g)
+{
+    for (struct criterion *k = g->search->texts; k; k = k->next_text) {
+        if (!is_open(k) || k->kind != IMAP_SEARCH_HEADER) continue;
+        k->is_met = header_has(g->candidate, g->header, k->field, k->needle);
+        k->is_refused = !k->is_met;
+    }
+    if (any_wants(g->search, IMAP_SEARCH_TEXT)) (void)message_text_header(&g->search->text, g->header, look_into_piece, g);
+}
+
+static void read_body_texts(struct reading *g)
+{
+    const struct mime_part *root = mime_parse(g->whole, g->arena);
+    check(root);
+    bool with_fields = any_wants(g->search, IMAP_SEARCH_TEXT);
+    if (with_fields) (void)message_text_parts(&g->search->text, g->whole, root, look_into_piece, g);
+    else (void)message_text_bodies(&g->search->text, g->whole, root, look_into_piece, g);
+    for (struct criterion *k = g->search->texts; k; k = k->next_text) k->is_refused = !k->is_met;
+}
+
+static void read_texts(void *argument)
+{
+    struct reading *g = argument;
+    read_header_texts(g);
+    if (g->with_bodies) read_body_texts(g);
+}
+
+/* A large message keeps a worker busy, and nobody else. */
+MAY_YIELD static result look_into(struct candidate *c, struct reading *g, struct fault *fault)
+{
+    size_t bytes = g->header.len + g->whole.len, open = 0;
+    for (const struct criterion *k = c->search->texts; k; k = k->next_text) open += is_open(k);
+    if (bytes > SESSION_BYTES_PER_TURN || bytes * open > SESSION_BYTES_PER_TURN * NEEDLES_PER_DECODING) return session_on_worker(c->search->s, read_texts, g, fault);
+    read_texts(g);
+    return OK;
+}
+
 
 /* ---- criteria ---- */
 
@@ -124,13 +182,21 @@ static enum verdict judge_by_index(const struct candidate *c, const struct crite
 
 static enum verdict judge_message(struct candidate *c, const struct criterion *k)
 {
-    enum verdict known = k->hits ? judge_by_index(c, k) : LATER;
-    if (known != LATER) return known;
-    if (k->kind == IMAP_SEARCH_HEADER) return c->has_header ? verdict_of(header_has(c, c->header, k->field, k->needle)) : LATER;
-    if (k->needle.len == 0) return MET;
-    if (k->kind == IMAP_SEARCH_TEXT && c->has_header && any_header_has(c, k->needle)) return MET;
-    if (!c->has_body) return LATER;
-    return verdict_of(body_has(c, k->needle, k->kind == IMAP_SEARCH_TEXT));
+    if (k->needle.len == 0 && k->kind != IMAP_SEARCH_HEADER) return MET;
+    if (!c->has_header) return k->hits ? judge_by_index(c, k) : LATER;
+    if (k->needle.len == 0) return verdict_of(header_has(c, c->header, k->field, k->needle));
+    return k->is_met ? MET : k->is_refused ? REFUSED : LATER;
+}
+
+/* The message will be read for the texts of which the index is not sure. */
+static void begin_texts(struct candidate *c)
+{
+    for (struct criterion *k = c->search->texts; k; k = k->next_text) {
+        enum verdict known = k->hits ? judge_by_index(c, k) : LATER;
+        k->is_wanted = known == LATER;
+        k->is_met = known == MET;
+        k->is_refused = known == REFUSED;
+    }
 }
 
 static enum verdict judge_thread(struct candidate *c, const struct criterion *k)
@@ -196,14 +262,6 @@ static enum verdict judge(struct candidate *c, const struct criterion *k)
 
 /* ---- stages ---- */
 
-MAY_YIELD static result load_whole(struct candidate *c, struct fault *fault)
-{
-    result code = message_whole(c->message, session_store_deadline(c->search->s), &c->whole, fault);
-    if (code == OK) c->root = mime_parse(c->whole, c->arena);
-    c->has_body = code == OK && c->root;
-    return code;
-}
-
 MAY_YIELD static result load_header(struct candidate *c, struct fault *fault)
 {
     struct session *s = c->search->s;
@@ -215,8 +273,28 @@ MAY_YIELD static result load_header(struct candidate *c, struct fault *fault)
     if (code != OK) return code;
     header_split(bytes, &c->header, &body);
     if (want < message_size(c->message)) c->header = arena_keep(c->arena, c->header);
+    begin_texts(c);
     c->has_header = true;
     return OK;
+}
+
+MAY_YIELD static result read_header(struct candidate *c, struct fault *fault)
+{
+    struct reading g = {.search = c->search, .candidate = c, .header = c->header};
+    return look_into(c, &g, fault);
+}
+
+/* A header that was read already is not read again, unless only its beginning was. */
+MAY_YIELD static result read_whole(struct candidate *c, struct fault *fault)
+{
+    struct reading g = {.search = c->search, .candidate = c, .with_bodies = true, .arena = c->arena};
+    view header, body;
+    result code = message_whole(c->message, session_store_deadline(c->search->s), &g.whole, fault);
+    if (code != OK) return code;
+    header_split(g.whole, &header, &body);
+    if (g.whole.len > HEADER_BYTES_MAX) g.header = header;
+    else c->header = header;
+    return look_into(c, &g, fault);
 }
 
 /* Later stages, until one can say. */
@@ -225,13 +303,11 @@ MAY_YIELD static result judge_by_reading(struct candidate *c, bool *ret_matches,
     enum verdict verdict = LATER;
     result code = load_header(c, fault);
     if (code == OK) verdict = judge(c, c->search->root);
+    if (code == OK && verdict == LATER) code = read_header(c, fault);
+    if (code == OK && verdict == LATER) verdict = judge(c, c->search->root);
     if (code == OK && verdict == LATER) {
-        code = load_whole(c, fault);
-        if (code == OK) {
-            view body;
-            header_split(c->whole, &c->header, &body);
-            verdict = judge(c, c->search->root);
-        }
+        code = read_whole(c, fault);
+        if (code == OK) verdict = judge(c, c->search->root);
     }
     *ret_matches = code == OK && verdict == MET;
     return code;

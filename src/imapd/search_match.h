@@ -3,7 +3,8 @@
  *
  * Criteria are judged in three stages of rising cost: by the row, with the header, with the bodies. Most messages are
  * decided by their row, so their bytes are never read. When more than a few have to be read, the index of the account is asked
- * what it knows of the texts (account/search.h), and only what it is not sure of is read.
+ * what it knows of the texts (account/search.h), and only what it is not sure of is read. A message is decoded once for all texts
+ * that are looked for; a large one by a worker.
  */
 #pragma once
 
@@ -22,6 +23,7 @@ struct criterion {
     bool is_fuzzy;                           /* a word of a fuzzy key */
     struct search_hits *near;                /* of one: where it stands in Subject or From */
     struct criterion *next_text;             /* of search->texts */
+    bool is_wanted, is_met, is_refused;      /* of the message that is being read, by its texts: neither of both is not known yet */
 };
 
 struct search {

@@ -2,19 +2,30 @@
 #include "base/test.h"
 #include "imapd/test_server.h"
 
-static struct test_server *with_messages(uint64_t seed)
+/* As it is, or with so many more lines of no account at its end that a worker must look into it. */
+static void add_message(struct test_server *t, bool is_large, const char *flags, view message)
+{
+    buf text CLEANUP(buf_done) = BUF_INIT;
+    buf_append(&text, message);
+    while (is_large && text.len < 100000) buf_append(&text, VIEW("....................................................................\r\n"));
+    test_server_add(t, "INBOX", flags, buf_view(&text));
+}
+
+static struct test_server *with_messages_of(uint64_t seed, bool is_large)
 {
     struct test_server *t = test_server_open(seed, NULL);
-    test_server_add(t, "INBOX", "(\\Seen $Label) \"01-Feb-2026 23:59:59 +0000\"",
+    add_message(t, is_large, "(\\Seen $Label) \"01-Feb-2026 23:59:59 +0000\"",
                     VIEW("From: Ann <ann@example.test>\r\nSubject: =?utf-8?q?Caf=C3=A9?= menu\r\nDate: 1 Jan 2026 00:00:00 +0900\r\n\r\nHello World\r\n"));
-    test_server_add(t, "INBOX", "(\\Flagged) \"02-Feb-2026 00:00:00 +0000\"",
+    add_message(t, is_large, "(\\Flagged) \"02-Feb-2026 00:00:00 +0000\"",
                     VIEW("From: Bob\r\nTo: ann@example.test\r\nSubject: plain\r\nContent-Type: text/plain; charset=iso-2022-jp\r\n\r\n"
                          "\x1b$BF|K\\8l\x1b(B\r\n"));
-    test_server_add(t, "INBOX", "(\\Deleted) \"03-Feb-2026 00:00:00 +0000\"",
+    add_message(t, is_large, "(\\Deleted) \"03-Feb-2026 00:00:00 +0000\"",
                     VIEW("Subject: third\r\nX-Empty:\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
                          "U2VjcmV0IFdPUkQ=\r\n--b\r\nContent-Type: image/png; name=findme\r\n\r\nSecret image\r\n--b--\r\n"));
     return t;
 }
+
+static struct test_server *with_messages(uint64_t seed) { return with_messages_of(seed, false); }
 
 static struct transcript *select_inbox(struct test_server *t)
 {
@@ -61,9 +72,8 @@ TEST(imapd_search_by_what_rows_know)
     test_server_close(t);
 }
 
-TEST(imapd_search_in_headers_and_bodies)
+static void search_texts(struct test_server *t)
 {
-    struct test_server *t = with_messages(2);
     struct transcript *c = select_inbox(t);
     expect_found(c, "SUBJECT MENU", " 1");
     expect_found(c, "SUBJECT \"caf\xc3\x89 m\"", " 1");
@@ -85,7 +95,45 @@ TEST(imapd_search_in_headers_and_bodies)
     expect_found(c, "BODY \"\"", " 1 2 3");
     expect_found(c, "CHARSET UTF-8 BODY {6+}\nC: \xe6\x9c\xac\xe8\xaa\x9e", " 2");
     expect_found(c, "CHARSET ISO-2022-JP BODY \"\x1b$BF|K\\\\\x1b(B\"", " 2");
+    expect_found(c, "OR BODY world OR TEXT findme BODY \"secret image\"", " 1 3");
+    expect_found(c, "NOT BODY world NOT SUBJECT plain", " 3");
+    expect_found(c, "TEXT hello NOT BODY \"secret word\" NOT TEXT findme HEADER X-None \"\"", "");
+    expect_found(c, "NOT (BODY world TEXT menu FROM ann) TEXT subject", " 2 3");
+    expect_found(c, "BODY world BODY hello BODY menu", "");
     TRANSCRIPT(c, "C: b SEARCH CHARSET x-none TEXT a\nS: b NO [BADCHARSET (UTF-8 *)] *\n");
+    transcript_close(c);
+}
+
+TEST(imapd_search_in_headers_and_bodies)
+{
+    struct test_server *t = with_messages(2);
+    search_texts(t);
+    test_server_close(t);
+}
+
+TEST(imapd_search_in_large_messages_finds_the_same)
+{
+    for (uint64_t seed = 1; seed < 5; seed++) {
+        struct test_server *t = with_messages_of(seed, true);
+        if (seed % 2) sim_workers(t->sim)->busy_ppm = 300000;
+        search_texts(t);
+        test_server_close(t);
+    }
+}
+
+/* The loop decodes nothing of them: what makes no other session wait is seen by what no worker can be had for. */
+TEST(imapd_large_messages_are_looked_into_by_workers)
+{
+    struct test_server *t = with_messages(6);
+    add_message(t, true, "", VIEW("Subject: large\r\n\r\nHello\r\n"));
+    struct transcript *c = select_inbox(t);
+    expect_found(c, "BODY hello", " 1 4");
+    sim_workers(t->sim)->busy_ppm = 1000000;
+    expect_found(c, "SUBJECT large", " 4");
+    expect_found(c, "1:3 BODY hello", " 1");
+    TRANSCRIPT(c, "C: b SEARCH BODY hello\nS: * OK [INPROGRESS *\nS: * SEARCH 1\nS: b NO *\n");
+    sim_workers(t->sim)->busy_ppm = 0;
+    expect_found(c, "BODY hello", " 1 4");
     transcript_close(c);
     test_server_close(t);
 }

@@ -9,6 +9,7 @@
 #include "imapd/imapd.h"
 #include "imapd/structure_cache.h"
 #include "runtime/connection_limit.h"
+#include "runtime/coroutine.h"
 #include "runtime/loop.h"
 
 /* What a loop has for itself. Used on that loop alone. */
@@ -19,6 +20,7 @@ struct imapd_loop {
     struct list sessions;
     struct structure_cache structures;
     struct digest_columns digests;
+    struct mutex large_work;             /* one session at a time has a worker compute for it */
     struct standing_watches standings;   /* of the sessions that are logged in */
     bool is_stopping;
 };

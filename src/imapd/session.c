@@ -7,6 +7,9 @@
 #include "runtime/event.h"
 #include "runtime/random.h"
 #include "runtime/tls.h"
+#include "runtime/workers.h"
+
+enum { WORKER_BUSY_MS = 5 };
 
 /* ---- its life ---- */
 
@@ -290,6 +293,18 @@ result session_breathe(struct session *s)
     }
     if (coroutine_is_overdue()) coroutine_pause();
     return s->is_broken ? IO : coroutine_check();
+}
+
+result session_on_worker(struct session *s, void (*job)(void *argument), void *argument, struct fault *fault)
+{
+    struct mutex *turn = &s->home->large_work;
+    millis deadline = session_store_deadline(s);
+    result code = mutex_lock(turn, MILLIS_NEVER);
+    if (code != OK) return fail(fault, code, "waiting for those who compute");
+    while ((code = worker_run(WORKER_SLOW, job, argument)) == BUSY && millis_before(clock_now(), deadline))
+        if ((code = coroutine_sleep(WORKER_BUSY_MS)) != OK) break;
+    mutex_unlock(turn);
+    return code == OK ? OK : fail(fault, code, "no worker to compute");
 }
 
 result session_write_set(struct session *s, const struct imap_set *set)

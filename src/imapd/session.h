@@ -124,6 +124,12 @@ MAY_YIELD NODISCARD result session_flush(struct session *s);
  * when the client is gone: the command then ends itself quickly.
  */
 MAY_YIELD NODISCARD result session_breathe(struct session *s);
+/*
+ * What computes for longer than a turn may last, and cannot be cut: job(argument) on a worker, one at a time of a loop. It touches only what stays
+ * still meanwhile. Of so many bytes decoding takes about as long as a turn should.
+ */
+MAY_YIELD NODISCARD result session_on_worker(struct session *s, void (*job)(void *argument), void *argument, struct fault *fault);
+enum { SESSION_BYTES_PER_TURN = 64 << 10 };
 /* Any number of ranges, in turns. The set stays as long. */
 MAY_YIELD NODISCARD result session_write_set(struct session *s, const struct imap_set *set);
 enum { SESSION_NUMBERS_PER_TURN = 4096 };       /* written between two breaths */

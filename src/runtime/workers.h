@@ -16,7 +16,7 @@
 enum worker_class {
     WORKER_READ,       /* reads from the store */
     WORKER_WRITE,      /* writes and syncs of objects, compaction's work */
-    WORKER_SLOW,       /* password hashing, files named by the operator, name service */
+    WORKER_SLOW,       /* password hashing, files named by the operator, name service, texts of large messages */
 };
 
 MAY_YIELD NODISCARD result worker_run(enum worker_class class, void (*job)(void *argument), void *argument);
