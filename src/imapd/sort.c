@@ -22,6 +22,8 @@ struct sorting {
     struct sort_list list;
     buf key;
     uint64_t modseq;
+    uint32_t *uids;                          /* by sequence number, where they are asked for */
+    size_t uids_capacity;
     buf scores;                              /* a byte by sequence number: of RELEVANCY */
     size_t told_from, told_to;               /* of the list: which are told */
     struct imap_set_builder saved;           /* UIDs of all that matched, for SAVE */
@@ -82,6 +84,19 @@ static void note_score(struct sorting *g, uint32_t number, unsigned score)
     g->scores.at[number] = (char)score;
 }
 
+static bool needs_uids(const struct sorting *g) { return g->by_uid || (g->asked->search.want & IMAP_RETURN_SAVE); }
+
+static void note_uid(struct sorting *g, uint32_t number, uint32_t uid)
+{
+    if (number >= g->uids_capacity) {
+        size_t count = mailbox_view_count(g->search.s->view);
+        g->uids_capacity = (number < count ? count : number) + 1;
+        g->uids = realloc(g->uids, g->uids_capacity * sizeof *g->uids);
+        check(g->uids != NULL);
+    }
+    g->uids[number] = uid;
+}
+
 /* RFC 5182 §2.4 */
 static bool saves_all(const struct sorting *g)
 {
@@ -107,20 +122,22 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
     }
     unsigned score = g->needs_score ? search_score(&g->search, row) : 0;
     if (g->needs_score) note_score(g, number, score);
+    if (needs_uids(g)) note_uid(g, number, row->uid);
     if (row->modseq > g->modseq) g->modseq = row->modseq;
     if ((g->asked->search.want & IMAP_RETURN_SAVE) && saves_all(g)) imap_set_builder_add(&g->saved, row->uid);
     if (is_number(g->asked)) {
-        sort_list_add_number(&g->list, number_of(g->asked->criteria[0].key, row, &values), g->asked->criteria[0].is_reverse, number, row->uid);
+        sort_list_add_number(&g->list, number_of(g->asked->criteria[0].key, row, &values), g->asked->criteria[0].is_reverse, number);
         return OK;
     }
     buf_clear(&g->key);
     for (size_t i = 0; i < g->asked->count; i++) append_key(g, &g->asked->criteria[i], row, &values, score);
-    return sort_list_add(&g->list, buf_view(&g->key), number, row->uid);
+    return sort_list_add(&g->list, buf_view(&g->key), number);
 }
 
 static uint32_t told(const struct sorting *g, size_t i)
 {
-    return g->by_uid ? g->list.items[i].uid : g->list.items[i].number;
+    uint32_t number = g->list.items[i].number;
+    return g->by_uid ? g->uids[number] : number;
 }
 
 /* RFC 5267 §3.2: numbers in order; ranges only where they rise. */
@@ -264,7 +281,7 @@ static void save(struct sorting *g)
     uint32_t *uids = arena_array(s->arena, uint32_t, g->list.count);
     size_t count = 0;
     for (size_t i = 0; i < g->list.count; i++)
-        if (is_saved(g, i)) uids[count++] = g->list.items[i].uid;
+        if (is_saved(g, i)) uids[count++] = g->uids[g->list.items[i].number];
     qsort(uids, count, sizeof *uids, compare_uids);
     for (size_t i = 0; i < count; i++) imap_set_builder_add(&s->saved, uids[i]);
 }
@@ -308,6 +325,7 @@ void imapd_sort(struct session *s, const struct imap_command *c, struct reply *r
     session_forget_saved(s, &c->sort.search, r);
     sort_list_done(&g.list);
     imap_set_builder_done(&g.saved);
+    free(g.uids);
     buf_done(&g.key);
     buf_done(&g.scores);
     search_done(&g.search);

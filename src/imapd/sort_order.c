@@ -7,6 +7,8 @@
 
 enum { ITEMS_PER_TURN = 4096, RUN_ITEMS = 16, PREFIX_BYTES = 8 };
 
+#define NOTHING UINT32_MAX
+
 void sort_list_done(struct sort_list *l)
 {
     free(l->items);
@@ -32,13 +34,17 @@ static inline struct sort_item *add_item(struct sort_list *l)
     return &l->items[l->count++];
 }
 
-result sort_list_add(struct sort_list *l, view key, uint32_t number, uint32_t uid)
+result sort_list_add(struct sort_list *l, view key, uint32_t number)
 {
     view others = view_from(key, key.len < PREFIX_BYTES ? key.len : PREFIX_BYTES);
-    if (l->keys.len + others.len > SORT_KEYS_BYTES_MAX) return TOO_BIG;
-    struct sort_item item = {.at = (uint32_t)l->keys.len, .len = (uint32_t)others.len, .number = number, .uid = uid};
+    if (l->keys.len + sizeof(uint32_t) + others.len > SORT_KEYS_BYTES_MAX) return TOO_BIG;
+    struct sort_item item = {.at = others.len ? (uint32_t)l->keys.len : NOTHING, .number = number};
     for (size_t i = 0; i < PREFIX_BYTES; i++) item.prefix = item.prefix << 8 | (i < key.len ? (unsigned char)key.at[i] : 0);
-    if (others.len) buf_append(&l->keys, others);
+    if (others.len) {
+        uint32_t len = (uint32_t)others.len;
+        buf_append(&l->keys, view_make(&len, sizeof len));
+        buf_append(&l->keys, others);
+    }
     *add_item(l) = item;
     return OK;
 }
@@ -49,15 +55,23 @@ static inline uint64_t number_bits(int64_t number, bool is_reverse)
     return is_reverse ? ~bits : bits;
 }
 
-void sort_list_add_number(struct sort_list *l, int64_t number_key, bool is_reverse, uint32_t number, uint32_t uid)
+void sort_list_add_number(struct sort_list *l, int64_t number_key, bool is_reverse, uint32_t number)
 {
-    *add_item(l) = (struct sort_item){.prefix = number_bits(number_key, is_reverse), .number = number, .uid = uid};
+    *add_item(l) = (struct sort_item){.prefix = number_bits(number_key, is_reverse), .at = NOTHING, .number = number};
+}
+
+static view others_of(const struct sort_list *l, const struct sort_item *item)
+{
+    uint32_t len;
+    if (item->at == NOTHING) return VIEW_EMPTY;
+    memcpy(&len, l->keys.at + item->at, sizeof len);
+    return view_make(l->keys.at + item->at + sizeof len, len);
 }
 
 /* Of the same prefix. */
 static bool is_after(const struct sort_list *l, const struct sort_item *a, const struct sort_item *b)
 {
-    return view_compare(view_make(l->keys.at + a->at, a->len), view_make(l->keys.at + b->at, b->len)) > 0;
+    return view_compare(others_of(l, a), others_of(l, b)) > 0;
 }
 
 static void sort_run(const struct sort_list *l, struct sort_item *items, size_t count)

@@ -8,8 +8,8 @@
 /* A thing is what it is compared by, bytewise, and a number. */
 struct sort_item {
     uint64_t prefix;                         /* the first eight bytes, big-endian */
-    uint32_t at, len;                        /* of the others in the keys */
-    uint32_t number, uid;
+    uint32_t at;                             /* of the others in the keys, behind their length; UINT32_MAX: there are none */
+    uint32_t number;
 };
 
 struct sort_list {
@@ -26,9 +26,9 @@ void sort_list_done(struct sort_list *l);
 /* So many will come, about. */
 void sort_list_expect(struct sort_list *l, size_t count);
 /* TOO_BIG when there is no room. No key may be another's beginning. */
-NODISCARD result sort_list_add(struct sort_list *l, view key, uint32_t number, uint32_t uid);
+NODISCARD result sort_list_add(struct sort_list *l, view key, uint32_t number);
 /* The same of a key that is one number. */
-void sort_list_add_number(struct sort_list *l, int64_t number_key, bool is_reverse, uint32_t number, uint32_t uid);
+void sort_list_add_number(struct sort_list *l, int64_t number_key, bool is_reverse, uint32_t number);
 /* Stable: by the bytes of the prefixes from the last to the first, then what has the same prefix by merging. Not OK: the client is gone. */
 MAY_YIELD NODISCARD result sort_list_sort(struct session *s, struct sort_list *l);
 

@@ -65,7 +65,12 @@ TEST(imapd_sort_returns_extended_results)
                   "C: a SORT RETURN (PARTIAL 2:3) (ARRIVAL) UTF-8 ALL\nS: * ESEARCH (TAG \"a\") PARTIAL (2:3 3,2)\nS: a OK *\n"
                   "C: a SORT RETURN (PARTIAL -1:-2) (ARRIVAL) UTF-8 ALL\nS: * ESEARCH (TAG \"a\") PARTIAL (-1:-2 2,1)\nS: a OK *\n"
                   "C: a SORT RETURN (PARTIAL 7:9) (ARRIVAL) UTF-8 ALL\nS: * ESEARCH (TAG \"a\") PARTIAL (7:9 NIL)\nS: a OK *\n"
-                  "C: a SORT RETURN (SAVE) (ARRIVAL) UTF-8 1:2\nS: a OK *\nC: a SEARCH $\nS: * SEARCH 1 2\nS: a OK *\n");
+                  "C: a SORT RETURN (SAVE) (ARRIVAL) UTF-8 1:2\nS: a OK *\nC: a SEARCH $\nS: * SEARCH 1 2\nS: a OK *\n"
+                  "C: a SORT RETURN (SAVE MIN MAX) (SUBJECT) UTF-8 ALL\nS: * ESEARCH (TAG \"a\") MIN 2 MAX 1\nS: a OK *\nC: a SEARCH $\nS: * SEARCH 1 2\nS: a OK *\n"
+                  "C: a STORE 1 +FLAGS.SILENT (\\Deleted)\nS~ a OK *\nC: a EXPUNGE\nS: * 1 EXPUNGE\nS: a OK *\n"
+                  "C: a UID SORT (SUBJECT) UTF-8 ALL\nS: * SORT 2 3 4\nS: a OK *\nC: a SORT (ARRIVAL) UTF-8 ALL\nS: * SORT 3 2 1\nS: a OK *\n"
+                  "C: a UID SORT (ARRIVAL) UTF-8 1:2\nS: * SORT 3 2\nS: a OK *\n"
+                  "C: a SORT RETURN (SAVE MAX) (ARRIVAL) UTF-8 ALL\nS: * ESEARCH (TAG \"a\") MAX 1\nS: a OK *\nC: a UID SEARCH $\nS: * SEARCH 2\nS: a OK *\n");
     transcript_close(c);
     test_server_close(t);
 }
@@ -113,6 +118,25 @@ TEST(imapd_thread_survives_loops_of_references)
     add(t, "03", "Subject: c\r\nMessage-ID: <3@x>\r\nReferences: <3@x>\r\n");
     struct transcript *c = select_inbox(t);
     TRANSCRIPT(c, "C: a THREAD REFERENCES UTF-8 ALL\nS: * THREAD (2 1)(3)\nS: a OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_thread_finds_messages_among_very_many_references)
+{
+    struct test_server *t = test_server_open(8, NULL);
+    for (unsigned i = 1; i <= 16; i++) {
+        buf header CLEANUP(buf_done) = BUF_INIT;
+        buf_appendf(&header, "Message-ID: <%u@x>\r\nReferences:", i);
+        for (unsigned k = 0; k < 60; k++) buf_appendf(&header, "\r\n <%u.%u@x>", i, k);
+        buf_appendf(&header, "\r\n <%u@x>\r\n", i - 1);
+        buf_append_byte(&header, 0);
+        add(t, "01", header.at);
+    }
+    add(t, "02", "Message-ID: <17@x>\r\nReferences: <1@x>\r\n");
+    struct transcript *c = select_inbox(t);
+    TRANSCRIPT(c, "C: a THREAD REFS UTF-8 ALL\nS: * THREAD (1 (2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)(17))\nS: a OK *\n"
+                  "C: b THREAD REFERENCES UTF-8 ALL\nS: * THREAD (1 (2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)(17))\nS: b OK *\n");
     transcript_close(c);
     test_server_close(t);
 }

@@ -7,7 +7,7 @@ enum { MESSAGES_PER_BREATH = 32 };
 
 struct threading {
     struct search search;
-    bool by_uid, links;
+    bool by_uid;
     struct digest_reader reader;
     struct thread_tree tree;
 };
@@ -22,8 +22,8 @@ MAY_YIELD static result gather(void *argument, uint32_t number, const struct row
         g->search.code = code;
         g->search.fault = fault;
     }
-    if (g->links) thread_tree_prepare(&g->tree, digest_reader_coming(&g->reader));
-    code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values, g->links);
+    thread_tree_prepare(&g->tree, digest_reader_coming(&g->reader));
+    code = thread_tree_add(&g->tree, g->by_uid ? row->uid : number, row, &values);
     return code == OK && number % MESSAGES_PER_BREATH == 0 ? session_breathe(g->search.s) : code;
 }
 
@@ -40,12 +40,12 @@ MAY_YIELD static result tell(struct threading *g)
 void imapd_thread(struct session *s, const struct imap_command *c, struct reply *r)
 {
     if (!session_check_limit(s, mailbox_view_count(s->view), r)) return;      /* RFC 9738 §3.3 */
-    struct threading g = {.by_uid = c->is_uid, .links = c->thread.algorithm != IMAP_THREAD_ORDEREDSUBJECT};
+    struct threading g = {.by_uid = c->is_uid};
     digest_reader_init(&g.reader, s, SORT_NEEDS_DATE | SORT_NEEDS_THREAD);
-    thread_tree_init(&g.tree, s, g.links ? mailbox_view_count(s->view) : 0);
+    thread_tree_init(&g.tree, s, c->thread.algorithm, mailbox_view_count(s->view));
     if (search_prepare(&g.search, s, &c->thread.search, r) == OK) {
         result code = search_walk(&g.search, false, gather, &g);
-        if (code == OK) code = thread_tree_build(&g.tree, c->thread.algorithm);
+        if (code == OK) code = thread_tree_build(&g.tree);
         if (code == OK) code = tell(&g);
         reply_result(s, r, code != OK ? code : g.search.code, &g.search.fault);
         session_tell_limit(s, g.search.lowest_uid, r);

@@ -24,11 +24,11 @@ static void hashes_done(struct thread_table *t)
     *t = (struct thread_table){0};
 }
 
-static size_t first_slot(const struct thread_table *t, uint64_t key) { return (size_t)(key ^ key >> 29) & (t->capacity - 1); }
+static size_t first_slot(size_t capacity, uint64_t key) { return (size_t)(key ^ key >> 29) & (capacity - 1); }
 
 static size_t hashes_slot(const struct thread_table *t, uint64_t key)
 {
-    size_t i = first_slot(t, key);
+    size_t i = first_slot(t->capacity, key);
     while (t->slots[i].key && t->slots[i].key != key) i = (i + 1) & (t->capacity - 1);
     return i;
 }
@@ -61,22 +61,9 @@ static void grow_nodes(struct thread_tree *t, size_t capacity)
     t->capacity = capacity;
     t->nodes = realloc(t->nodes, t->capacity * sizeof *t->nodes);
     check(t->nodes != NULL);
-}
-
-void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected)
-{
-    *t = (struct thread_tree){.s = s, .root_first = THREAD_NONE, .root_last = THREAD_NONE};
-    hashes_init(&t->ids, expected);
-    sort_list_expect(&t->by_sent, expected);
-    if (expected) grow_nodes(t, expected + expected / 8);
-}
-
-void thread_tree_done(struct thread_tree *t)
-{
-    free(t->nodes);
-    free(t->by_date);
-    sort_list_done(&t->by_sent);
-    hashes_done(&t->ids);
+    if (t->algorithm != IMAP_THREAD_REFS) return;
+    t->arrived = realloc(t->arrived, t->capacity * sizeof *t->arrived);
+    check(t->arrived != NULL);
 }
 
 static result add_node(struct thread_tree *t, uint32_t *ret_node)
@@ -84,18 +71,93 @@ static result add_node(struct thread_tree *t, uint32_t *ret_node)
     if (t->count == THREAD_NODES_MAX) return TOO_BIG;
     if (t->count == t->capacity) grow_nodes(t, t->capacity ? 2 * t->capacity : 1024);
     t->nodes[t->count] = (struct thread_node){.parent = THREAD_NONE, .first = THREAD_NONE, .last = THREAD_NONE, .next = THREAD_NONE};
+    if (t->arrived) t->arrived[t->count] = 0;
     *ret_node = (uint32_t)t->count++;
     return OK;
+}
+
+/* ---- nodes by id ---- */
+
+static void ids_init(struct thread_ids *ids, size_t expected)
+{
+    *ids = (struct thread_ids){.capacity = TABLE_FIRST};
+    while (ids->capacity < expected * 2) ids->capacity *= 2;
+    ids->slots = calloc(ids->capacity, sizeof *ids->slots);
+    check(ids->slots != NULL);
+}
+
+static void ids_done(struct thread_ids *ids)
+{
+    free(ids->slots);
+    *ids = (struct thread_ids){0};
+}
+
+static uint32_t tag_of(uint64_t id) { return (uint32_t)(id >> 16); }
+
+/* Where the id is or would be. */
+static struct thread_id_slot *ids_slot(const struct thread_tree *t, const struct thread_ids *ids, uint64_t id)
+{
+    size_t i = first_slot(ids->capacity, id);
+    for (; ids->slots[i].node; i = (i + 1) & (ids->capacity - 1))
+        if (ids->slots[i].tag == tag_of(id) && t->nodes[ids->slots[i].node - 1].id == id) break;
+    return &ids->slots[i];
+}
+
+static uint32_t find_id(const struct thread_tree *t, uint64_t id)
+{
+    uint32_t node = ids_slot(t, &t->ids, id)->node;
+    return node ? node - 1 : THREAD_NONE;
+}
+
+static void grow_ids(struct thread_tree *t)
+{
+    struct thread_ids larger;
+    ids_init(&larger, t->ids.capacity);
+    larger.count = t->ids.count;
+    for (size_t i = 0; i < t->ids.capacity; i++)
+        if (t->ids.slots[i].node) *ids_slot(t, &larger, t->nodes[t->ids.slots[i].node - 1].id) = t->ids.slots[i];
+    ids_done(&t->ids);
+    t->ids = larger;
+}
+
+/* An id that is not there yet. */
+static void put_id(struct thread_tree *t, uint64_t id, uint32_t node)
+{
+    if (t->ids.count * 2 >= t->ids.capacity) grow_ids(t);
+    t->nodes[node].id = id;
+    *ids_slot(t, &t->ids, id) = (struct thread_id_slot){.node = node + 1, .tag = tag_of(id)};
+    t->ids.count++;
 }
 
 /* The node of an id, a dummy if no message has come with it. */
 static result node_of(struct thread_tree *t, uint64_t id, uint32_t *ret_node)
 {
-    *ret_node = hashes_get(&t->ids, id);
+    *ret_node = find_id(t, id);
     if (*ret_node != THREAD_NONE) return OK;
     result code = add_node(t, ret_node);
-    if (code == OK) hashes_put(&t->ids, id, *ret_node);
+    if (code == OK) put_id(t, id, *ret_node);
     return code;
+}
+
+/* ---- a tree ---- */
+
+static bool links(const struct thread_tree *t) { return t->algorithm != IMAP_THREAD_ORDEREDSUBJECT; }
+
+void thread_tree_init(struct thread_tree *t, struct session *s, enum imap_thread_algorithm algorithm, size_t expected)
+{
+    *t = (struct thread_tree){.s = s, .algorithm = algorithm, .root_first = THREAD_NONE, .root_last = THREAD_NONE};
+    sort_list_expect(&t->by_sent, expected);
+    if (expected) grow_nodes(t, expected + expected / 8);
+    if (links(t)) ids_init(&t->ids, expected);
+}
+
+void thread_tree_done(struct thread_tree *t)
+{
+    free(t->nodes);
+    free(t->arrived);
+    free(t->by_date);
+    sort_list_done(&t->by_sent);
+    ids_done(&t->ids);
 }
 
 /* False when `child` is `parent` or above it, or the chain is too deep to say. What never had a child is above nothing: the common case. */
@@ -134,26 +196,26 @@ static result link_references(struct thread_tree *t, uint32_t node, const struct
 
 void thread_tree_prepare(const struct thread_tree *t, uint64_t message_id)
 {
-    __builtin_prefetch(&t->ids.slots[first_slot(&t->ids, message_id)]);
+    if (links(t)) __builtin_prefetch(&t->ids.slots[first_slot(t->ids.capacity, message_id)]);
 }
 
-result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links)
+result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v)
 {
-    uint32_t node = v->message_id && links ? hashes_get(&t->ids, v->message_id) : THREAD_NONE;
+    uint32_t node = v->message_id && links(t) ? find_id(t, v->message_id) : THREAD_NONE;
     if (node == THREAD_NONE || t->nodes[node].told) {
         bool is_known = node != THREAD_NONE;
         result code = add_node(t, &node);
         if (code != OK) return code;
-        if (v->message_id && links && !is_known) hashes_put(&t->ids, v->message_id, node);
+        if (v->message_id && links(t) && !is_known) put_id(t, v->message_id, node);
     }
     struct thread_node *n = &t->nodes[node];
     n->told = told;
     n->is_reply = v->is_reply;
     n->subject = v->subject_hash;
-    sort_list_add_number(&t->by_sent, v->has_date ? v->sent.ms : row->internal_date.ms, false, node, 0);
-    n->arrived_ms = row->internal_date.ms;
+    sort_list_add_number(&t->by_sent, v->has_date ? v->sent.ms : row->internal_date.ms, false, node);
+    if (t->arrived) t->arrived[node] = row->internal_date.ms;
     t->message_count++;
-    return links ? link_references(t, node, v) : OK;
+    return links(t) ? link_references(t, node, v) : OK;
 }
 
 /* ---- orders and lists ---- */
@@ -342,13 +404,13 @@ MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
     result code = OK;
     for (size_t i = 0; i < t->message_count && code == OK; i++) {
         uint32_t root = t->by_date[i];
-        int64_t arrived = t->nodes[root].arrived_ms;
+        int64_t arrived = t->arrived[root];
         while (t->nodes[root].parent != THREAD_NONE) root = t->nodes[root].parent;
-        if (t->nodes[root].arrived_ms < arrived) t->nodes[root].arrived_ms = arrived;
+        if (t->arrived[root] < arrived) t->arrived[root] = arrived;
         code = breathe(t);
     }
     for (uint32_t at = t->root_first; at != THREAD_NONE && code == OK; at = t->nodes[at].next) {
-        sort_list_add_number(&list, t->nodes[at].arrived_ms, false, at, 0);
+        sort_list_add_number(&list, t->arrived[at], false, at);
         code = breathe(t);
     }
     if (code == OK) code = sort_list_sort(t->s, &list);
@@ -361,14 +423,15 @@ MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
     return code;
 }
 
-result thread_tree_build(struct thread_tree *t, enum imap_thread_algorithm algorithm)
+result thread_tree_build(struct thread_tree *t)
 {
+    ids_done(&t->ids);
     result code = sort_by_date(t);
-    if (code == OK && algorithm == IMAP_THREAD_ORDEREDSUBJECT) return group_by_subject(t);
+    if (code == OK && t->algorithm == IMAP_THREAD_ORDEREDSUBJECT) return group_by_subject(t);
     if (code == OK) code = prune_dummies(t);
     if (code == OK) code = make_lists(t);
     if (code != OK) return code;
-    return algorithm == IMAP_THREAD_REFS ? sort_roots_by_arrival(t) : gather_subjects(t);
+    return t->algorithm == IMAP_THREAD_REFS ? sort_roots_by_arrival(t) : gather_subjects(t);
 }
 
 /* ---- writing ---- */

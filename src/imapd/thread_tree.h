@@ -11,19 +11,27 @@
 #include "imapd/sort_order.h"
 
 enum {
-    THREAD_NODES_MAX = 8 << 20,              /* dummies too; 40 bytes each */
+    THREAD_NODES_MAX = 8 << 20,              /* dummies too; 32 bytes each */
     THREAD_DEPTH_MAX = 1000,                 /* no link is made that would go deeper: bounds the search for loops */
 };
 #define THREAD_NONE UINT32_MAX
 
 struct thread_node {
-    uint32_t parent, first, last, next;      /* nodes, or THREAD_NONE */
+    union {
+        uint64_t id;                         /* hash of the message id, while messages are added */
+        struct { uint32_t first, last; };    /* children, then. Nodes, or THREAD_NONE */
+    };
+    uint32_t parent, next;
     uint32_t told;                           /* number or UID; 0: a dummy */
-    bool is_reply, is_merged;                /* is_merged: a dummy whose children went to `parent` */
-    bool has_been_parent;
     uint16_t depth;                          /* when it was linked; what is above it may have grown since */
+    bool is_reply : 1, is_merged : 1;        /* is_merged: a dummy whose children went to `parent` */
+    bool has_been_parent : 1;
     uint64_t subject;                        /* hash of the base subject; 0: it is empty */
-    int64_t arrived_ms;
+};
+
+struct thread_ids {                          /* nodes by their id */
+    struct thread_id_slot { uint32_t node, tag; } *slots;    /* node: and one, 0: free; tag: of the id, so that few nodes are looked at */
+    size_t capacity, count;
 };
 
 struct thread_table {                        /* 64-bit keys, not 0 */
@@ -33,24 +41,25 @@ struct thread_table {                        /* 64-bit keys, not 0 */
 
 struct thread_tree {
     struct session *s;
+    enum imap_thread_algorithm algorithm;
     struct thread_node *nodes;
     size_t count, capacity;
-    struct thread_table ids;
+    int64_t *arrived;                        /* by node, in milliseconds, for REFS */
+    struct thread_ids ids;                   /* while messages are added */
     struct sort_list by_sent;                /* messages, as they were added */
     uint32_t *by_date;                       /* messages, in order of sent date and mailbox */
     size_t message_count;
     uint32_t root_first, root_last;          /* list of roots by `next` */
-    uint64_t unique;                         /* for messages without an id of their own */
     size_t since_turn;
 };
 
-void thread_tree_init(struct thread_tree *t, struct session *s, size_t expected);
+void thread_tree_init(struct thread_tree *t, struct session *s, enum imap_thread_algorithm algorithm, size_t expected);
 void thread_tree_done(struct thread_tree *t);
 /* A message with this id is to come: memory is slow, and its place in the table is not where the last one's was. */
 void thread_tree_prepare(const struct thread_tree *t, uint64_t message_id);
-/* `links`: by references (RFC 5256, REFERENCES step 1). TOO_BIG. */
-NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v, bool links);
+/* Links it by its references but for ORDEREDSUBJECT (RFC 5256, REFERENCES step 1). TOO_BIG. */
+NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v);
 /* Sorts and threads. Not OK: the client is gone, or TOO_BIG. */
-MAY_YIELD NODISCARD result thread_tree_build(struct thread_tree *t, enum imap_thread_algorithm algorithm);
+MAY_YIELD NODISCARD result thread_tree_build(struct thread_tree *t);
 /* "(1 2)(3)", in turns. */
 MAY_YIELD NODISCARD result thread_tree_write(struct thread_tree *t, buf *out);
