@@ -30,6 +30,7 @@ struct accounts_options {
     uint64_t draft_memory_bytes;                 /* of messages on their way in that are too large for a record, per loop; 0: 32 MiB */
     uint32_t turn_rows;                          /* records that make more rows anew are applied in turns; 0: STATE_TURN_ROWS */
     uint64_t pack_indexes_bytes;                 /* of indexes of packs that nobody uses now, per loop; 0: 8 MiB */
+    size_t wide_bytes;                           /* rows of accounts that take more are kept in half the memory; 0: STATE_WIDE_BYTES */
     uint64_t archive_bytes_per_second;           /* a loop moves so much to the archive at most; 0: as fast as it goes */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };

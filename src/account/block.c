@@ -6,7 +6,7 @@
 #include "account/state.h"
 #include "base/check.h"
 
-enum { ROWS_FIRST = 4, UIDLS_FIRST = 8 };
+enum { ROWS_FIRST = 4, UIDLS_FIRST = 8, SLIM_ROWS_MIN = 16 };
 
 struct block *block_new(struct block_pool *pool)
 {
@@ -19,13 +19,20 @@ struct block *block_new(struct block_pool *pool)
     return b;
 }
 
+static size_t row_bytes(const struct block *b)
+{
+    return b->slim ? slim_rows_bytes(b->slim) : b->capacity * sizeof *b->wide;
+}
+
 static void drop_rows(struct block_pool *pool, struct block *b)
 {
-    pool->memory_bytes -= b->capacity * sizeof *b->rows + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
-    free(b->rows);
+    pool->memory_bytes -= row_bytes(b) + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
+    free(b->wide);
+    free(b->slim);
     free(b->uidls);
     buf_done(&b->uidl_text);
-    b->rows = NULL;
+    b->wide = NULL;
+    b->slim = NULL;
     b->uidls = NULL;
     b->capacity = b->uidl_count = b->uidl_capacity = 0;
 }
@@ -53,6 +60,15 @@ void *block_copy_array(const void *of, size_t bytes)
     return bytes ? memcpy(copy, of, bytes) : NULL;
 }
 
+/* Of exactly the count. */
+static struct row *wide_copy(const struct block *b)
+{
+    struct row *rows = b->count ? malloc(b->count * sizeof *rows) : NULL;
+    check(rows != NULL || b->count == 0);
+    block_read_rows(b, 0, b->count, rows);
+    return rows;
+}
+
 struct block *block_copy(struct block_pool *pool, const struct block *b)
 {
     struct block *copy = block_new(pool);
@@ -61,13 +77,14 @@ struct block *block_copy(struct block_pool *pool, const struct block *b)
     *copy = *b;
     copy->serial = serial;
     copy->place = (struct block_place){.object = PLACE_NONE};
-    copy->capacity = b->count;
-    copy->rows = block_copy_array(b->rows, b->count * sizeof *b->rows);
+    copy->capacity = b->slim ? 0 : b->count;
+    copy->slim = b->slim ? slim_rows_copy(b->slim) : NULL;
+    copy->wide = b->slim ? NULL : wide_copy(b);
     copy->uidl_capacity = b->uidl_count;
     copy->uidls = block_copy_array(b->uidls, b->uidl_count * sizeof *b->uidls);
     copy->uidl_text = BUF_INIT;
     if (b->uidl_text.len) buf_append(&copy->uidl_text, buf_view(&b->uidl_text));
-    pool->memory_bytes += copy->capacity * sizeof *b->rows + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;
+    pool->memory_bytes += row_bytes(copy) + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;
     return copy;
 }
 
@@ -77,10 +94,13 @@ void block_changed(struct block_pool *pool, struct block *b)
     b->place = (struct block_place){.object = PLACE_NONE};
 }
 
-static void count_row(struct block *b, uint32_t index, const struct row *row)
+static uint32_t uid_at(const struct block *b, uint32_t index)
 {
-    if (index == 0) b->first_uid = row->uid;
-    b->last_uid = row->uid;
+    return b->slim ? slim_row_uid(b->slim, index) : b->wide[index].uid;
+}
+
+static inline void count_row(struct block *b, uint32_t index, const struct slim_numbers *row)
+{
     if (!(row->flags & ROW_SEEN)) {
         if (b->unseen++ == 0) b->first_unseen = index;
     }
@@ -94,19 +114,86 @@ void block_recount(struct block *b)
 {
     b->first_uid = b->last_uid = b->unseen = b->deleted = b->first_unseen = 0;
     b->size_bytes = b->highest_modseq = b->lowest_modseq = 0;
-    for (uint32_t i = 0; i < b->count; i++) count_row(b, i, &b->rows[i]);
+    for (uint32_t i = 0; i < b->count; i++) {
+        struct slim_numbers n = b->slim ? slim_row_numbers(b->slim, i) : (struct slim_numbers){b->wide[i].size_bytes, b->wide[i].flags, b->wide[i].modseq};
+        count_row(b, i, &n);
+    }
+    if (b->count == 0) return;
+    b->first_uid = uid_at(b, 0);
+    b->last_uid = uid_at(b, b->count - 1);
 }
 
-static void grow_rows(struct block_pool *pool, struct block *b)
+/* ---- wide and slim rows ---- */
+
+struct row *block_rows(struct block_pool *pool, struct block *b)
 {
-    uint32_t capacity = b->capacity ? b->capacity * 2 : ROWS_FIRST;
-    b->rows = realloc(b->rows, capacity * sizeof *b->rows);
-    check(b->rows != NULL);
-    pool->memory_bytes += (capacity - b->capacity) * sizeof *b->rows;
+    check(b->is_loaded);
+    if (b->slim) {
+        struct row *rows = wide_copy(b);
+        pool->memory_bytes -= row_bytes(b);
+        free(b->slim);
+        b->slim = NULL;
+        b->wide = rows;
+        b->capacity = b->count;
+        pool->memory_bytes += row_bytes(b);
+    }
+    return b->wide;
+}
+
+void block_read_rows(const struct block *b, uint32_t first, uint32_t count, struct row *into)
+{
+    check_slow(b->is_loaded && first <= b->count && count <= b->count - first);
+    if (b->slim) slim_rows_read(b->slim, first, count, into);
+    else if (count) memcpy(into, &b->wide[first], count * sizeof *into);
+}
+
+struct row block_row(const struct block *b, uint32_t index)
+{
+    struct row row;
+    block_read_rows(b, index, 1, &row);
+    return row;
+}
+
+uint64_t block_modseq_at(const struct block *b, uint32_t index)
+{
+    return b->slim ? slim_row_modseq(b->slim, index) : b->wide[index].modseq;
+}
+
+uint64_t block_flags_at(const struct block *b, uint32_t index)
+{
+    return b->slim ? slim_row_flags(b->slim, index) : b->wide[index].flags;
+}
+
+void block_set_flags(struct block_pool *pool, struct block *b, uint32_t index, uint64_t flags, uint64_t modseq)
+{
+    if (b->slim && slim_row_set_flags(b->slim, index, flags, modseq)) return;
+    struct row *row = &block_rows(pool, b)[index];
+    row->flags = flags;
+    row->modseq = modseq;
+}
+
+size_t block_slim(struct block_pool *pool, struct block *b)
+{
+    if (!b->is_loaded || b->slim || b->has_journal_rows || b->count < SLIM_ROWS_MIN) return 0;
+    size_t before = row_bytes(b);
+    b->slim = slim_rows_new(b->wide, b->count);
+    if (!b->slim) return 0;
+    free(b->wide);
+    b->wide = NULL;
+    b->capacity = 0;
+    pool->memory_bytes -= before - row_bytes(b);
+    return before - row_bytes(b);
+}
+
+static void grow_rows(struct block_pool *pool, struct block *b, uint32_t capacity)
+{
+    b->wide = realloc(b->wide, capacity * sizeof *b->wide);
+    check(b->wide != NULL);
+    pool->memory_bytes += (capacity - b->capacity) * sizeof *b->wide;
     b->capacity = capacity;
 }
 
-static void push_uidl(struct block_pool *pool, struct block *b, uint32_t row, view uidl)
+void block_add_uidl(struct block_pool *pool, struct block *b, uint32_t row, view uidl)
 {
     if (b->uidl_count == b->uidl_capacity) {
         uint32_t capacity = b->uidl_capacity ? b->uidl_capacity * 2 : UIDLS_FIRST;
@@ -121,16 +208,31 @@ static void push_uidl(struct block_pool *pool, struct block *b, uint32_t row, vi
     pool->memory_bytes += b->uidl_text.capacity - had;
 }
 
+void block_set_rows(struct block_pool *pool, struct block *b, struct row *rows, uint32_t count)
+{
+    check(b->is_loaded && b->count == 0 && !b->wide && !b->slim);
+    b->wide = rows;
+    b->count = b->capacity = count;
+    pool->memory_bytes += row_bytes(b);
+    for (uint32_t i = 0; i < count && !b->has_journal_rows; i++) b->has_journal_rows = rows[i].pack == ROW_IN_JOURNAL;
+    block_recount(b);
+    block_changed(pool, b);
+    b->used = pool->tick;
+}
+
 void block_push(struct block_pool *pool, struct block *b, const struct row *row, view uidl)
 {
     check_slow(b->is_loaded && b->count < BLOCK_ROWS);
-    if (b->count == b->capacity) grow_rows(pool, b);
+    (void)block_rows(pool, b);
+    if (b->count == b->capacity) grow_rows(pool, b, b->capacity ? b->capacity * 2 : ROWS_FIRST);
     block_changed(pool, b);
     b->used = pool->tick;
-    b->rows[b->count] = *row;
-    count_row(b, b->count, row);
+    b->wide[b->count] = *row;
+    count_row(b, b->count, &(struct slim_numbers){row->size_bytes, row->flags, row->modseq});
+    if (b->count == 0) b->first_uid = row->uid;
+    b->last_uid = row->uid;
     if (row->pack == ROW_IN_JOURNAL) b->has_journal_rows = true;
-    if (uidl.len) push_uidl(pool, b, b->count, uidl);
+    if (uidl.len) block_add_uidl(pool, b, b->count, uidl);
     b->count++;
 }
 
@@ -154,14 +256,15 @@ void block_remove(struct block_pool *pool, struct block *b, bool (*remove)(void 
     check(b->is_loaded);
     struct block old = {.uidls = b->uidls, .uidl_count = b->uidl_count, .uidl_capacity = b->uidl_capacity, .uidl_text = b->uidl_text};
     uint32_t kept = 0;
+    struct row *rows = block_rows(pool, b);
     b->uidls = NULL;
     b->uidl_count = b->uidl_capacity = 0;
     b->uidl_text = BUF_INIT;
     for (uint32_t i = 0; i < b->count; i++) {
-        if (remove(argument, i, &b->rows[i])) continue;
+        if (remove(argument, i, &rows[i])) continue;
         view uidl = old.uidl_count ? block_uidl(&old, i) : VIEW_EMPTY;
-        if (uidl.len) push_uidl(pool, b, kept, uidl);
-        b->rows[kept++] = b->rows[i];
+        if (uidl.len) block_add_uidl(pool, b, kept, uidl);
+        rows[kept++] = rows[i];
     }
     b->count = kept;
     drop_rows(pool, &old);
@@ -170,9 +273,9 @@ void block_remove(struct block_pool *pool, struct block *b, bool (*remove)(void 
     if (b->capacity > 64 && b->count < b->capacity / 4) {
         uint32_t capacity = b->capacity;
         while (capacity > 64 && b->count < capacity / 4) capacity /= 2;
-        pool->memory_bytes -= (b->capacity - capacity) * sizeof *b->rows;
-        b->rows = realloc(b->rows, capacity * sizeof *b->rows);
-        check(b->rows != NULL);
+        pool->memory_bytes -= (b->capacity - capacity) * sizeof *b->wide;
+        b->wide = realloc(b->wide, capacity * sizeof *b->wide);
+        check(b->wide != NULL);
         b->capacity = capacity;
     }
 }
@@ -205,7 +308,7 @@ uint32_t block_rank(const struct block *b, uint32_t uid)
     uint32_t high = b->count;
     while (rank < high) {
         uint32_t middle = rank + (high - rank) / 2;
-        if (b->rows[middle].uid < uid) {
+        if (uid_at(b, middle) < uid) {
             rank = middle + 1;
         } else {
             high = middle;
@@ -223,9 +326,9 @@ uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last
     }
     if (b->is_loaded) {
         uint32_t last = index;
-        while (last + 1 < b->count && b->rows[last + 1].uid == b->rows[last].uid + 1) last++;
-        *ret_last = b->rows[last].uid;
-        return b->rows[index].uid;
+        while (last + 1 < b->count && uid_at(b, last + 1) == uid_at(b, last) + 1) last++;
+        *ret_last = uid_at(b, last);
+        return uid_at(b, index);
     }
     const struct block_range *r = range_at(b, index, false);
     *ret_last = r->last;
@@ -235,7 +338,7 @@ uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last
 uint32_t block_uid_at(const struct block *b, uint32_t index)
 {
     uint32_t last;
-    return b->is_loaded ? b->rows[index].uid : block_uid_run(b, index, &last);
+    return b->is_loaded ? uid_at(b, index) : block_uid_run(b, index, &last);
 }
 
 void block_set_ranges(struct block_pool *pool, struct block *b, const struct imap_range *ranges, uint32_t count)
@@ -258,7 +361,7 @@ void block_unload(struct block_pool *pool, struct block *b, bool is_grave)
     if (!b->is_loaded) return;
     if (!is_grave && !block_is_gapless(b)) {
         struct imap_set_builder ranges = IMAP_SET_BUILDER_INIT;
-        for (uint32_t i = 0; i < b->count; i++) imap_set_builder_add(&ranges, b->rows[i].uid);
+        for (uint32_t i = 0; i < b->count; i++) imap_set_builder_add(&ranges, uid_at(b, i));
         struct imap_set set = imap_set_builder_set(&ranges);
         block_set_ranges(pool, b, set.ranges, (uint32_t)set.count);
         imap_set_builder_done(&ranges);
@@ -270,7 +373,8 @@ void block_unload(struct block_pool *pool, struct block *b, bool is_grave)
 void block_take_rows(struct block_pool *pool, struct block *b, struct block *loaded)
 {
     drop_ranges(pool, b);
-    b->rows = loaded->rows;
+    b->wide = loaded->wide;
+    b->slim = loaded->slim;
     b->capacity = loaded->capacity;
     b->uidls = loaded->uidls;
     b->uidl_count = loaded->uidl_count;
@@ -279,7 +383,8 @@ void block_take_rows(struct block_pool *pool, struct block *b, struct block *loa
     b->lowest_modseq = loaded->lowest_modseq;
     b->is_loaded = true;
     b->used = ++pool->tick;
-    loaded->rows = NULL;
+    loaded->wide = NULL;
+    loaded->slim = NULL;
     loaded->uidls = NULL;
     loaded->uidl_text = BUF_INIT;
     loaded->capacity = loaded->uidl_count = loaded->uidl_capacity = 0;

@@ -5,10 +5,12 @@
  * 2. Rows of a mailbox's block rise in UID; those of a grave's block stand in the order in which they were expunged.
  * 3. `serial` names the rows' content within the process: every change gives a new one. A block whose place is PLACE_NONE stands in no
  *    snapshot as it is now and is never unloaded.
- * 4. While a mailbox's block is not loaded, `ranges` has its UIDs, so that sequence numbers need no rows. Graves have none.
+ * 4. Loaded rows are wide, as struct row, or slim (block_slim.h): who changes them asks for wide ones, who reads does not mind.
+ * 5. While a mailbox's block is not loaded, `ranges` has its UIDs, so that sequence numbers need no rows. Graves have none.
  */
 #pragma once
 
+#include "account/block_slim.h"
 #include "account/row.h"
 #include "base/buf.h"
 #include "formats/imap_set.h"
@@ -19,6 +21,7 @@ struct block_pool {
     uint32_t turn_rows;                 /* a record that makes more of them anew is applied in turns: STATE_TURN_ROWS, tests take fewer */
     uint32_t breath_rows;               /* of a turn; 0 in tests: each is one */
     uint64_t serial;                    /* the last one given */
+    size_t wide_bytes;                  /* above it rows are made slim: STATE_WIDE_BYTES, tests take fewer */
     uint64_t tick;                      /* of the last use, for eviction */
     size_t memory_bytes;                /* rows, UIDLs and ranges of all blocks */
 };
@@ -40,7 +43,8 @@ struct block_uidl {
 struct block_range { uint32_t first, last, before; };      /* before: rows of the block before this range */
 
 struct block {
-    struct row *rows;
+    struct row *wide;                   /* `capacity` of them, or NULL: */
+    struct slim_rows *slim;             /* never both */
     uint32_t count, capacity;
     bool is_loaded;
     bool has_journal_rows;              /* some may have ROW_IN_JOURNAL */
@@ -61,6 +65,18 @@ struct block {
 
 struct block *block_new(struct block_pool *pool);
 void block_free(struct block_pool *pool, struct block *b);
+/* Wide, to be changed. Good until the block is made slim or changes its count. */
+struct row *block_rows(struct block_pool *pool, struct block *b);
+/* A copy, whatever form they have. */
+struct row block_row(const struct block *b, uint32_t index);
+void block_read_rows(const struct block *b, uint32_t first, uint32_t count, struct row *into);
+uint64_t block_modseq_at(const struct block *b, uint32_t index);
+uint64_t block_flags_at(const struct block *b, uint32_t index);
+/* The sums are the caller's: block_recount(). */
+void block_set_flags(struct block_pool *pool, struct block *b, uint32_t index, uint64_t flags, uint64_t modseq);
+/* Makes the rows slim if they become smaller by that and are not about to change. How many bytes it gave back. */
+size_t block_slim(struct block_pool *pool, struct block *b);
+
 /* Of a loaded one, with rows of its own: about to be changed. */
 struct block *block_copy(struct block_pool *pool, const struct block *b);
 /* A malloced copy of an array; NULL of one that has nothing. */
@@ -68,6 +84,10 @@ void *block_copy_array(const void *of, size_t bytes);
 
 /* The rows are about to change, or have: the block is no longer what a snapshot has. */
 void block_changed(struct block_pool *pool, struct block *b);
+/* All rows of an empty block, which is theirs from now on: malloced. */
+void block_set_rows(struct block_pool *pool, struct block *b, struct row *rows, uint32_t count);
+/* Of a row behind those that have one. */
+void block_add_uidl(struct block_pool *pool, struct block *b, uint32_t row, view uidl);
 /* Adds a row at the end and to the summary. */
 void block_push(struct block_pool *pool, struct block *b, const struct row *row, view uidl);
 /*

@@ -495,6 +495,7 @@ result account_compact(struct account *a, millis deadline, struct fault *fault)
     account_ask_archive_limit(a);
     code = compact(a, deadline, fault);
     mutex_unlock(&a->compacting);
+    account_slim_soon(a);
     account_close(a);
     return code;
 }

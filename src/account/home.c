@@ -18,6 +18,7 @@ enum {
     COMPACT_JOURNAL_RECORDS_DEFAULT = 4000,
     WORKING_BYTES = 8 << 20,               /* of an account in use, at least */
     LOOKS_PER_BUDGET = 8,
+    SLIM_AFTER_MS = 1000, SLIM_BLOCKS_AT_ONCE = 8,      /* half a millisecond */
 };
 static const int64_t RETENTION_MS_DEFAULT = (int64_t)7 * 24 * 3600 * 1000, GRACE_MS_DEFAULT = 3600 * 1000;
 
@@ -261,6 +262,27 @@ void home_grew(struct home *h, size_t bytes)
     size_t used = bytes_in_use(h);
     drop_idle_above(h, used < budget ? budget - used : 0);
     if (used > budget) evict_blocks(h, used - budget);
+}
+
+/* Not at once: what was changed may be changed again right away. */
+MAY_YIELD static void slim_later(void *argument)
+{
+    struct account *a = argument;
+    bool more = coroutine_sleep(SLIM_AFTER_MS) == OK;
+    while (more && a->state) {
+        more = state_slim(a->state, SLIM_BLOCKS_AT_ONCE) && coroutine_check() == OK;
+        if (coroutine_is_overdue()) coroutine_pause();
+    }
+    a->is_slimming = false;
+    account_close(a);
+}
+
+void account_slim_soon(struct account *a)
+{
+    if (a->is_slimming || !a->state || !state_is_large(a->state) || a->users == 0) return;
+    a->is_slimming = true;
+    account_hold(a);
+    coroutine_spawn(&a->home->scope, "slim rows", slim_later, a);
 }
 
 void account_close(struct account *a)

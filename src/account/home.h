@@ -103,6 +103,7 @@ struct account {
     millis current_at;                   /* when the position was last known to be the journal's end */
     millis foreign_until;                /* others have appended lately: guarded appends would lose */
     struct list own;                     /* own appends in the order of their start (own.c) */
+    bool is_slimming;                    /* a coroutine waits to do so */
     bool is_following;                   /* a coroutine reads the tail for them or for watches */
     bool follow_again;
 
@@ -133,6 +134,8 @@ struct account *home_account(struct home *h, struct id id);  /* in memory, or ma
 void account_hold(struct account *a);
 /* States have taken so many bytes, about. Keeps to the budget: drops idle accounts and forgets blocks of others. */
 void home_grew(struct home *h, size_t bytes);
+/* Rows were loaded or changed: if there are very many, those that are wide are made slim. */
+void account_slim_soon(struct account *a);
 /* account_close() for who looked at one that nobody uses: it goes from memory if `was_loaded` is false. */
 void account_close_cold(struct account *a, bool was_loaded);
 /* Back to the state of one that was never loaded: for accounts whose journal is gone. */

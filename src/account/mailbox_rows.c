@@ -101,7 +101,10 @@ static bool can_join(const struct state *s, const struct block *left, const stru
 
 static void join(struct state *s, struct block *left, struct block *right)
 {
-    for (uint32_t i = 0; i < right->count; i++) block_push(&s->pool, left, &right->rows[i], block_uidl(right, i));
+    for (uint32_t i = 0; i < right->count; i++) {
+        struct row row = block_row(right, i);
+        block_push(&s->pool, left, &row, block_uidl(right, i));
+    }
     state_release_block(s, right);
 }
 
@@ -253,9 +256,9 @@ static void bury_part(struct part *part)
     struct vanished_list unused = {0};
     look.vanished = &unused;
     for (uint32_t i = 0; i < part->block->count; i++) {
-        const struct row *row = &part->block->rows[i];
-        if (takes_row(&look, i, row))
-            grave_bury_row(part->mailbox, row, block_uidl(part->block, i), part->removal->when, part->mailbox->state->sequence);
+        struct row row = block_row(part->block, i);
+        if (takes_row(&look, i, &row))
+            grave_bury_row(part->mailbox, &row, block_uidl(part->block, i), part->removal->when, part->mailbox->state->sequence);
     }
     free(unused.at);
 }

@@ -26,7 +26,7 @@ size_t numbering_rows(struct numbering *n, uint32_t first, size_t max, struct ro
             if (!b->is_loaded) break;
             if (count > b->count - index) count = b->count - index;
             b->used = n->mailbox->state->pool.tick;
-            memcpy(&rows[done], &b->rows[index], count * sizeof *rows);
+            block_read_rows(b, index, (uint32_t)count, &rows[done]);
         }
         done += count;
     }
@@ -93,9 +93,12 @@ static void find_changed(struct numbering *n, bool without_ghosts, struct imap_s
             imap_set_builder_add_range(changed, before + 1, before + b->count);
             continue;
         }
-        for (uint32_t k = 0; k < b->count && b->rows[k].uid <= n->known_uid; k++) {
-            if (b->rows[k].modseq <= n->told_modseq || numbering_has_told(n, b->rows[k].modseq)) continue;
-            while (ghost < n->ghost_count && n->ghosts[ghost].last < b->rows[k].uid) ghost++;
+        for (uint32_t k = 0; k < b->count; k++) {
+            uint64_t modseq = block_modseq_at(b, k);
+            if (modseq <= n->told_modseq || numbering_has_told(n, modseq)) continue;
+            uint32_t uid = block_uid_at(b, k);
+            if (uid > n->known_uid) break;
+            while (ghost < n->ghost_count && n->ghosts[ghost].last < uid) ghost++;
             uint32_t ghosts = ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
             imap_set_builder_add(changed, before + k + 1 + (without_ghosts ? 0 : ghosts));
         }

@@ -94,6 +94,7 @@ MAY_YIELD static result load_into(struct account *a, struct state **where, const
         }
         home_grew(a->home, run_bytes * ROW_BYTES_PER_STORED);
     }
+    account_slim_soon(a);
     return OK;
 }
 
@@ -277,6 +278,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
     }
     a->journal_bytes = 0;
     state_set_turn_rows(s, a->home->all->options.turn_rows);
+    state_set_wide_bytes(s, a->home->all->options.wide_bytes);
     if (a->state) {
         t->fresh = s;
         t->fresh_position = page->head_at;
@@ -472,6 +474,7 @@ static void run_tell(struct task *t)
         call_watches(a);
         account_consider_compaction(a);
     }
+    account_slim_soon(a);
     account_close(a);
 }
 

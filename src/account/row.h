@@ -1,8 +1,8 @@
 /*
  * row: one message in one mailbox, as replay computes it.
  *
- * 64 bytes, kept in blocks in order of UID (mailbox.h). Rows are values: whoever reads one copies it and may
- * keep the copy over a yield; the mailbox goes on changing.
+ * 64 bytes, kept in blocks in order of UID (block.h), which take half of that where there are very many. Rows are values: whoever reads one
+ * copies it and may keep the copy over a yield; the mailbox goes on changing.
  */
 #pragma once
 

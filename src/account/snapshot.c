@@ -130,7 +130,10 @@ static bool should_join(const struct block_pool *pool, const struct block *left,
 
 static void append_rows(struct block_pool *pool, struct block *left, const struct block *right)
 {
-    for (uint32_t i = 0; i < right->count; i++) block_push(pool, left, &right->rows[i], right->uidl_count ? block_uidl(right, i) : VIEW_EMPTY);
+    for (uint32_t i = 0; i < right->count; i++) {
+        struct row row = block_row(right, i);
+        block_push(pool, left, &row, right->uidl_count ? block_uidl(right, i) : VIEW_EMPTY);
+    }
 }
 
 static struct block *walk_block(const struct mailbox *m, bool is_in_graves, uint32_t i)
@@ -348,9 +351,10 @@ static void settle_rows(struct state *s, struct block *b)
 {
     const struct body *last = NULL;
     if (!b->has_journal_rows || !b->is_loaded) return;
+    struct row *rows = block_rows(&s->pool, b);
     b->has_journal_rows = false;
     for (uint32_t i = 0; i < b->count; i++) {
-        struct row *row = &b->rows[i];
+        struct row *row = &rows[i];
         const struct body *body = row->pack == ROW_IN_JOURNAL ? next_body(s, row, last) : NULL;
         if (body) last = body;
         if (body && body->place.kind == BODY_IN_PACK) {

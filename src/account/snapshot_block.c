@@ -1,6 +1,7 @@
 /*
  * snapshot_block: the rows of a block as bytes: column by column, because a column's numbers are alike. doc/formats/snapshot.md
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "account/snapshot_private.h"
@@ -28,19 +29,19 @@ static inline void put_difference(buf *b, uint64_t now, uint64_t before)
     put(b, zigzag((int64_t)(now - before)));
 }
 
-static void put_dates(buf *payload, const struct block *b)
+static void put_dates(buf *payload, const struct row *rows, uint32_t count)
 {
-    for (uint32_t i = 0; i < b->count; i++)
-        put_difference(payload, (uint64_t)b->rows[i].internal_date.ms, i ? (uint64_t)b->rows[i - 1].internal_date.ms : 0);
-    for (uint32_t i = 0; i < b->count; i++)
-        put_difference(payload, (uint64_t)b->rows[i].save_date.ms, (uint64_t)b->rows[i].internal_date.ms);
+    for (uint32_t i = 0; i < count; i++)
+        put_difference(payload, (uint64_t)rows[i].internal_date.ms, i ? (uint64_t)rows[i - 1].internal_date.ms : 0);
+    for (uint32_t i = 0; i < count; i++)
+        put_difference(payload, (uint64_t)rows[i].save_date.ms, (uint64_t)rows[i].internal_date.ms);
 }
 
-static void put_places(buf *payload, const struct block *b, struct row_place (*place)(const void *argument, const struct row *row), const void *argument)
+static void put_places(buf *payload, const struct row *rows, uint32_t count, struct row_place (*place)(const void *argument, const struct row *row), const void *argument)
 {
     struct row_place before = {0, 0};
-    for (uint32_t i = 0; i < b->count; i++) {
-        struct row_place now = place(argument, &b->rows[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        struct row_place now = place(argument, &rows[i]);
         put_difference(payload, now.pack, before.pack);
         put_difference(payload, now.entry, (uint64_t)before.entry + 1);
         before = now;
@@ -61,18 +62,23 @@ void block_encode(const struct block *b, struct row_place (*place)(const void *a
 {
     check(b->is_loaded && b->count <= BLOCK_ROWS);
     buf_reserve(payload, 16 + (size_t)b->count * (8 * VARINT_MAX_BYTES + sizeof(struct id)));
+    struct row *copy = b->slim ? malloc(b->count * sizeof *copy) : NULL;
+    const struct row *rows = b->slim ? copy : b->wide;
+    check(rows != NULL || b->count == 0);
+    if (copy) block_read_rows(b, 0, b->count, copy);
     put(payload, BLOCK_VERSION);
     put(payload, b->count);
-    for (uint32_t i = 0; i < b->count; i++) put_difference(payload, b->rows[i].uid, i ? (uint64_t)b->rows[i - 1].uid + 1 : 0);
-    for (uint32_t i = 0; i < b->count; i++) put(payload, b->rows[i].size_bytes);
-    for (uint32_t i = 0; i < b->count; i++) put(payload, b->rows[i].flags);
-    for (uint32_t i = 0; i < b->count; i++) put_difference(payload, b->rows[i].modseq, i ? b->rows[i - 1].modseq : 0);
-    put_dates(payload, b);
+    for (uint32_t i = 0; i < b->count; i++) put_difference(payload, rows[i].uid, i ? (uint64_t)rows[i - 1].uid + 1 : 0);
+    for (uint32_t i = 0; i < b->count; i++) put(payload, rows[i].size_bytes);
+    for (uint32_t i = 0; i < b->count; i++) put(payload, rows[i].flags);
+    for (uint32_t i = 0; i < b->count; i++) put_difference(payload, rows[i].modseq, i ? rows[i - 1].modseq : 0);
+    put_dates(payload, rows, b->count);
     for (uint32_t i = 0; i < b->count; i++) {
-        memcpy(payload->at + payload->len, b->rows[i].message.bytes, sizeof(struct id));
+        memcpy(payload->at + payload->len, rows[i].message.bytes, sizeof(struct id));
         payload->len += sizeof(struct id);
     }
-    put_places(payload, b, place, argument);
+    put_places(payload, rows, b->count, place, argument);
+    free(copy);
     put_uidls(payload, b);
 }
 
@@ -157,13 +163,16 @@ result block_decode(view payload, struct block_pool *pool, struct block *into, s
     if (version > BLOCK_VERSION) return fail(fault, CORRUPT, "block of version %llu: written by a newer version", (unsigned long long)version);
     if (r.is_bad || version == 0 || count == 0 || count > BLOCK_ROWS || payload.len < count * sizeof(struct id))
         return fail(fault, CORRUPT, "block of %zu bytes: bad header", payload.len);
-    buf rows = BUF_INIT;
-    struct row *decoded = (struct row *)(void *)buf_extend(&rows, count * sizeof *decoded);
-    memset(decoded, 0, count * sizeof *decoded);
-    get_columns(&r, decoded, (uint32_t)count);
+    struct row *rows = malloc(count * sizeof *rows);
+    check(rows != NULL);
+    get_columns(&r, rows, (uint32_t)count);
     struct uidl_reader u = begin_uidls(&r);
-    for (uint32_t i = 0; i < count && !r.is_bad; i++) block_push(pool, into, &decoded[i], get_uidl(&u, i));
-    buf_done(&rows);
+    if (r.is_bad) free(rows);
+    else block_set_rows(pool, into, rows, (uint32_t)count);
+    for (uint32_t i = 0; i < count && u.left && !r.is_bad; i++) {
+        view uidl = get_uidl(&u, i);
+        if (uidl.len) block_add_uidl(pool, into, i, uidl);
+    }
     if (r.is_bad || u.left || r.at != r.end) return fail(fault, CORRUPT, "block of %zu bytes: bad rows", payload.len);
     return OK;
 }

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         buf payload = BUF_INIT;
         block_encode(b, as_it_is, NULL, &payload);
         check(payload.len <= BLOCK_PAYLOAD_MAX_BYTES && block_decode(buf_view(&payload), &pool, again, NULL) == OK);
-        check(b->count == again->count && memcmp(b->rows, again->rows, b->count * sizeof *b->rows) == 0);
+        check(b->count == again->count && memcmp(b->wide, again->wide, b->count * sizeof *b->wide) == 0);
         for (uint32_t i = 0; i < b->count; i++) check(view_equal(block_uidl(b, i), block_uidl(again, i)));
         buf_done(&payload);
     } else {

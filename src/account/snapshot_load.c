@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "base/hash.h"
 
+enum { LARGE_KEEPS_WIDE_PART = 8 };          /* of what makes a state large: what was changed last may be changed again */
+
 /* ---- loading ---- */
 
 static bool is_at(const struct state *s, const struct block *b, const struct block_key *key)
@@ -33,24 +35,24 @@ static struct block *find_stored(const struct state *s, const struct block_key *
     return NULL;
 }
 
-static bool uids_agree(const struct block *b, const struct block *loaded)
+static bool uids_agree(const struct block *b, const struct row *rows, uint32_t count)
 {
     uint32_t last, index = 0;
-    for (uint32_t i = 1; i < loaded->count; i++)
-        if (loaded->rows[i].uid <= loaded->rows[i - 1].uid) return false;
+    for (uint32_t i = 1; i < count; i++)
+        if (rows[i].uid <= rows[i - 1].uid) return false;
     while (index < b->count) {
         uint32_t first = block_uid_run(b, index, &last);
-        if (loaded->rows[index].uid != first || loaded->rows[index + (last - first)].uid != last) return false;
+        if (rows[index].uid != first || rows[index + (last - first)].uid != last) return false;
         index += last - first + 1;
     }
     return true;
 }
 
-static bool rows_are_sound(const struct state *s, const struct mailbox *m, const struct block *loaded)
+static bool rows_are_sound(const struct state *s, const struct mailbox *m, const struct row *rows, uint32_t count)
 {
     uint64_t keywords = m->keyword_count == ROW_KEYWORDS_MAX ? ~(uint64_t)0xff : (((uint64_t)1 << m->keyword_count) - 1) << ROW_KEYWORD_BIT;
-    for (uint32_t i = 0; i < loaded->count; i++) {
-        const struct row *row = &loaded->rows[i];
+    for (uint32_t i = 0; i < count; i++) {
+        const struct row *row = &rows[i];
         if ((row->flags & ~(ROW_SYSTEM_FLAGS | keywords)) || id_is_none(row->message)) return false;
         if (row->pack != ROW_ALONE && row->pack >= s->pack_count) return false;
     }
@@ -78,8 +80,10 @@ result state_block_loaded(struct state *s, const struct block_key *key, view byt
     struct block *loaded = block_new(&s->pool);
     result decoded = block_decode(buf_view(&payload), &s->pool, loaded, fault);
     buf_done(&payload);
-    if (decoded == OK && (!is_as_summed(b, loaded) || !rows_are_sound(s, m, loaded) || (!is_grave && !uids_agree(b, loaded))))
+    const struct row *rows = block_rows(&s->pool, loaded);
+    if (decoded == OK && (!is_as_summed(b, loaded) || !rows_are_sound(s, m, rows, loaded->count) || (!is_grave && !uids_agree(b, rows, loaded->count))))
         decoded = fail(fault, CORRUPT, "block at %llu of " VIEW_FMT ": not as the directory has it", (unsigned long long)key->offset, VIEW_ARG(key->object));
+    if (decoded == OK && !is_grave && state_is_large(s)) (void)block_slim(&s->pool, loaded);
     if (decoded == OK) block_take_rows(&s->pool, b, loaded);
     block_free(&s->pool, loaded);
     return decoded;
@@ -116,8 +120,10 @@ void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *ar
         for (uint32_t k = 0; k < m->block_count; k++) {
             const struct block *b = m->blocks[k];
             check(b->is_loaded || b->highest_modseq <= since);
-            for (uint32_t n = 0; b->highest_modseq > since && n < b->count; n++)
-                if (b->rows[n].modseq > since) each(argument, m->number, &b->rows[n]);
+            for (uint32_t n = 0; b->highest_modseq > since && n < b->count; n++) {
+                struct row row = block_row(b, n);
+                if (row.modseq > since) each(argument, m->number, &row);
+            }
         }
     }
 }
@@ -154,6 +160,40 @@ size_t state_evict(struct state *s, size_t bytes)
     return before - s->pool.memory_bytes;
 }
 
+/* Blocks of graves are read as a whole when they are read, and a block that grows is changed all the time. */
+static bool is_wide(const struct state *s, const struct mailbox *m, uint32_t index)
+{
+    const struct block *b = m->blocks[index];
+    return b->wide && !b->has_journal_rows && (b->count == s->pool.block_rows || index + 1 < m->block_count);
+}
+
+bool state_is_large(const struct state *s) { return s->pool.memory_bytes > s->pool.wide_bytes; }
+
+void state_set_wide_bytes(struct state *s, size_t bytes) { s->pool.wide_bytes = bytes ? bytes : STATE_WIDE_BYTES; }
+
+bool state_slim(struct state *s, size_t max)
+{
+    struct candidate *list = NULL;
+    size_t count = 0, capacity = 0, bytes = 0, gained = 0, done = 0, wide_bytes = s->pool.wide_bytes / LARGE_KEEPS_WIDE_PART;
+    if (!state_is_large(s)) return false;
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (uint32_t k = 0; k < m->block_count; k++) {
+            if (!is_wide(s, m, k)) continue;
+            list = state_grow(list, count, &capacity, sizeof *list);
+            list[count++] = (struct candidate){m->blocks[k], false};
+            bytes += m->blocks[k]->capacity * sizeof(struct row);
+        }
+    }
+    if (bytes > wide_bytes) qsort(list, count, sizeof *list, by_use);
+    for (size_t i = 0; i < count && done < max && bytes > wide_bytes; i++, done++) {
+        bytes -= list[i].block->capacity * sizeof(struct row);
+        gained += block_slim(&s->pool, list[i].block);
+    }
+    free(list);
+    return gained > 0 && bytes > wide_bytes;
+}
+
 /* ---- what is referred to ---- */
 
 size_t state_objects(const struct state *s, struct arena *arena, view **ret_names)
@@ -175,14 +215,19 @@ void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailb
         struct mailbox *m = s->mailboxes[i];
         for (uint32_t k = 0; k < m->block_count; k++) {
             check(m->blocks[k]->is_loaded);
-            for (uint32_t n = 0; n < m->blocks[k]->count; n++) each(argument, m->number, &m->blocks[k]->rows[n], false, (unix_ms){0});
+            for (uint32_t n = 0; n < m->blocks[k]->count; n++) {
+                struct row row = block_row(m->blocks[k], n);
+                each(argument, m->number, &row, false, (unix_ms){0});
+            }
         }
         for (uint32_t k = 0; k < m->grave_count; k++) {
             const struct grave *g = m->graves[k];
             check(g->block->is_loaded);
             for (uint32_t n = 0, row = 0; n < g->run_count; row += g->runs[n++].count)
-                for (uint32_t r = 0; r < g->runs[n].count && !g->runs[n].is_dead; r++)
-                    each(argument, m->number, &g->block->rows[row + r], true, g->runs[n].expunged);
+                for (uint32_t r = 0; r < g->runs[n].count && !g->runs[n].is_dead; r++) {
+                    struct row one = block_row(g->block, row + r);
+                    each(argument, m->number, &one, true, g->runs[n].expunged);
+                }
         }
     }
 }

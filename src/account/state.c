@@ -31,6 +31,7 @@ struct state *state_blank(void)
     s->next_number = INBOX_NUMBER;
     s->pool.block_rows = BLOCK_ROWS;
     state_set_turn_rows(s, 0);
+    state_set_wide_bytes(s, 0);
     s->archive = (struct archive_list){.next_number = 1, .oldest = ARCHIVE_OLDEST_NONE};
     s->arrived_oldest = ARCHIVE_OLDEST_NONE;
     return s;
@@ -199,7 +200,7 @@ view mailbox_uidl(const struct mailbox *m, const struct row *row, char text[stat
     if (i < m->block_count && m->blocks[i]->uidl_count) {
         const struct block *b = m->blocks[i];
         uint32_t index = block_rank(b, row->uid);
-        view own = index < b->count && b->rows[index].uid == row->uid ? block_uidl(b, index) : VIEW_EMPTY;
+        view own = index < b->count && block_uid_at(b, index) == row->uid ? block_uidl(b, index) : VIEW_EMPTY;
         if (own.len) {
             memcpy(text, own.at, own.len);
             text[own.len] = '\0';
@@ -229,7 +230,7 @@ result state_row(struct state *s, uint32_t mailbox, uint32_t uid, struct row *re
         *ret_needs = state_block_key(s, mailbox, b, i, false);
         return NOT_FOUND;
     }
-    *ret_row = b->rows[index];
+    *ret_row = block_row(b, index);
     return OK;
 }
 

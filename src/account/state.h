@@ -21,7 +21,7 @@
 #include "base/map.h"
 #include "engine/engine.h"
 
-enum { BLOCK_ROWS = 4096 };
+enum { BLOCK_ROWS = 4096, STATE_WIDE_BYTES = 8 << 20 };
 enum { STATE_TURN_ROWS = 16384 };      /* copied in a millisecond or two */
 enum { STATE_MAILBOXES_MAX = 20000, STATE_PACKS_MAX = 1 << 20 };
 /* Of the records applied lately: enough to span what one account receives between a time-out and its retry. 17 bytes each. */
@@ -263,6 +263,13 @@ size_t state_needs_since(struct state *s, uint64_t since, struct block_key *keys
 void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument);
 /* Drops loaded blocks that did not change since their snapshot, least recently used first, until about `bytes` are free. Bytes freed. */
 size_t state_evict(struct state *s, size_t bytes);
+/*
+ * Rows of a state that takes more than so many bytes are kept in half the memory (block.h); 0: STATE_WIDE_BYTES. Those that are loaded are made so
+ * at once, those that were changed by state_slim(): least recently used first, at most `max` blocks in one call. True: there may be more to do.
+ */
+void state_set_wide_bytes(struct state *s, size_t bytes);
+bool state_is_large(const struct state *s);
+bool state_slim(struct state *s, size_t max);
 /* When the oldest of the graveyard was expunged; 0: it is empty. */
 unix_ms state_oldest_expunged(const struct state *s);
 /* Counters, order of UIDs, sums against rows: found() is told what does not agree. All blocks must be loaded. The number of problems. */

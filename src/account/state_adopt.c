@@ -99,13 +99,13 @@ __attribute__((format(printf, 2, 3))) static void found(struct checking *c, cons
 
 static void check_block(struct checking *c, const struct mailbox *m, const struct block *b)
 {
-    struct block counted = {.rows = b->rows, .count = b->count};
+    struct block counted = {.wide = b->wide, .slim = b->slim, .count = b->count, .is_loaded = true};
     block_recount(&counted);
     if (counted.unseen != b->unseen || counted.deleted != b->deleted || counted.size_bytes != b->size_bytes || counted.highest_modseq != b->highest_modseq)
         found(c, "mailbox %u: the sums of a block do not agree with its rows", m->number);
     for (uint32_t i = 0; i < b->count; i++)
-        if (b->rows[i].modseq > m->highest_modseq || b->rows[i].modseq > m->state->sequence)
-            found(c, "mailbox %u: message %u has a modseq above the mailbox's", m->number, b->rows[i].uid);
+        if (block_modseq_at(b, i) > m->highest_modseq || block_modseq_at(b, i) > m->state->sequence)
+            found(c, "mailbox %u: message %u has a modseq above the mailbox's", m->number, block_uid_at(b, i));
 }
 
 static void check_mailbox(struct checking *c, const struct mailbox *m, struct usage *usage)
@@ -117,8 +117,9 @@ static void check_mailbox(struct checking *c, const struct mailbox *m, struct us
         check(b->is_loaded);
         check_block(c, m, b);
         for (uint32_t k = 0; k < b->count; k++) {
-            if (b->rows[k].uid <= last_uid || b->rows[k].uid >= m->uid_next) found(c, "mailbox %u: UID %u is out of order", m->number, b->rows[k].uid);
-            last_uid = b->rows[k].uid;
+            uint32_t uid = block_uid_at(b, k);
+            if (uid <= last_uid || uid >= m->uid_next) found(c, "mailbox %u: UID %u is out of order", m->number, uid);
+            last_uid = uid;
         }
         exists += b->count;
         unseen += b->unseen;
@@ -133,7 +134,7 @@ static void check_mailbox(struct checking *c, const struct mailbox *m, struct us
         const struct grave *g = m->graves[i];
         uint64_t live_bytes = 0;
         for (uint32_t k = 0, row = 0; k < g->run_count; row += g->runs[k++].count)
-            for (uint32_t n = row; n < row + g->runs[k].count && !g->runs[k].is_dead; n++) live_bytes += g->block->rows[n].size_bytes;
+            for (uint32_t n = row; n < row + g->runs[k].count && !g->runs[k].is_dead; n++) live_bytes += block_row(g->block, n).size_bytes;
         if (live_bytes != g->live_bytes) found(c, "mailbox %u: the sums of its graveyard do not agree with its rows", m->number);
         usage->expunged_messages += g->live;
         usage->expunged_bytes += live_bytes;

@@ -124,6 +124,11 @@ struct flagging {
     bool has_changed;
 };
 
+enum { ROWS_PER_CHANGED = 8 };
+
+/* In one block. */
+struct flagged { uint32_t count; uint64_t differ; };
+
 static uint64_t flags_after(const struct flagging *f, uint64_t flags)
 {
     return f->change == FLAGS_ADD ? flags | f->flags : f->change == FLAGS_REMOVE ? flags & ~f->flags : f->flags;
@@ -140,39 +145,47 @@ static bool is_without_effect(const struct record *r, const struct block *b)
     return !(flags->system & ROW_DELETED) || b->deleted == (adds ? b->count : 0);
 }
 
-static void flag_rows(struct flagging *f, struct block *b, uint32_t from, uint32_t to, bool *has_changed)
+static void flag_rows(struct flagging *f, struct block_pool *pool, struct block *b, uint32_t from, uint32_t to, struct flagged *done)
 {
     for (uint32_t i = from; i < to; i++) {
-        struct row *row = &b->rows[i];
-        if (row->modseq > f->unchanged_since) {
-            imap_set_builder_add(&f->unchanged, row->uid);
+        if (f->unchanged_since != UINT64_MAX && block_modseq_at(b, i) > f->unchanged_since) {
+            imap_set_builder_add(&f->unchanged, block_uid_at(b, i));
             continue;
         }
-        uint64_t after = flags_after(f, row->flags);
-        if (after == row->flags) continue;
-        row->flags = after;
-        row->modseq = f->modseq;
-        *has_changed = true;
+        uint64_t before = block_flags_at(b, i), after = flags_after(f, before);
+        if (after == before) continue;
+        block_set_flags(pool, b, i, after, f->modseq);
+        done->count++;
+        done->differ |= before ^ after;
     }
+}
+
+/* A few in a block do not cost as much as the block has rows. */
+static void sum_up(const struct flagging *f, struct block *b, const struct flagged *done)
+{
+    bool are_few = done->count < b->count / ROWS_PER_CHANGED && !(done->differ & (ROW_SEEN | ROW_DELETED));
+    if (are_few) b->highest_modseq = f->modseq;      /* lowest_modseq is no higher than it is said to be */
+    else block_recount(b);
 }
 
 /* The ranges of `uids` from *range on that touch the block. */
 static void flag_block(struct flagging *f, struct mailbox *m, uint32_t at, const struct imap_set *uids, size_t *range)
 {
-    bool has_changed = false, is_shared = block_is_shared(m->state, m->blocks[at]);
+    struct flagged done = {0};
+    bool is_shared = block_is_shared(m->state, m->blocks[at]);
     struct block *b = is_shared ? block_copy(&m->state->pool, m->blocks[at]) : m->blocks[at];
     while (*range < uids->count && uids->ranges[*range].first <= b->last_uid) {
         const struct imap_range *r = &uids->ranges[*range];
-        flag_rows(f, b, block_rank(b, r->first), r->last >= b->last_uid ? b->count : block_rank(b, r->last + 1), &has_changed);
+        flag_rows(f, &m->state->pool, b, block_rank(b, r->first), r->last >= b->last_uid ? b->count : block_rank(b, r->last + 1), &done);
         if (r->last > b->last_uid) break;
         (*range)++;
     }
-    if (!has_changed && is_shared) block_free(&m->state->pool, b);
-    if (!has_changed) return;
+    if (done.count == 0 && is_shared) block_free(&m->state->pool, b);
+    if (done.count == 0) return;
     if (is_shared) state_replace_block(m, at, b);
     m->unseen -= b->unseen;
     m->deleted -= b->deleted;
-    block_recount(b);
+    sum_up(f, b, &done);
     block_changed(&m->state->pool, b);
     b->used = m->state->pool.tick;
     m->unseen += b->unseen;
@@ -228,7 +241,7 @@ struct copying {
 static bool copy_rows(struct copying *c, struct block *b, uint32_t from, uint32_t to)
 {
     for (uint32_t i = from; i < to; i++) {
-        struct row row = b->rows[i];
+        struct row row = block_row(b, i);
         if (c->to->uid_next > UID_MAX) return false;
         imap_set_builder_add(&c->source, row.uid);
         row.uid = c->to->uid_next;

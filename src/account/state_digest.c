@@ -46,7 +46,8 @@ static void put_grave(struct digest *d, const struct grave *g)
         for (uint32_t k = row; k < row + g->runs[i].count; k++) {
             put(d, (uint64_t)g->runs[i].expunged.ms);
             put(d, g->runs[i].modseq);
-            put_row(d, &g->block->rows[k], block_uidl(g->block, k));
+            struct row one = block_row(g->block, k);
+            put_row(d, &one, block_uidl(g->block, k));
         }
     }
 }
@@ -74,7 +75,10 @@ static void put_mailbox(struct digest *d, const struct mailbox *m)
     for (uint32_t i = 0; i < m->block_count; i++) {
         const struct block *b = m->blocks[i];
         check(b->is_loaded);
-        for (uint32_t k = 0; k < b->count; k++) put_row(d, &b->rows[k], b->uidl_count ? block_uidl(b, k) : VIEW_EMPTY);
+        for (uint32_t k = 0; k < b->count; k++) {
+            struct row row = block_row(b, k);
+            put_row(d, &row, b->uidl_count ? block_uidl(b, k) : VIEW_EMPTY);
+        }
     }
     for (uint32_t i = 0; i < m->grave_count; i++) expunged += m->graves[i]->live;
     put(d, expunged);

@@ -84,7 +84,10 @@ void grave_bury_block(struct mailbox *m, struct block *b, unix_ms when, uint64_t
 {
     struct state *s = m->state;
     if (b->is_loaded && b->count <= s->pool.block_rows / BURY_ROWWISE_PART) {
-        for (uint32_t i = 0; i < b->count; i++) grave_bury_row(m, &b->rows[i], block_uidl(b, i), when, modseq);
+        for (uint32_t i = 0; i < b->count; i++) {
+            struct row row = block_row(b, i);
+            grave_bury_row(m, &row, block_uidl(b, i), when, modseq);
+        }
         state_release_block(s, b);
         return;
     }
@@ -244,6 +247,7 @@ static void restore_grave(struct restoring *restoring, struct grave *g)
 {
     check(g->block->is_loaded);
     struct grave_run *runs = g->runs;
+    const struct row *rows = block_rows(&restoring->state->pool, g->block);
     uint32_t run_count = g->run_count, row = 0;
     g->runs = NULL;
     g->run_count = g->run_capacity = 0;
@@ -252,8 +256,8 @@ static void restore_grave(struct restoring *restoring, struct grave *g)
         for (uint32_t end = row + runs[i].count; row < end; row++) {
             struct grave_run one = runs[i];
             one.count = 1;
-            one.size_bytes = g->block->rows[row].size_bytes;
-            if (wanted && wants_row(restoring->record, &g->block->rows[row]) && restore_row(restoring, &g->block->rows[row])) {
+            one.size_bytes = rows[row].size_bytes;
+            if (wanted && wants_row(restoring->record, &rows[row]) && restore_row(restoring, &rows[row])) {
                 one.is_dead = true;
                 restoring->state->usage.expunged_messages--;
                 restoring->state->usage.expunged_bytes -= one.size_bytes;
@@ -308,17 +312,17 @@ void state_apply_restore(struct state *s, const struct record *r, struct arena *
 
 /* ---- messages that were appended hidden ---- */
 
-static uint64_t count_wanted(const struct mailbox *m, const struct record *r)
+static uint64_t count_wanted(struct mailbox *m, const struct record *r)
 {
     uint64_t wanted = 0;
     for (uint32_t i = 0; i < m->grave_count; i++) {
         const struct grave *g = m->graves[i];
         uint32_t row = 0;
         if (!restore_needs_grave(r, g)) continue;
-        check(g->block->is_loaded);
+        const struct row *rows = block_rows(&m->state->pool, g->block);
         for (uint32_t k = 0; k < g->run_count; k++)
             for (uint32_t end = row + g->runs[k].count; row < end; row++)
-                if (wants_run(r, &g->runs[k]) && wants_row(r, &g->block->rows[row])) wanted++;
+                if (wants_run(r, &g->runs[k]) && wants_row(r, &rows[row])) wanted++;
     }
     return wanted;
 }

@@ -117,6 +117,7 @@ static void look_meanwhile(void *argument)
     if (s->is_open) read_rows(w, s);
     for (unsigned i = 0; i < BOXES; i++) {
         struct mailbox *m = state_mailbox(w->other, w->boxes[i].number);
+        (void)state_slim(w->other, below(w, 5));
         REQUIRE(!m || (m->exists == w->boxes[i].count && m->uid_next == w->boxes[i].uid_next && m->highest_modseq <= state_sequence(w->other)));
     }
 }
@@ -131,7 +132,10 @@ static void look_at_commit(void *argument)
     w->commit_looks++;
     if (s->is_open) read_rows(w, s);
     for (uint32_t i = 0; m && i < m->block_count; i++)
-        for (uint32_t k = 0; m->blocks[i]->is_loaded && k < m->blocks[i]->count; k++) REQUIRE(state_body(w->other, &m->blocks[i]->rows[k], &place));
+        for (uint32_t k = 0; m->blocks[i]->is_loaded && k < m->blocks[i]->count; k++) {
+            struct row row = block_row(m->blocks[i], k);
+            REQUIRE(state_body(w->other, &row, &place));
+        }
 }
 
 /* On both states; outcomes must be the same. */
@@ -407,6 +411,7 @@ static void build_anew(struct world *w)
     struct state *fresh = test_store_open(&w->store);
     fresh->pool.block_rows = w->other->pool.block_rows;
     state_set_turn_rows(fresh, w->other->pool.turn_rows);
+    state_set_wide_bytes(fresh, w->other->pool.wide_bytes);
     state_adopt(fresh, w->other);
     state_free(w->other);
     w->other = fresh;
@@ -417,6 +422,10 @@ static void disturb(struct world *w)
     struct block_key keys[5];
     const struct state_turns turns = {look_at_commit, w};
     w->store.turns = below(w, 2) ? &turns : NULL;
+    if (below(w, 2)) {
+        state_set_wide_bytes(w->other, 1 + (below(w, 3) ? 0 : below(w, 100000)));
+        (void)state_slim(w->other, 1 + below(w, 100));
+    }
     switch (below(w, 6)) {
     case 0:
         test_store_snapshot(&w->store, w->other, false);

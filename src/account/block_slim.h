@@ -1,0 +1,26 @@
+/*
+ * block_slim: rows of a block as they are kept while nobody changes them, in about half of the memory. Pure.
+ *
+ * Rows of a block are alike: each number is kept as its difference from the column's least, in as many bytes as the largest difference needs;
+ * UIDs and entries of packs, which mostly rise by one, as the difference from that. Any row can be read by itself, and its flags can be changed
+ * where they stand.
+ */
+#pragma once
+
+#include "account/row.h"
+
+struct slim_rows;
+
+/* NULL: they would not become smaller by a quarter at least. malloced. */
+struct slim_rows *slim_rows_new(const struct row *rows, uint32_t count);
+struct slim_rows *slim_rows_copy(const struct slim_rows *s);
+size_t slim_rows_bytes(const struct slim_rows *s);
+uint32_t slim_row_uid(const struct slim_rows *s, uint32_t index);
+uint64_t slim_row_modseq(const struct slim_rows *s, uint32_t index);
+uint64_t slim_row_flags(const struct slim_rows *s, uint32_t index);
+/* False, and nothing is done: there is no room for such numbers. */
+bool slim_row_set_flags(struct slim_rows *s, uint32_t index, uint64_t flags, uint64_t modseq);
+/* What sums need. */
+struct slim_numbers { uint32_t size_bytes; uint64_t flags, modseq; };
+struct slim_numbers slim_row_numbers(const struct slim_rows *s, uint32_t index);
+void slim_rows_read(const struct slim_rows *s, uint32_t first, uint32_t count, struct row *into);
