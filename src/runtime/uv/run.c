@@ -1,5 +1,6 @@
 #include "runtime/run.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 #include "runtime/uv/watchdog.h"
 #include "runtime/uv/workers_private.h"
 
-enum { LOOPS_MAX = 256 };
+enum { LOOPS_MAX = 256, LARGE_BYTES = 1 << 20 };
 
 struct start {
     struct uv_family *family;
@@ -54,6 +55,19 @@ static void family_run(struct uv_family *family, struct uv_face *faces)
     watchdog_stop(watchdog);
 }
 
+/*
+ * What is this large goes back to the system when it is freed. glibc would learn from each such array to take the next, up to 32 MiB, from among
+ * the small ones, which keep it for good: the lists of a SORT of a large mailbox stayed for as long as the process. What is smaller is reused without
+ * faults of pages.
+ */
+static void give_memory_back(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
+#endif
+}
+
 result run_loops(const struct run_options *options, void (*run)(void *argument), void *argument, struct fault *fault)
 {
     unsigned count = count_loops(options);
@@ -62,6 +76,7 @@ result run_loops(const struct run_options *options, void (*run)(void *argument),
     check(faces && family.base.at);
     atomic_init(&family.busy, count);
     signal(SIGPIPE, SIG_IGN);
+    give_memory_back();
     family_open(&family, faces);
     family.workers = workers_start(options);
     struct start s = {&family, run, argument};
