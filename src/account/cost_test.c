@@ -324,7 +324,7 @@ TEST(reading_an_account_costs_few_large_reads)
     world_close(w);
 }
 
-static uint64_t objects_read_here_and_there(struct world *w, struct account *a)
+MAY_YIELD static uint64_t objects_read_here_and_there(struct world *w, struct account *a)
 {
     uint64_t before = costs_of(w).objects;
     for (unsigned i = 0; i < 20; i++) {

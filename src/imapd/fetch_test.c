@@ -97,7 +97,8 @@ TEST(imapd_structures_of_large_messages_are_made_by_workers)
     struct transcript *c = test_server_login(t);
     TRANSCRIPT(c, "C: s EXAMINE INBOX\nS~ s OK *\n");
     sim_workers(t->sim)->busy_ppm = 1000000;
-    TRANSCRIPT(c, "C: a FETCH 1 (RFC822.SIZE ENVELOPE)\nS: * 1 FETCH *\nS: a OK *\nC: b FETCH 1 (PREVIEW)\nS: * OK [INPROGRESS *\nS: b NO *\nC: c FETCH 1 (BODY.PEEK[2])\nS: * OK [INPROGRESS *\nS: c NO *\n");
+    TRANSCRIPT(c, "C: a FETCH 1 (RFC822.SIZE ENVELOPE)\nS: * 1 FETCH *\nS: a OK *\nC: b FETCH 1 (PREVIEW)\nS: * OK [INPROGRESS *\nS: b NO *\n"
+                  "C: c FETCH 1 (BODY.PEEK[2])\nS: * OK [INPROGRESS *\nS: c NO *\n");
     sim_workers(t->sim)->busy_ppm = 300000;
     TRANSCRIPT(c, "C: d FETCH 1 (PREVIEW)\nS: * 1 FETCH (PREVIEW \"part\")\nS: d OK *\n"
                   "C: e FETCH 1 (BODY.PEEK[2])\nS: * 1 FETCH (BODY[2] {7}\nS: <p>part)\nS: e OK *\n");
