@@ -120,6 +120,15 @@ static void restore(struct bench *b)
     check(state_mailbox(b->state, 1)->exists == b->messages);
 }
 
+/* All that was expunged. */
+static void purge(struct bench *b)
+{
+    struct record r = {.kind = RECORD_PURGE, .purge.before = {INT64_MAX}};
+    double begin = now_ms();
+    apply(b, &r);
+    report("PURGE of all that was expunged", now_ms() - begin, 0);
+}
+
 /* Every other message of a tenth, in another mailbox. */
 static void sparse(struct bench *b, uint32_t last, uint32_t count)
 {
@@ -260,7 +269,16 @@ int main(int argument_count, char **arguments)
     begin = now_ms();
     state_digest(b.state, digest);
     report("digest", now_ms() - begin, 0);
+    purge(&b);
+    load_all(&b);
+    append(&b, b.messages);
+    struct pace pace;
+    begin = now_ms();
+    begin_pace(&pace);
+    while (state_free_some(b.state)) breathe(&pace);
     state_free(b.state);
+    report_pace(&pace);
+    report("free a state of as many rows", now_ms() - begin, 0);
     buf_done(&b.directory);
     buf_done(&b.blocks);
     arena_free(b.arena);

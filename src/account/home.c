@@ -19,6 +19,7 @@ enum {
     WORKING_BYTES = 8 << 20,               /* of an account in use, at least */
     LOOKS_PER_BUDGET = 8,
     SLIM_AFTER_MS = 1000, SLIM_BLOCKS_AT_ONCE = 8,      /* half a millisecond */
+    FREED_AT_ONCE_BYTES = 4 << 20,         /* of a state: less than a millisecond */
 };
 static const int64_t RETENTION_MS_DEFAULT = (int64_t)7 * 24 * 3600 * 1000, GRACE_MS_DEFAULT = 3600 * 1000;
 
@@ -120,6 +121,23 @@ bool accounts_are_shared(const struct accounts *all)
 
 /* ---- accounts in memory -------------------------------------------------------------------------------- */
 
+/* In turns: freeing a million rows takes as long as others may be made to wait. */
+static void free_in_background(void *argument)
+{
+    colour_pretend_coroutine();
+    struct state *s = argument;
+    while (state_free_some(s))
+        if (coroutine_is_overdue()) coroutine_pause();
+    state_free(s);
+}
+
+void home_free_state(struct home *h, struct state *s)
+{
+    if (!s) return;
+    if (state_memory_bytes(s) <= FREED_AT_ONCE_BYTES || scope_is_cancelled(&h->scope)) state_free(s);
+    else coroutine_spawn(&h->scope, "free a large account", free_in_background, s);
+}
+
 static void free_account(struct account *a)
 {
     check(a->users == 0 && list_is_empty(&a->own) && list_is_empty(&a->watches) && !a->tell_posted);
@@ -127,7 +145,7 @@ static void free_account(struct account *a)
     atomic_fetch_sub(&a->home->all->in_memory, 1);
     account_drop_reading(a);
     account_drop_search(a);
-    if (a->state) state_free(a->state);
+    home_free_state(a->home, a->state);
     free(a->head.retired);
     free(a);
 }
@@ -315,7 +333,7 @@ void account_forget(struct account *a)
     check(!a->compaction && list_is_empty(&a->own) && !a->replay.is_locked);
     account_drop_reading(a);
     account_drop_search(a);
-    if (a->state) state_free(a->state);
+    home_free_state(a->home, a->state);
     free(a->head.retired);
     a->state = NULL;
     a->head = (struct head){0};

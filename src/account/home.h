@@ -136,6 +136,8 @@ void account_hold(struct account *a);
 void home_grew(struct home *h, size_t bytes);
 /* Rows were loaded or changed: if there are very many, those that are wide are made slim. */
 void account_slim_soon(struct account *a);
+/* A state that nobody looks at any more; NULL is fine. A large one goes in turns. */
+void home_free_state(struct home *h, struct state *s);
 /* account_close() for who looked at one that nobody uses: it goes from memory if `was_loaded` is false. */
 void account_close_cold(struct account *a, bool was_loaded);
 /* Back to the state of one that was never loaded: for accounts whose journal is gone. */

@@ -245,7 +245,7 @@ MAY_YIELD static result open_snapshot(struct tail *t, const struct head *h, stru
 
 static void forget_fresh(struct tail *t)
 {
-    if (t->fresh) state_free(t->fresh);
+    home_free_state(t->account->home, t->fresh);
     t->fresh = NULL;
     keep_head(&t->fresh_head, &(struct head){0});
 }
@@ -306,7 +306,7 @@ MAY_YIELD static result adopt(struct tail *t, struct fault *fault)
     }
     compaction_abort(a);
     state_adopt(t->fresh, a->state);
-    state_free(a->state);
+    home_free_state(a->home, a->state);
     a->state = t->fresh;
     a->position = t->fresh_position;
     a->skip = 0;

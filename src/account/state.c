@@ -88,6 +88,24 @@ void mailbox_free(struct mailbox *m)
     free(m);
 }
 
+bool state_free_some(struct state *s)
+{
+    uint32_t rows = 0;
+    state_snapshot_abort(s);
+    for (size_t i = 0; i < s->mailbox_count; i++) {
+        struct mailbox *m = s->mailboxes[i];
+        for (; m->block_count > 0 && rows < s->pool.turn_rows; m->block_count--) {
+            rows += m->blocks[m->block_count - 1]->count;
+            block_free(&s->pool, m->blocks[m->block_count - 1]);
+        }
+        for (; m->grave_count > 0 && rows < s->pool.turn_rows; m->grave_count--) {
+            rows += m->graves[m->grave_count - 1]->block->count;
+            grave_free(s, m->graves[m->grave_count - 1]);
+        }
+    }
+    return rows > 0;
+}
+
 void state_free(struct state *s)
 {
     if (!s) return;

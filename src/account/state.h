@@ -66,6 +66,8 @@ struct outcome {
 /* The state before the first record: an empty INBOX (number 1), whose UIDVALIDITY is the second of the account's making (in its id). */
 struct state *state_new(struct id account);
 void state_free(struct state *s);
+/* Of a state that nobody looks at any more: frees some thousand rows. False: there are none left, and state_free() does the rest quickly. */
+bool state_free_some(struct state *s);
 uint64_t state_sequence(const struct state *s);        /* of the last record applied */
 size_t state_memory_bytes(const struct state *s);
 

@@ -39,6 +39,26 @@ TEST(state_append_gives_uids_and_sums)
     author_done(&a);
 }
 
+/* A large account leaves memory in turns: each frees some rows and no more. */
+TEST(state_is_freed_in_turns)
+{
+    struct author a = author_new();
+    unsigned turns = 0;
+    for (uint32_t i = 1; i <= 6 * BLOCK_ROWS; i++) {
+        REQUIRE(author_deliver(&a, 1, 0, i) == OK);
+        arena_reset(a.arena);
+    }
+    struct imap_range half = {1, 3 * BLOCK_ROWS};
+    struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = 1, .uids = {&half, 1, false}}};
+    REQUIRE(author_apply(&a, &r) == OK);
+    struct state *s = a.state;
+    state_set_turn_rows(s, BLOCK_ROWS);
+    for (size_t had = state_memory_bytes(s); state_free_some(s); turns++, had = state_memory_bytes(s))
+        EXPECT(had - state_memory_bytes(s) <= 2 * BLOCK_ROWS * sizeof(struct row));
+    EXPECT_NUMBER(turns, 6);
+    author_done(&a);
+}
+
 TEST(state_append_takes_a_uid_that_is_not_below_uidnext)
 {
     struct author a = author_new();
