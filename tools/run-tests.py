@@ -21,6 +21,7 @@ BUILD = "build-check"
 CHAOS_S = 80
 SEEDS, SEEDS_LONG = "1..300", "1..20000"
 SIMULATION_MAX_S = 7200
+UNIT_TESTS_MAX_S, UNIT_TESTS_LONG_MAX_S = 1500, 7200           # with thousands of scenarios
 
 
 class Count:
@@ -186,7 +187,7 @@ def run_all(options):
     for program in ("unit-sim", "unit-uv", "unit-rados"):
         path = os.path.join(BUILD, program)
         if os.path.exists(path):
-            run_tap(count, program, [path, *options.names], 1500)
+            run_tap(count, program, [path, *options.names], UNIT_TESTS_LONG_MAX_S if options.long else UNIT_TESTS_MAX_S)
     if not options.names:
         heading("fuzz targets replayed", started)
         for path in sorted(glob.glob(f"{BUILD}/fuzz-*")):
