@@ -25,6 +25,7 @@ struct candidate {
     struct message *message;
     struct arena *arena;
     bool has_header;                         /* then the texts' criteria know what is in it */
+    char thread[THREAD_ID_BYTES];            /* of the header, once it was asked for; empty: it was not */
     view header, whole;
 };
 
@@ -51,7 +52,6 @@ struct reading {
     struct candidate *candidate;
     view header, whole;
     bool with_bodies;                        /* `whole` too: then nothing stays open */
-    struct arena *arena;
 };
 
 static bool is_open(const struct criterion *k) { return k->is_wanted && !k->is_met && !k->is_refused; }
@@ -92,7 +92,8 @@ static void read_header_texts(struct reading *g)
 
 static void read_body_texts(struct reading *g)
 {
-    const struct mime_part *root = mime_parse(g->whole, g->arena);
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, MIME_ARENA_BYTES_ENOUGH);     /* its own: keys have spent of the message's */
+    const struct mime_part *root = mime_parse(g->whole, arena);
     check(root);
     bool with_fields = any_wants(g->search, IMAP_SEARCH_TEXT);
     if (with_fields) (void)message_text_parts(&g->search->text, g->whole, root, look_into_piece, g);
@@ -116,7 +117,6 @@ MAY_YIELD static result look_into(struct candidate *c, struct reading *g, struct
     read_texts(g);
     return OK;
 }
-
 
 /* ---- criteria ---- */
 
@@ -201,9 +201,9 @@ static void begin_texts(struct candidate *c)
 
 static enum verdict judge_thread(struct candidate *c, const struct criterion *k)
 {
-    char text[THREAD_ID_BYTES];
     if (!c->has_header) return LATER;
-    return verdict_of(view_equal(view_of(message_thread_id(c->header, c->row, c->arena, text)), k->needle));
+    if (!c->thread[0]) (void)message_thread_id(c->header, c->row, c->arena, c->thread);
+    return verdict_of(view_equal(view_of(c->thread), k->needle));
 }
 
 static enum verdict judge_age(struct candidate *c, const struct criterion *k)
@@ -287,13 +287,14 @@ MAY_YIELD static result read_header(struct candidate *c, struct fault *fault)
 /* A header that was read already is not read again, unless only its beginning was. */
 MAY_YIELD static result read_whole(struct candidate *c, struct fault *fault)
 {
-    struct reading g = {.search = c->search, .candidate = c, .with_bodies = true, .arena = c->arena};
+    struct reading g = {.search = c->search, .candidate = c, .with_bodies = true};
     view header, body;
     result code = message_whole(c->message, session_store_deadline(c->search->s), &g.whole, fault);
     if (code != OK) return code;
     header_split(g.whole, &header, &body);
     if (g.whole.len > HEADER_BYTES_MAX) g.header = header;
     else c->header = header;
+    c->thread[0] = 0;
     return look_into(c, &g, fault);
 }
 

@@ -207,3 +207,28 @@ TEST(imapd_search_fuzzy_ranks_what_it_finds)
     transcript_close(c);
     test_server_close(t);
 }
+
+static void append_folded(buf *text, const char *name, size_t bytes)
+{
+    buf_appendf(text, "%s:", name);
+    for (size_t i = 0; i < bytes; i += 60) buf_append(text, VIEW(" xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"));
+}
+
+/* What is asked of the header again and again leaves no memory for the structure. */
+TEST(imapd_search_of_many_threadids_and_a_body_is_answered)
+{
+    struct test_server *t = test_server_open(1, NULL);
+    buf text CLEANUP(buf_done) = BUF_INIT, keys CLEANUP(buf_done) = BUF_INIT;
+    append_folded(&text, "References", 200000);
+    append_folded(&text, "In-Reply-To", 2000);
+    append_folded(&text, "Message-ID", 100);
+    buf_append(&text, VIEW("\r\nHello\r\n"));
+    test_server_add(t, "INBOX", "()", buf_view(&text));
+    struct transcript *c = select_inbox(t);
+    for (unsigned i = 0; i < 200; i++) buf_append(&keys, VIEW("NOT THREADID T1 "));
+    buf_append(&keys, VIEW("BODY hello"));
+    buf_append_byte(&keys, 0);
+    expect_found(c, keys.at, " 1");
+    transcript_close(c);
+    test_server_close(t);
+}
