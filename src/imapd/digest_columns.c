@@ -1,14 +1,12 @@
 #include "imapd/digest_columns.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "runtime/clock.h"
 
-enum { BLOCK_COST_BYTES = 32, COLUMN_COST_BYTES = 160, VARINT_BYTES_MAX = 5,      /* beside the values */
-       WORTH_TRIMMING_BYTES = 4 << 20 };
+enum { BLOCK_COST_BYTES = 32, COLUMN_COST_BYTES = 160, VARINT_BYTES_MAX = 5 };     /* beside the values */
 
 struct column_block {
     uint32_t number, len;
@@ -47,18 +45,9 @@ static void drop_column(struct digest_columns *all, struct column *c)
     free(c);
 }
 
-/* Blocks are small and lie among others: without being asked the allocator keeps their pages. */
-static void give_memory_back(size_t freed_bytes)
-{
-#ifdef __GLIBC__
-    if (freed_bytes >= WORTH_TRIMMING_BYTES) (void)malloc_trim(0);
-#endif
-}
-
 static void drop_idle(struct timer *t)
 {
     struct digest_columns *all = container_of(t, struct digest_columns, idle);
-    size_t before = all->bytes;
     while (!list_is_empty(&all->columns)) {
         struct column *c = column_of(all->columns.next);
         millis due = millis_add(c->used, DIGEST_IDLE_MS);
@@ -68,7 +57,6 @@ static void drop_idle(struct timer *t)
         }
         drop_column(all, c);
     }
-    give_memory_back(before - all->bytes);
 }
 
 void digest_columns_init(struct digest_columns *all)

@@ -2,8 +2,9 @@
  * digest_columns: short strings by UID, kept in little memory: what SORT and THREAD compared of messages lately, on one loop.
  *
  * A column is one kind of value of one mailbox, as a mailbox of a million costs six bytes for each date and some twenty for what threads it.
- * It stands in blocks of 256 UIDs, which are copied out, read in order, added to and put back as a whole. Messages never change and UIDs are
- * never used again, so what was read once is right for ever.
+ * It stands in blocks of 256 UIDs, which are copied out, read in order, added to and put back as a whole. Messages never change, and neither
+ * numbers of mailboxes nor UIDs are used again, so what was read once is right for ever. (Where a damaged journal lost records, a UID may become
+ * another message: that is sorted as the lost one until it was not used for minutes.)
  *
  * All columns share a budget. When it is spent, those that were used longest ago lose blocks from their end; but a column that has half of it
  * takes only what is free: two that do not fit together do not throw each other out wholly each time. What was not used for minutes goes.
