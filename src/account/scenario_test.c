@@ -16,7 +16,10 @@
 #include "runtime/coroutine.h"
 #include "runtime/random.h"
 
-enum { ACTIONS = 40, SESSIONS_MAX = 6, ACKNOWLEDGED_MAX = 4000, MODEL_MAX = 4000, WAIT_MS = 20000 };
+enum {
+    ACTIONS = 40, SESSIONS_MAX = 6, ACKNOWLEDGED_MAX = 4000, MODEL_MAX = 4000, WAIT_MS = 20000,
+    LATE_MAX_MS = 2000,                      /* 150 records come in a second, and those applied lately are remembered up to STATE_RECENT_MAX */
+};
 
 struct acknowledged { struct id message; uint32_t size_bytes; uint64_t flags; };
 
@@ -326,6 +329,7 @@ static void draw_faults(struct scenario *c)
         .delay_max_us = (unsigned)sim_choose(sim, 20000),
         .unavailable_ppm = sim_choose(sim, 2) ? (unsigned)sim_choose(sim, 20000) : 0,
         .unknown_ppm = sim_choose(sim, 2) ? (unsigned)sim_choose(sim, 30000) : 0,
+        .late_max_ms = LATE_MAX_MS,
         .blind_appends_tell_nothing = sim_choose(sim, 3) == 0,
         .reorders_objects = sim_choose(sim, 2),
         .loses_notifications = sim_choose(sim, 2),

@@ -3,8 +3,8 @@
  *
  * Kept are those that were written within RECENT_MS before all of the last STATE_RECENT_MIN: as long as an append of unknown outcome may be
  * sent again. All of them, because clocks differ, and a node whose clock is wrong must not make the others' records look old; nor may it
- * when it alone writes for a while: from one record to the next no more than STEP_MAX_MS count. At most STATE_RECENT_MAX. Which ones
- * follows from the records alone.
+ * when it alone writes for a while: from one record to the next no more than STEP_MAX_MS count. At most STATE_RECENT_MAX: what the store does
+ * once more after so many others in between, is done twice. Which ones follows from the records alone.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,7 @@
 
 enum {
     PPM = 1000000,
-    LATE_MAX_MS = 8000,                  /* how much later a change of unknown outcome may be done */
+    LATE_MAX_MS = 8000,                  /* how much later a change of unknown outcome may be done, if the faults do not say it */
     MISSED_TOLD_AFTER_MS = 2000,         /* as a watch that broke is noticed by its time-out */
     LOST_ONE_IN = 8,                     /* notifications */
     LOOK_AGAIN_MS = 250,                 /* who waits for what hangs */
@@ -42,7 +42,8 @@ static view name_of(const struct change *c)
 static millis some_time_later(const struct memory_engine *e, const struct change *c)
 {
     millis now = clock_now(), until = hangs_until(e, name_of(c));
-    return millis_add(millis_before(until, now) ? now : until, (int64_t)random_below(LATE_MAX_MS));
+    unsigned late_max_ms = e->store->faults.late_max_ms ? e->store->faults.late_max_ms : LATE_MAX_MS;
+    return millis_add(millis_before(until, now) ? now : until, (int64_t)random_below(late_max_ms));
 }
 
 /* ---- notifications ------------------------------------------------------------------------------------- */
