@@ -1,4 +1,5 @@
 """A small name server whose records a test changes while it runs: TXT and MX, over UDP and TCP."""
+import errno
 import socketserver
 import struct
 import threading
@@ -31,9 +32,16 @@ class Names:
             allow_reuse_address = True
             daemon_threads = True
 
-        self.datagrams = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Datagram)
-        self.port = self.datagrams.server_address[1]
-        self.streams = StreamServer(("127.0.0.1", self.port), Stream)
+        while True:                                  # a port that is free for datagrams may be a connection's
+            self.datagrams = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Datagram)
+            self.port = self.datagrams.server_address[1]
+            try:
+                self.streams = StreamServer(("127.0.0.1", self.port), Stream)
+                break
+            except OSError as refused:
+                self.datagrams.server_close()
+                if refused.errno != errno.EADDRINUSE:
+                    raise
         for server in (self.datagrams, self.streams):
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
