@@ -18,7 +18,7 @@
 
 enum {
     ACTIONS = 40, SESSIONS_MAX = 6, ACKNOWLEDGED_MAX = 4000, MODEL_MAX = 4000, WAIT_MS = 20000,
-    LATE_MAX_MS = 2000,                      /* 150 records come in a second, and those applied lately are remembered up to STATE_RECENT_MAX */
+    LATE_RECORDS_MAX = STATE_RECENT_MAX - 100,   /* those applied lately are remembered that far; the others may come while it is sent again */
 };
 
 struct acknowledged { struct id message; uint32_t size_bytes; uint64_t flags; };
@@ -329,7 +329,7 @@ static void draw_faults(struct scenario *c)
         .delay_max_us = (unsigned)sim_choose(sim, 20000),
         .unavailable_ppm = sim_choose(sim, 2) ? (unsigned)sim_choose(sim, 20000) : 0,
         .unknown_ppm = sim_choose(sim, 2) ? (unsigned)sim_choose(sim, 30000) : 0,
-        .late_max_ms = LATE_MAX_MS,
+        .late_records_max = LATE_RECORDS_MAX,
         .blind_appends_tell_nothing = sim_choose(sim, 3) == 0,
         .reorders_objects = sim_choose(sim, 2),
         .loses_notifications = sim_choose(sim, 2),

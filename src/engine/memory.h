@@ -15,7 +15,7 @@ struct memory_faults {
     /* In 1/1,000,000 of operations: */
     unsigned unavailable_ppm;                /* not done, UNAVAILABLE */
     unsigned unknown_ppm;                    /* UNKNOWN_OUTCOME: done now, done later, or never */
-    unsigned late_max_ms;                    /* how much later; 0: 8 s */
+    unsigned late_records_max;               /* an append is not done after so many others of its journal, however late; 0: it may be */
     unsigned corrupt_read_ppm;               /* CORRUPT on a read, once */
     bool full;                               /* every change that adds bytes: UNAVAILABLE */
     bool archive_away;                       /* whatever names an object of the archive: UNAVAILABLE */

@@ -10,6 +10,12 @@ struct stored_journal *store_journal(struct memory_store *s, struct id journal)
     return map_get(&s->journals, id_view(&journal));
 }
 
+uint64_t store_journal_records(struct memory_store *s, struct id journal)
+{
+    const struct stored_journal *j = store_journal(s, journal);
+    return j ? j->first + j->count : 0;
+}
+
 struct journal_position stored_position(const struct stored_journal *j, size_t records)
 {
     uint64_t serial = records ? j->records[records - 1].serial : j->head_serial;

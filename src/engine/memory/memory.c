@@ -9,7 +9,7 @@
 
 enum {
     PPM = 1000000,
-    LATE_MAX_MS = 8000,                  /* how much later a change of unknown outcome may be done, if the faults do not say it */
+    LATE_MAX_MS = 8000,                  /* how much later a change of unknown outcome may be done */
     MISSED_TOLD_AFTER_MS = 2000,         /* as a watch that broke is noticed by its time-out */
     LOST_ONE_IN = 8,                     /* notifications */
     LOOK_AGAIN_MS = 250,                 /* who waits for what hangs */
@@ -42,8 +42,16 @@ static view name_of(const struct change *c)
 static millis some_time_later(const struct memory_engine *e, const struct change *c)
 {
     millis now = clock_now(), until = hangs_until(e, name_of(c));
-    unsigned late_max_ms = e->store->faults.late_max_ms ? e->store->faults.late_max_ms : LATE_MAX_MS;
-    return millis_add(millis_before(until, now) ? now : until, (int64_t)random_below(late_max_ms));
+    return millis_add(millis_before(until, now) ? now : until, (int64_t)random_below(LATE_MAX_MS));
+}
+
+/* It is the store's from now on. */
+static void leave_pending(struct memory_engine *e, struct change *c)
+{
+    unsigned records_max = e->store->faults.late_records_max;
+    c->due = some_time_later(e, c);
+    c->due_records = c->operation == MEMORY_APPEND && records_max ? store_journal_records(e->store, c->journal) + records_max : 0;
+    list_append(&e->store->pending, &c->node);
 }
 
 /* ---- notifications ------------------------------------------------------------------------------------- */
@@ -172,14 +180,12 @@ static bool is_unknown(enum fate fate) { return fate == FATE_UNKNOWN || fate == 
 static void finish(struct operation *o)
 {
     struct change *c = o->change;
-    struct memory_store *s = o->engine->store;
     list_remove(&c->node);
     o->code = o->fate == FATE_REFUSED ? UNAVAILABLE : is_unknown(o->fate) || o->engine->is_dead ? UNKNOWN_OUTCOME : c->code;
     if (o->code == UNAVAILABLE) (void)!fail(o->fault, UNAVAILABLE, "the store is not available");
     if (o->code == UNKNOWN_OUTCOME) (void)!fail(o->fault, UNKNOWN_OUTCOME, "no answer from the store");
     if (o->fate == FATE_UNKNOWN_LATER && !c->is_applied) {
-        c->due = some_time_later(o->engine, c);
-        list_append(&s->pending, &c->node);
+        leave_pending(o->engine, c);
         o->change = NULL;
     }
 }
@@ -432,8 +438,7 @@ static bool leave(struct memory_engine *e, struct change *c, bool may_come_later
     if (choice == 1) apply_and_tell(e, c);
     if (choice != 2) return false;
     list_remove(&c->node);
-    c->due = some_time_later(e, c);
-    list_append(&e->store->pending, &c->node);
+    leave_pending(e, c);
     return true;
 }
 

@@ -212,12 +212,16 @@ void memory_store_apply(struct memory_store *s, struct change *c)
     buf_done(&name);
 }
 
+static bool is_due(struct memory_store *s, const struct change *c)
+{
+    return !millis_before(clock_now(), c->due) || (c->due_records && store_journal_records(s, c->journal) >= c->due_records);
+}
+
 void store_catch_up(struct memory_store *s, bool all)
 {
-    millis now = clock_now();
     list_each (node, &s->pending) {
         struct change *c = container_of(node, struct change, node);
-        if (!all && millis_before(now, c->due)) continue;
+        if (!all && !is_due(s, c)) continue;
         if (!all || random_below(2)) memory_store_apply(s, c);
         change_free(c);
     }

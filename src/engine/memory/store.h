@@ -104,6 +104,7 @@ struct change {
     int64_t duration_ms;
     uint64_t client;                     /* memory_engine.client of its author then */
     millis due;                          /* when pending */
+    uint64_t due_records;                /* the same, of an append: when the journal has had so many records; 0: no matter */
     bool is_ordered;                     /* nobody applies later changes of the same journal before it */
 
     bool is_applied;
@@ -124,6 +125,7 @@ void store_unlock(struct memory_store *s);
 
 /* journals.c */
 struct stored_journal *store_journal(struct memory_store *s, struct id journal);       /* NULL */
+uint64_t store_journal_records(struct memory_store *s, struct id journal);             /* that it has had, trimmed ones too */
 struct journal_position stored_position(const struct stored_journal *j, size_t records);  /* after so many of records[] */
 /* Index into records[] of what follows `from`; false when that place is gone. */
 bool stored_find(const struct stored_journal *j, const struct journal_position *from, size_t *ret_index);
