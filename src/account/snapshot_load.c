@@ -174,7 +174,7 @@ void state_set_wide_bytes(struct state *s, size_t bytes) { s->pool.wide_bytes = 
 bool state_slim(struct state *s, size_t max)
 {
     struct candidate *list = NULL;
-    size_t count = 0, capacity = 0, bytes = 0, gained = 0, done = 0, wide_bytes = s->pool.wide_bytes / LARGE_KEEPS_WIDE_PART;
+    size_t count = 0, capacity = 0, bytes = 0, done = 0, wide_bytes = s->pool.wide_bytes / LARGE_KEEPS_WIDE_PART;
     if (!state_is_large(s)) return false;
     for (size_t i = 0; i < s->mailbox_count; i++) {
         struct mailbox *m = s->mailboxes[i];
@@ -186,12 +186,14 @@ bool state_slim(struct state *s, size_t max)
         }
     }
     if (bytes > wide_bytes) qsort(list, count, sizeof *list, by_use);
-    for (size_t i = 0; i < count && done < max && bytes > wide_bytes; i++, done++) {
-        bytes -= list[i].block->capacity * sizeof(struct row);
-        gained += block_slim(&s->pool, list[i].block);
+    for (size_t i = 0; i < count && done < max && bytes > wide_bytes; i++) {
+        size_t before = list[i].block->capacity * sizeof(struct row), saved = block_slim(&s->pool, list[i].block);
+        if (saved == 0) continue;            /* of rows that are not alike */
+        bytes -= before;
+        done++;
     }
     free(list);
-    return gained > 0 && bytes > wide_bytes;
+    return done > 0 && bytes > wide_bytes;
 }
 
 /* ---- what is referred to ---- */
