@@ -20,18 +20,14 @@ static struct sort_values read_one_by_one(view header, struct arena *arena)
     check(v.message_id == 0 && v.reference_count == 0 && v.subject.len == 0);
     all.has_date = v.has_date;
     all.sent = v.sent;
-    sort_values_read(header, SORT_NEEDS_SUBJECT, arena, &v);
-    all.subject = v.subject;
-    sort_values_read(header, SORT_NEEDS_FROM, arena, &v);
-    all.from = v.from;
-    sort_values_read(header, SORT_NEEDS_TO, arena, &v);
-    all.to = v.to;
-    sort_values_read(header, SORT_NEEDS_CC, arena, &v);
-    all.cc = v.cc;
-    sort_values_read(header, SORT_NEEDS_DISPLAY_FROM, arena, &v);
-    all.display_from = v.display_from;
-    sort_values_read(header, SORT_NEEDS_DISPLAY_TO, arena, &v);
-    all.display_to = v.display_to;
+    const struct { unsigned need; view *from, *into; } texts[] = {
+        {SORT_NEEDS_SUBJECT, &v.subject, &all.subject}, {SORT_NEEDS_FROM, &v.from, &all.from}, {SORT_NEEDS_TO, &v.to, &all.to}, {SORT_NEEDS_CC, &v.cc, &all.cc},
+        {SORT_NEEDS_DISPLAY_FROM, &v.display_from, &all.display_from}, {SORT_NEEDS_DISPLAY_TO, &v.display_to, &all.display_to},
+    };
+    for (size_t i = 0; i < array_size(texts); i++) {
+        sort_values_read(header, texts[i].need, arena, &v);
+        *texts[i].into = *texts[i].from;
+    }
     return all;
 }
 
