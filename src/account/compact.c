@@ -31,7 +31,6 @@ enum {
     BATCHES_MAX = 1000,                                  /* packed without it, while more comes in */
     WRITE_PIECE_BYTES = 1 << 20,
     PURGE_EIGHTHS = 1,                                   /* of the retention period: how late a purge may be, so that it is done for many */
-    WORKER_BUSY_MS = 5,
     AGE_MAX_MS = 45 * 60000,
     ABANDON_MS = 5000,                                   /* for removing own objects after a failure */
 };
@@ -132,13 +131,8 @@ BLOCKS static void pack_batch(void *argument)
 
 result compaction_on_worker(struct compaction *c, void (*job)(void *argument), void *argument, struct fault *fault)
 {
-    result code;
-    while ((code = worker_run(WORKER_WRITE, job, argument)) == BUSY) {
-        if (!millis_before(clock_now(), c->deadline)) return fail(fault, BUSY, "no worker for compaction");
-        code = coroutine_sleep(WORKER_BUSY_MS);
-        if (code != OK) return code;
-    }
-    return code;
+    result code = worker_run_by(WORKER_WRITE, job, argument, c->deadline);
+    return code == BUSY ? fail(fault, BUSY, "no worker for compaction") : code;
 }
 
 MAY_YIELD static result read_batch(struct compaction *c, struct batch *b, struct fault *fault)

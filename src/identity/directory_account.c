@@ -8,7 +8,6 @@
 #include "identity/directory_private.h"
 #include "identity/identity_private.h"
 #include "identity/scram_keys.h"
-#include "runtime/coroutine.h"
 #include "runtime/random.h"
 #include "runtime/workers.h"
 
@@ -47,10 +46,8 @@ static MAY_YIELD result set_password(json_t *row, view password, bool makes_keys
     if (password.len > 2 && password.at[0] == '{' && view_has_byte(password, '}'))
         return fail(fault, INVALID, "password scheme: expected {PLAIN}, {CRYPT}, {ARGON2ID} or {SCRAM-SHA-256}");
     struct hash_job job = {.password = password, .arena = arena, .makes_keys = makes_keys, .fault = fault};
-    result r;
     /* A bulk load hashes faster than the pool: it waits for its turn rather than fail. */
-    while ((r = worker_run(WORKER_SLOW, run_hash_job, &job)) == BUSY)
-        if ((r = coroutine_sleep(5)) != OK) return r;
+    result r = worker_run_by(WORKER_SLOW, run_hash_job, &job, MILLIS_NEVER);
     if (r == OK) r = job.code;
     if (r != OK) return r;
     row_set_string(row, "password", job.stored);

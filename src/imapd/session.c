@@ -9,8 +9,6 @@
 #include "runtime/tls.h"
 #include "runtime/workers.h"
 
-enum { WORKER_BUSY_MS = 5 };
-
 /* ---- its life ---- */
 
 static void session_run(void *argument);
@@ -298,11 +296,9 @@ result session_breathe(struct session *s)
 result session_on_worker(struct session *s, void (*job)(void *argument), void *argument, struct fault *fault)
 {
     struct mutex *turn = &s->home->large_work;
-    millis deadline = session_store_deadline(s);
     result code = mutex_lock(turn, MILLIS_NEVER);
     if (code != OK) return fail(fault, code, "waiting for those who compute");
-    while ((code = worker_run(WORKER_SLOW, job, argument)) == BUSY && millis_before(clock_now(), deadline))
-        if ((code = coroutine_sleep(WORKER_BUSY_MS)) != OK) break;
+    code = worker_run_by(WORKER_SLOW, job, argument, session_store_deadline(s));
     mutex_unlock(turn);
     return code == OK ? OK : fail(fault, code, "no worker to compute");
 }

@@ -20,6 +20,8 @@ enum worker_class {
 };
 
 MAY_YIELD NODISCARD result worker_run(enum worker_class class, void (*job)(void *argument), void *argument);
+/* While the queue is full it asks again, until the deadline: then BUSY. CANCELLED meanwhile: the job did not run. */
+MAY_YIELD NODISCARD result worker_run_by(enum worker_class class, void (*job)(void *argument), void *argument, millis deadline);
 
 struct batcher;
 

@@ -197,6 +197,26 @@ TEST(sim_workers_refuse_when_told_to)
     sim_close(s);
 }
 
+static void works_by_a_deadline(void *argument)
+{
+    colour_pretend_coroutine();
+    sim_workers(sim_current())->busy_ppm = 900000;
+    for (int i = 0; i < 10; i++) EXPECT(worker_run_by(WORKER_READ, adds_one, argument, MILLIS_NEVER) == OK);
+    sim_workers(sim_current())->busy_ppm = 1000000;
+    millis began = clock_now();
+    EXPECT(worker_run_by(WORKER_READ, adds_one, argument, clock_in(100)) == BUSY);
+    EXPECT(clock_now().ms - began.ms >= 100 && clock_now().ms - began.ms < 120);
+}
+
+TEST(sim_workers_are_asked_again_until_the_deadline)
+{
+    struct sim *s = sim_open(5);
+    int sum = 0;
+    sim_call(sim_node_new(s, "a", 1), 0, works_by_a_deadline, &sum);
+    EXPECT_NUMBER(sum, 10);
+    sim_close(s);
+}
+
 struct entry {
     struct batch_item item;
     int number;
