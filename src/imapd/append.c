@@ -123,7 +123,7 @@ MAY_YIELD static result read_literal(struct upload *u, uint64_t size_bytes)
     return OK;
 }
 
-/* What stands behind a literal, good as long as the command. Not OK: the client is gone. */
+/* What stands behind a literal, good as long as the command; of a line that is too long, what it announces. Not OK: the client is gone. */
 MAY_YIELD static result read_rest(struct upload *u, view *ret_line)
 {
     struct session *s = u->s;
@@ -132,8 +132,9 @@ MAY_YIELD static result read_rest(struct upload *u, view *ret_line)
     result code = wire_line(&s->wire, SESSION_LINE_BYTES_MAX, clock_in(session_options(s)->idle_timeout_ms), &line, &fault);
     if (code == OK && arena_used(s->arena) + line.len > SESSION_ARENA_BYTES_MAX / 2) code = TOO_BIG;
     if (code == TOO_BIG) {
+        if (!line.len) line = wire_skipped(&s->wire);
         refuse(u, "LIMIT", "The command is too long");
-        *ret_line = VIEW_EMPTY;
+        *ret_line = arena_keep(s->arena, view_from(line, line.len > WIRE_SKIPPED_END_BYTES ? line.len - WIRE_SKIPPED_END_BYTES : 0));
         return OK;
     }
     if (code != OK) {

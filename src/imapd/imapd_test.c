@@ -70,6 +70,9 @@ TEST(imapd_ends_sessions_that_make_no_sense_or_never_log_in)
     TRANSCRIPT(c, "C@ 10000 x\nC: \nS: * BAD [TOOBIG] *\nS: * BYE *\nE:\n");
     transcript_close(c);
     c = test_server_connect(t);
+    TRANSCRIPT(c, "C! early LOGIN joe@example.test \nC@ 10000 x\nC: \nS: early BAD [TOOBIG] *\nS: * BYE *\nE:\n");
+    transcript_close(c);
+    c = test_server_connect(t);
     TRANSCRIPT(c, "W: 181000\nS: * BYE Autologout*\nE:\n");
     transcript_close(c);
     c = test_server_connect(t);
@@ -210,6 +213,26 @@ TEST(imapd_keeps_sessions_while_the_directory_cannot_be_asked)
     TRANSCRIPT(c, "Q: 120000\n");
     memory_store_set_faults(t->store, &(struct memory_faults){0});
     TRANSCRIPT(c, "Q: 60000\nC: DONE\nS: a OK *\n");
+    transcript_close(c);
+    test_server_close(t);
+}
+
+TEST(imapd_answers_lines_that_are_too_long_with_their_tags)
+{
+    struct test_server *t = test_server_open(6, NULL);
+    struct transcript *c = test_server_connect(t);
+    TRANSCRIPT(c, "C: a LOGIN joe@example.test secret\nS: a OK *\n"
+                  "C! long1 SEARCH \nC@ 70000 x\nC: \nC: b NOOP\nS: long1 BAD [TOOBIG] *\nS: b OK *\n"
+                  "C@ 70000 x\nC: \nC: c NOOP\nS: * BAD [TOOBIG] *\nS: c OK *\n"
+                  "# what it announced and sent is no command, were it one in form, nor the next line, were it as long\n"
+                  "C! long2 SEARCH \nC@ 70000 x\nC:  {8+}\nC: d NOOP\nC: \nC: e NOOP\nS: long2 BAD [TOOBIG] *\nS: e OK *\n"
+                  "C! long3 SEARCH \nC@ 70000 x\nC:  {8+}\nC! f NOOP\\r\\n\nC@ 70000 y\nC:  {8+}\nC! g NOOP\\r\\n\nC:  z\nC: h NOOP\nS: long3 BAD [TOOBIG] *\nS: h OK *\n"
+                  "# a client that waits before its literal need not be asked for it\n"
+                  "C! long4 SEARCH \nC@ 70000 x\nC:  {8}\nS: long4 BAD [TOOBIG] *\nC: i NOOP\nS: i OK *\n"
+                  "# behind a literal\n"
+                  "C: long5 SEARCH {1+}\nC! x\nC@ 70000 y\nC: \nC: j NOOP\nS: long5 BAD [TOOBIG] *\nS: j OK *\n"
+                  "C: long6 SEARCH {1+}\nC! x\nC@ 70000 y\nC:  {8+}\nC: k NOOP\nC: \nC: l NOOP\nS: long6 BAD [TOOBIG] *\nS: l OK *\n"
+                  "C: long7 APPEND INBOX {1+}\nC! x\nC@ 70000 y\nC:  {8+}\nC: m NOOP\nC: \nC: n NOOP\nS: long7 NO [LIMIT] *\nS: n OK *\n");
     transcript_close(c);
     test_server_close(t);
 }

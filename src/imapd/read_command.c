@@ -13,6 +13,7 @@ static size_t bytes_max(const struct session *s)
     return s->state == SESSION_NOT_AUTHENTICATED ? SESSION_EARLY_BYTES_MAX : IMAP_COMMAND_BYTES_MAX;
 }
 
+/* TOO_BIG, and nothing said: *ret_line is what is known of it. */
 MAY_YIELD static result read_line(struct session *s, view *ret_line)
 {
     struct fault fault = {0};
@@ -20,12 +21,8 @@ MAY_YIELD static result read_line(struct session *s, view *ret_line)
     int64_t patience_ms = is_early ? session_options(s)->login_timeout_ms : session_options(s)->idle_timeout_ms;
     size_t max_bytes = is_early ? SESSION_EARLY_BYTES_MAX : SESSION_LINE_BYTES_MAX;
     result code = wire_line(&s->wire, max_bytes, clock_in(patience_ms), ret_line, &fault);
-    if (code == TOO_BIG) {
-        session_tellf(s, "BAD [TOOBIG] The line is too long");
-        if (is_early) session_bye(s, "line too long", "That was no IMAP");
-    } else if (code != OK) {
-        session_break(s, code, &fault);
-    }
+    if (code == TOO_BIG) *ret_line = wire_skipped(&s->wire);
+    else if (code != OK) session_break(s, code, &fault);
     return code;
 }
 
@@ -51,27 +48,22 @@ result session_drop_literals(struct session *s, view text)
     while (imap_text_wants_literal(text, &literal) && !literal.is_sync) {
         result code = session_skip_bytes(s, literal.size_bytes);
         if (code == OK) code = read_line(s, &text);
-        if (code != OK) return code;
+        if (code != OK && code != TOO_BIG) return code;
     }
     return OK;
 }
 
-/* Refuses; of a literal that comes anyway everything is dropped, up to the end of the command. */
-MAY_YIELD static result refuse(struct session *s, struct imap_literal literal)
+/*
+ * Refuses the command that begins with `start`, of which `line` is what was read last: literals that come anyway are dropped, up to its end.
+ * RFC 2683 §3.2.1.5: BAD, with its tag.
+ */
+MAY_YIELD static result refuse(struct session *s, view start, view line)
 {
-    view tag, line;
-    view known = imap_parse_tag(buf_view(&s->text), &tag) ? tag : VIEW("*");
+    view tag;
+    view known = imap_parse_tag(start, &tag) ? tag : VIEW("*");
     wire_putf(&s->wire, VIEW_FMT " BAD [TOOBIG] The command is too long\r\n", VIEW_ARG(known));
-    if (s->state == SESSION_NOT_AUTHENTICATED) {
-        session_bye(s, "command too long", "That was no IMAP");
-        return TOO_BIG;
-    }
-    while (!literal.is_sync) {
-        result code = session_skip_bytes(s, literal.size_bytes);
-        if (code == OK) code = read_line(s, &line);
-        if (code != OK) return code;
-        if (!imap_text_wants_literal(line, &literal)) break;
-    }
+    if (s->state == SESSION_NOT_AUTHENTICATED) session_bye(s, "command too long", "That was no IMAP");
+    else (void)!session_drop_literals(s, line);
     return TOO_BIG;
 }
 
@@ -102,16 +94,16 @@ static bool is_message(struct session *s)
     return is_append;
 }
 
-MAY_YIELD static result read_with_literals(struct session *s, struct imap_literal literal, view *ret_text, bool *ret_is_append)
+/* `line` is the first one, which announces `literal`. */
+MAY_YIELD static result read_with_literals(struct session *s, view line, struct imap_literal literal, view *ret_text, bool *ret_is_append)
 {
-    view line;
     do {
         if (is_message(s)) {
             *ret_text = buf_view(&s->text);
             *ret_is_append = true;
             return OK;
         }
-        if (literal.size_bytes > bytes_max(s) || s->text.len + literal.size_bytes > bytes_max(s)) return refuse(s, literal);
+        if (literal.size_bytes > bytes_max(s) || s->text.len + literal.size_bytes > bytes_max(s)) return refuse(s, buf_view(&s->text), line);
         if (literal.is_sync) {
             wire_put(&s->wire, VIEW("+ OK\r\n"));
             result code = session_flush(s);
@@ -119,9 +111,10 @@ MAY_YIELD static result read_with_literals(struct session *s, struct imap_litera
         }
         result code = read_literal(s, literal.size_bytes);
         if (code == OK) code = read_line(s, &line);
+        if (code == TOO_BIG) return refuse(s, buf_view(&s->text), line);
         if (code != OK) return code;
+        if (s->text.len + line.len > bytes_max(s)) return refuse(s, buf_view(&s->text), line);
         buf_append(&s->text, line);
-        if (s->text.len > bytes_max(s)) return refuse(s, (struct imap_literal){.is_sync = true});
     } while (imap_text_wants_literal(line, &literal));
     *ret_text = buf_view(&s->text);
     *ret_is_append = false;
@@ -133,6 +126,7 @@ result session_read_command(struct session *s, view *ret_text, bool *ret_is_appe
     struct imap_literal literal;
     view line;
     result code = read_line(s, &line);
+    if (code == TOO_BIG) return refuse(s, line, line);
     if (code != OK) return code;
     if (!imap_text_wants_literal(line, &literal)) {
         *ret_text = line;
@@ -141,5 +135,5 @@ result session_read_command(struct session *s, view *ret_text, bool *ret_is_appe
     }
     buf_clear(&s->text);
     buf_append(&s->text, line);
-    return read_with_literals(s, literal, ret_text, ret_is_append);
+    return read_with_literals(s, line, literal, ret_text, ret_is_append);
 }

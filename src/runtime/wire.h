@@ -28,6 +28,7 @@ struct wire {
     size_t scanned;               /* no line end before it */
     buf output;
     enum wire_line_end line_end;
+    view skipped;                 /* of the last line, when it was too long */
     bool skips_line;              /* the rest of an over-long line */
     bool at_line_start;           /* of a data block */
     bool saw_end;                 /* the peer has closed its side */
@@ -46,6 +47,12 @@ void wire_done(struct wire *w);             /* frees the buffers, closes the str
  * without its end is longer than max_bytes: it is skipped to its end, and reading goes on.
  */
 MAY_YIELD NODISCARD result wire_line(struct wire *w, size_t max_bytes, millis deadline, view *ret_line, struct fault *fault);
+/*
+ * Of the line that was TOO_BIG its start and its end (with its middle, perhaps), so that an answer can name what it answers and what the line
+ * announced can be read. Good until the next read.
+ */
+enum { WIRE_SKIPPED_START_BYTES = 128, WIRE_SKIPPED_END_BYTES = 32 };   /* at least: a tag; a literal's header */
+static inline view wire_skipped(const struct wire *w) { return w->skipped; }
 /*
  * The next piece of a data block (RFC 5321 §4.5.2: dot-unstuffed) as raw as it came, line ends included;
  * END after the final CRLF.CRLF, which is consumed (the CRLF before the dot belongs to the data and was returned).

@@ -1,6 +1,7 @@
 /*
  * The line reader under random bytes in random chunks. The first three bytes of the input choose line end, limit and chunk size. Oracles:
- * the units are those of the input in one piece; lines hold no line end; data equals what a slow reference reader says.
+ * the units are those of the input in one piece, and so are both ends of lines that are too long; lines hold no line end; data equals what a
+ * slow reference reader says.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,13 +21,18 @@ static void read_lines(view input, size_t chunk, enum wire_line_end line_end, si
         view line;
         for (result r; (r = wire_take_line(&w, max_bytes, &line)) != BUSY;) {
             buf_append_byte(out, (char)r);
-            if (r != OK) continue;
+            if (r != OK) {
+                view skipped = wire_skipped(&w);
+                buf_append(out, view_slice(skipped, 0, WIRE_SKIPPED_START_BYTES));
+                buf_append(out, view_from(skipped, skipped.len > WIRE_SKIPPED_END_BYTES ? skipped.len - WIRE_SKIPPED_END_BYTES : 0));
+                continue;
+            }
             check(line.len <= max_bytes && view_find_view(line, VIEW("\r\n")) == VIEW_NONE);
             check(line_end == WIRE_CRLF_ENDS_COMMAND || !view_has_byte(line, '\n'));
             buf_append_u64(out, line.len);
             buf_append(out, line);
         }
-        check(w.input.len - w.input_at <= max_bytes + 2);
+        check(w.input.len - w.input_at <= max_bytes + 2 || w.input.len - w.input_at <= WIRE_SKIPPED_START_BYTES + WIRE_SKIPPED_END_BYTES + 1);
     }
     buf_done(&w.input);
 }

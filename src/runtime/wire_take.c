@@ -67,13 +67,18 @@ bool wire_has_input(const struct wire *w)
     return w->input_at < w->input.len || (w->zip && wire_zip_has_more(w->zip));
 }
 
-/* Drops what came of an over-long line, except a CR that may belong to its end. */
+enum { KEPT_END_BYTES = WIRE_SKIPPED_END_BYTES + 1 };   /* with a CR that may belong to the line's end */
+
+/* Drops the middle of what came of an over-long line. */
 static void skip_line(struct wire *w)
 {
+    size_t kept = WIRE_SKIPPED_START_BYTES + KEPT_END_BYTES;
     view rest = rest_of(w);
     w->skips_line = true;
-    bool keeps_cr = rest.len > 0 && rest.at[rest.len - 1] == '\r';
-    consume(w, rest.len - (keeps_cr ? 1 : 0));
+    if (rest.len <= kept) return;
+    char *start = w->input.at + w->input_at;
+    memmove(start + WIRE_SKIPPED_START_BYTES, start + rest.len - KEPT_END_BYTES, KEPT_END_BYTES);
+    w->input.len = w->scanned = w->input_at + kept;
 }
 
 result wire_take_line(struct wire *w, size_t max_bytes, view *ret_line)
@@ -83,6 +88,7 @@ result wire_take_line(struct wire *w, size_t max_bytes, view *ret_line)
         view line = view_slice(consume(w, whole), 0, len);
         bool too_big = w->skips_line || len > max_bytes;
         w->skips_line = false;
+        w->skipped = too_big ? line : VIEW_EMPTY;
         if (too_big) return TOO_BIG;
         *ret_line = line;
         return OK;

@@ -74,9 +74,38 @@ TEST(an_overlong_line_does_not_gather_memory)
     wire_compact(&w);
     buf_append(&w.input, VIEW("\r\nnext\r\n"));
     EXPECT(wire_take_line(&w, 500, &line) == TOO_BIG);
+    EXPECT(wire_skipped(&w).len >= WIRE_SKIPPED_START_BYTES + WIRE_SKIPPED_END_BYTES && wire_skipped(&w).len < sizeof filler);
     EXPECT(wire_take_line(&w, 500, &line) == OK);
+    EXPECT_NUMBER(wire_skipped(&w).len, 0);
     EXPECT_VIEW(line, VIEW("next"));
     buf_done(&w.input);
+}
+
+TEST(an_overlong_line_keeps_its_start_and_its_end)
+{
+    char text[1000];
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (char)('a' + i % 23);
+    for (size_t size = 1; size < 400; size++)
+        for (size_t chunk = 1; chunk < 200; chunk += 7) {
+            buf input CLEANUP(buf_done) = BUF_INIT;
+            buf_append(&input, view_make(text, size));
+            buf_append(&input, VIEW("\r\n"));
+            struct wire w;
+            view line, whole = view_make(text, size);
+            wire_init(&w, NULL, WIRE_CRLF_ENDS_COMMAND);
+            result r = BUSY;
+            for (size_t at = 0; at < input.len && r == BUSY; at += chunk) {
+                wire_compact(&w);
+                buf_append(&w.input, view_slice(buf_view(&input), at, chunk));
+                r = wire_take_line(&w, 0, &line);
+            }
+            REQUIRE(r == TOO_BIG);
+            view kept = wire_skipped(&w);
+            EXPECT_VIEW(view_slice(kept, 0, WIRE_SKIPPED_START_BYTES), view_slice(whole, 0, WIRE_SKIPPED_START_BYTES));
+            size_t end = size < WIRE_SKIPPED_END_BYTES ? size : WIRE_SKIPPED_END_BYTES;
+            EXPECT_VIEW(view_from(kept, kept.len - end), view_from(whole, size - end));
+            buf_done(&w.input);
+        }
 }
 
 /* Reads a data block in the same way; what follows its end is appended after a "|". */
