@@ -156,7 +156,7 @@ MAY_YIELD NODISCARD result message_open(struct account *a, uint32_t mailbox, con
  * messages_may_expect(). Neither yields. What is never opened takes memory until others are expected: at most MESSAGES_EXPECTED_JOBS times
  * MESSAGES_EXPECTED_AT_ONCE packed messages (64 KiB) in a loop.
  */
-enum { MESSAGES_EXPECTED_AT_ONCE = 16, MESSAGES_EXPECTED_JOBS = 4 };
+enum { MESSAGES_EXPECTED_AT_ONCE = 32, MESSAGES_EXPECTED_JOBS = 4 };
 bool messages_may_expect(struct account *a);
 void messages_expect(struct account *a, const struct row *rows, size_t count);
 uint64_t message_size(const struct message *m);

@@ -2,7 +2,7 @@
  * Messages that will be opened soon.
  *
  * A client that pipelines FETCHes of messages here and there has said what it will want. They are read by a few coroutines beside the session
- * and unpacked by workers, sixteen at a time, so that neither the store's latency nor the unpacking is waited for once for each message.
+ * and unpacked by workers, some at a time, so that neither the store's latency nor the unpacking is waited for once for each message.
  * What is not ready when it is opened is waited for; what cannot be had so is read as ever. Messages that follow each other in a pack are left
  * to the windows of message.c.
  */
