@@ -46,18 +46,21 @@ static bool is_wanted(struct session *s, const struct imap_esearch *e, const str
     return false;
 }
 
-/* The selected mailbox is looked at as the client knows it; any other as it is now. */
+/* The selected mailbox is looked at as the client knows it; any other as it is now, and "$" has none of its messages. */
 MAY_YIELD static void search_mailbox(struct session *s, const struct imap_command *c, const struct mailbox_info *info, struct reply *r)
 {
     struct mailbox_view *selected = s->view, *other = NULL;
+    struct imap_set_builder saved = s->saved;
     uint32_t recent_from_uid = s->recent_from_uid;
     bool is_selected = selected && mailbox_view_mailbox(selected) == info->number;
     if (!is_selected) {
         if (mailbox_view_open(s->account, info->number, &other) != OK) return;
         s->view = other;
         s->recent_from_uid = info->recent_from_uid;
+        s->saved = IMAP_SET_BUILDER_INIT;
     }
     session_search(s, &c->esearch.search, true, c->tag, info, r);
+    if (!is_selected) s->saved = saved;
     s->view = selected;
     s->recent_from_uid = recent_from_uid;
     if (other) mailbox_view_close(other);

@@ -88,7 +88,11 @@ TEST(imapd_esearch_looks_into_many_mailboxes)
                   "S: * ESEARCH (TAG \"tag3\" MAILBOX folder1 UIDVALIDITY *) UID COUNT 2\nS: * ESEARCH *COUNT 1\nS: * ESEARCH *COUNT 1\nS: tag3 OK *\n"
                   "C: tag4 ESEARCH IN (personal) 2:9\nS: * ESEARCH (TAG \"tag4\" MAILBOX folder1 UIDVALIDITY *) UID ALL 2\nS: tag4 OK *\nC: tag5 ESEARCH ALL\nS: tag5 BAD *\n"
                   "C: s SELECT folder1\nS~ s OK *\nC: tag6 ESEARCH 2\nS: * ESEARCH (TAG \"tag6\" MAILBOX folder1 UIDVALIDITY *) UID ALL 2\nS: tag6 OK *\n"
-                  "C: tag7 SEARCH SEEN\nS: * SEARCH 2\nS: tag7 OK *\n");
+                  "C: tag7 SEARCH SEEN\nS: * SEARCH 2\nS: tag7 OK *\n"
+                  "# what was saved is of the selected mailbox\n"
+                  "C: tag8 SEARCH RETURN (SAVE) 1\nS: tag8 OK *\n"
+                  "C: tag9 ESEARCH IN (personal) $\nS: * ESEARCH (TAG \"tag9\" MAILBOX folder1 UIDVALIDITY *) UID ALL 1\nS: tag9 OK *\n"
+                  "C: tag10 SEARCH $\nS: * SEARCH 1\nS: tag10 OK *\n");
     transcript_close(c);
     test_server_close(t);
 }
