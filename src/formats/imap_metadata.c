@@ -27,11 +27,15 @@ static bool is_whole_name(view name)
     return !is_vendors || levels >= 4;
 }
 
+/* What all entries are below: it has no value, but can be asked for with DEPTH. */
+static bool is_scope(view name) { return view_equal_nocase(name, VIEW("/private")) || view_equal_nocase(name, VIEW("/shared")); }
+
 static bool add_entry(struct imap_grammar *g, struct imap_metadata *m, bool has_value)
 {
     struct imap_entry entry = {0};
     if (!imap_take_astring(g, &entry.name)) return imap_miss(g, "an entry name");
-    if (!imap_entry_name_is_valid(entry.name)) return imap_miss(g, "an entry name below /private or /shared");
+    bool is_valid = imap_entry_name_is_valid(entry.name) || (!has_value && is_scope(entry.name));
+    if (!is_valid) return imap_miss(g, "an entry name below /private or /shared");
     if (has_value && !is_whole_name(entry.name)) return imap_miss(g, "an entry name below that of a vendor");
     if (has_value && (!imap_take_space(g) || !imap_take_value(g, &entry.value, &entry.is_nil))) return imap_miss(g, "a value or NIL");
     if (m->count == IMAP_ENTRIES_MAX) return imap_too_many(g, "fewer entries");

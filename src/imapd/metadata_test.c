@@ -48,7 +48,13 @@ TEST(imapd_annotations_by_depth_and_size)
                   "C: d GETMETADATA (DEPTH infinity MAXSIZE 2) INBOX /private/a\n"
                   "S: * METADATA INBOX (/private/a \"1\" /private/a/b \"22\")\nS: d OK [METADATA LONGENTRIES 3] *\n"
                   "C: e GETMETADATA INBOX (MAXSIZE 1) /private/a/b\nS: e OK [METADATA LONGENTRIES 2] *\n"
-                  "C: f GETMETADATA (DEPTH 1) INBOX /private/none\nS: f OK *\n");
+                  "C: f GETMETADATA (DEPTH 1) INBOX /private/none\nS: f OK *\n"
+                  "# all there are\n"
+                  "C: g GETMETADATA (DEPTH infinity) INBOX (/private /SHARED)\n"
+                  "S: * METADATA INBOX (/private/a \"1\" /private/a/b \"22\" /private/a/b/c \"333\" /private/ab \"4\")\nS: g OK *\n"
+                  "C: h GETMETADATA (DEPTH 1) INBOX /private\nS: * METADATA INBOX (/private/a \"1\" /private/ab \"4\")\nS: h OK *\n"
+                  "C: i GETMETADATA INBOX /private\nS: * METADATA INBOX (/private NIL)\nS: i OK *\n"
+                  "C: j SETMETADATA INBOX (/private \"x\")\nS: j BAD *\n");
     transcript_close(c);
     test_server_close(t);
 }
