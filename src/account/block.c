@@ -26,15 +26,17 @@ static size_t row_bytes(const struct block *b)
 
 static void drop_rows(struct block_pool *pool, struct block *b)
 {
-    pool->memory_bytes -= row_bytes(b) + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
+    pool->memory_bytes -= row_bytes(b) + b->peak_capacity * sizeof *b->peaks + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
     free(b->wide);
     free(b->slim);
+    free(b->peaks);
     free(b->uidls);
     buf_done(&b->uidl_text);
     b->wide = NULL;
     b->slim = NULL;
+    b->peaks = NULL;
     b->uidls = NULL;
-    b->capacity = b->uidl_count = b->uidl_capacity = 0;
+    b->capacity = b->peak_capacity = b->uidl_count = b->uidl_capacity = 0;
 }
 
 static void drop_ranges(struct block_pool *pool, struct block *b)
@@ -80,11 +82,12 @@ struct block *block_copy(struct block_pool *pool, const struct block *b)
     copy->capacity = b->slim ? 0 : b->count;
     copy->slim = b->slim ? slim_rows_copy(b->slim) : NULL;
     copy->wide = b->slim ? NULL : wide_copy(b);
+    copy->peaks = block_copy_array(b->peaks, b->peak_capacity * sizeof *b->peaks);
     copy->uidl_capacity = b->uidl_count;
     copy->uidls = block_copy_array(b->uidls, b->uidl_count * sizeof *b->uidls);
     copy->uidl_text = BUF_INIT;
     if (b->uidl_text.len) buf_append(&copy->uidl_text, buf_view(&b->uidl_text));
-    pool->memory_bytes += row_bytes(copy) + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;
+    pool->memory_bytes += row_bytes(copy) + copy->peak_capacity * sizeof *b->peaks + copy->uidl_capacity * sizeof *b->uidls + copy->uidl_text.capacity;
     return copy;
 }
 
@@ -92,6 +95,24 @@ void block_changed(struct block_pool *pool, struct block *b)
 {
     b->serial = ++pool->serial;
     b->place = (struct block_place){.object = PLACE_NONE};
+}
+
+/* Room for the peaks of so many rows. */
+static void need_peaks(struct block_pool *pool, struct block *b, uint32_t rows)
+{
+    uint32_t capacity = rows > BLOCK_GROUP_ROWS ? (rows + BLOCK_GROUP_ROWS - 1) / BLOCK_GROUP_ROWS : 0;
+    if (capacity <= b->peak_capacity) return;
+    b->peaks = realloc(b->peaks, capacity * sizeof *b->peaks);
+    check(b->peaks != NULL);
+    memset(b->peaks + b->peak_capacity, 0, (capacity - b->peak_capacity) * sizeof *b->peaks);
+    if (b->peak_capacity == 0) b->peaks[0] = b->highest_modseq;
+    pool->memory_bytes += (capacity - b->peak_capacity) * sizeof *b->peaks;
+    b->peak_capacity = capacity;
+}
+
+static inline void raise_peak(struct block *b, uint32_t index, uint64_t modseq)
+{
+    if (b->peaks && modseq > b->peaks[index / BLOCK_GROUP_ROWS]) b->peaks[index / BLOCK_GROUP_ROWS] = modseq;
 }
 
 static uint32_t uid_at(const struct block *b, uint32_t index)
@@ -108,12 +129,14 @@ static inline void count_row(struct block *b, uint32_t index, const struct slim_
     b->size_bytes += row->size_bytes;
     if (row->modseq > b->highest_modseq) b->highest_modseq = row->modseq;
     if (index == 0 || row->modseq < b->lowest_modseq) b->lowest_modseq = row->modseq;
+    raise_peak(b, index, row->modseq);
 }
 
 void block_recount(struct block *b)
 {
     b->first_uid = b->last_uid = b->unseen = b->deleted = b->first_unseen = 0;
     b->size_bytes = b->highest_modseq = b->lowest_modseq = 0;
+    if (b->peaks) memset(b->peaks, 0, b->peak_capacity * sizeof *b->peaks);
     for (uint32_t i = 0; i < b->count; i++) {
         struct slim_numbers n = b->slim ? slim_row_numbers(b->slim, i) : (struct slim_numbers){b->wide[i].size_bytes, b->wide[i].flags, b->wide[i].modseq};
         count_row(b, i, &n);
@@ -166,6 +189,7 @@ uint64_t block_flags_at(const struct block *b, uint32_t index)
 
 void block_set_flags(struct block_pool *pool, struct block *b, uint32_t index, uint64_t flags, uint64_t modseq)
 {
+    raise_peak(b, index, modseq);
     if (b->slim && slim_row_set_flags(b->slim, index, flags, modseq)) return;
     struct row *row = &block_rows(pool, b)[index];
     row->flags = flags;
@@ -191,6 +215,7 @@ static void grow_rows(struct block_pool *pool, struct block *b, uint32_t capacit
     check(b->wide != NULL);
     pool->memory_bytes += (capacity - b->capacity) * sizeof *b->wide;
     b->capacity = capacity;
+    need_peaks(pool, b, capacity);
 }
 
 void block_add_uidl(struct block_pool *pool, struct block *b, uint32_t row, view uidl)
@@ -214,6 +239,7 @@ void block_set_rows(struct block_pool *pool, struct block *b, struct row *rows, 
     b->wide = rows;
     b->count = b->capacity = count;
     pool->memory_bytes += row_bytes(b);
+    need_peaks(pool, b, count);
     for (uint32_t i = 0; i < count && !b->has_journal_rows; i++) b->has_journal_rows = rows[i].pack == ROW_IN_JOURNAL;
     block_recount(b);
     block_changed(pool, b);
@@ -376,6 +402,8 @@ void block_take_rows(struct block_pool *pool, struct block *b, struct block *loa
     b->wide = loaded->wide;
     b->slim = loaded->slim;
     b->capacity = loaded->capacity;
+    b->peaks = loaded->peaks;
+    b->peak_capacity = loaded->peak_capacity;
     b->uidls = loaded->uidls;
     b->uidl_count = loaded->uidl_count;
     b->uidl_capacity = loaded->uidl_capacity;
@@ -385,7 +413,8 @@ void block_take_rows(struct block_pool *pool, struct block *b, struct block *loa
     b->used = ++pool->tick;
     loaded->wide = NULL;
     loaded->slim = NULL;
+    loaded->peaks = NULL;
     loaded->uidls = NULL;
     loaded->uidl_text = BUF_INIT;
-    loaded->capacity = loaded->uidl_count = loaded->uidl_capacity = 0;
+    loaded->capacity = loaded->peak_capacity = loaded->uidl_count = loaded->uidl_capacity = 0;
 }

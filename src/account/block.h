@@ -7,6 +7,8 @@
  *    snapshot as it is now and is never unloaded.
  * 4. Loaded rows are wide, as struct row, or slim (block_slim.h): who changes them asks for wide ones, who reads does not mind.
  * 5. While a mailbox's block is not loaded, `ranges` has its UIDs, so that sequence numbers need no rows. Graves have none.
+ * 6. Loaded rows that are more than a group have a peak for each group: no row of it has a modseq above. So finding what was changed costs what was
+ *    changed. Derived: it stands in no snapshot.
  */
 #pragma once
 
@@ -33,6 +35,8 @@ struct block_place {
     uint64_t offset;
 };
 
+enum { BLOCK_GROUP_ROWS = 32 };         /* 8 bytes for so many rows; they are looked at where one of them was changed */
+
 /* A POP3 unique id that a row carries. */
 struct block_uidl {
     uint32_t row;                       /* index; they rise */
@@ -54,6 +58,8 @@ struct block {
     uint32_t before;                    /* rows of the mailbox in the blocks before this one (mailbox_count_before()) */
     uint64_t size_bytes, highest_modseq;
     uint64_t lowest_modseq;             /* while it is loaded */
+    uint64_t *peaks;                    /* of groups; NULL: highest_modseq serves */
+    uint32_t peak_capacity;
     struct block_range *ranges;         /* not loaded: the UIDs, if any is missing between */
     uint32_t range_count;
     struct block_uidl *uidls;
@@ -105,6 +111,22 @@ uint32_t block_uid_at(const struct block *b, uint32_t index);
 /* The longest run of consecutive UIDs of rows from `index` on; its last UID is in *ret_last. */
 uint32_t block_uid_run(const struct block *b, uint32_t index, uint32_t *ret_last);
 static inline bool block_is_gapless(const struct block *b) { return b->count && b->last_uid - b->first_uid == b->count - 1; }
+
+/* ---- what was changed (block_changed.c) ---- */
+enum {
+    BLOCK_CHANGED_GAP = 16,             /* rows that are read in the time that one range more takes */
+    BLOCK_CHANGED_RANGES_MAX = 1 << 17, /* 1 MiB */
+};
+/*
+ * The first row from `index` on that a record after `since` changed, or count. Loaded. Costs the rows of groups that have one, and a comparison for each
+ * of the others that it passes.
+ */
+uint32_t block_next_changed(const struct block *b, uint32_t index, uint64_t since);
+/*
+ * Adds UIDs from `from_uid` on, outside of which no such row is: those rows and up to BLOCK_CHANGED_GAP others between two of them; all of a block that is
+ * not loaded, or once `uids` has BLOCK_CHANGED_RANGES_MAX. Not for graves.
+ */
+void block_add_changed(const struct block *b, uint32_t from_uid, uint64_t since, struct imap_set_builder *uids);
 
 /* Forgets the rows of a block that has a place. `is_grave`: without keeping its UIDs. */
 void block_unload(struct block_pool *pool, struct block *b, bool is_grave);

@@ -146,6 +146,15 @@ uint32_t slim_row_uid(const struct slim_rows *s, uint32_t index) { return (uint3
 uint64_t slim_row_modseq(const struct slim_rows *s, uint32_t index) { return get(&s->layout, row_at(s, index), MODSEQ); }
 uint64_t slim_row_flags(const struct slim_rows *s, uint32_t index) { return get(&s->layout, row_at(s, index), FLAGS); }
 
+uint32_t slim_rows_next_changed(const struct slim_rows *s, uint32_t index, uint32_t end, uint64_t since)
+{
+    check_slow(index <= end && end <= s->count);
+    uint64_t least = s->layout.least[MODSEQ], mask = s->layout.mask[MODSEQ];
+    const unsigned char *at = row_at(s, index) + s->layout.offset[MODSEQ];
+    for (; index < end && least + (load(at) & mask) <= since; index++) at += s->layout.stride;
+    return index;
+}
+
 struct slim_numbers slim_row_numbers(const struct slim_rows *s, uint32_t index)
 {
     const unsigned char *row = row_at(s, index);

@@ -17,6 +17,8 @@ struct slim_rows *slim_rows_copy(const struct slim_rows *s);
 size_t slim_rows_bytes(const struct slim_rows *s);
 uint32_t slim_row_uid(const struct slim_rows *s, uint32_t index);
 uint64_t slim_row_modseq(const struct slim_rows *s, uint32_t index);
+/* The first in [index, end) with a modseq above `since`, or `end`. */
+uint32_t slim_rows_next_changed(const struct slim_rows *s, uint32_t index, uint32_t end, uint64_t since);
 uint64_t slim_row_flags(const struct slim_rows *s, uint32_t index);
 /* False, and nothing is done: there is no room for such numbers. */
 bool slim_row_set_flags(struct slim_rows *s, uint32_t index, uint64_t flags, uint64_t modseq);

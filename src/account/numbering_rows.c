@@ -93,9 +93,8 @@ static void find_changed(struct numbering *n, bool without_ghosts, struct imap_s
             imap_set_builder_add_range(changed, before + 1, before + b->count);
             continue;
         }
-        for (uint32_t k = 0; k < b->count; k++) {
-            uint64_t modseq = block_modseq_at(b, k);
-            if (modseq <= n->told_modseq || numbering_has_told(n, modseq)) continue;
+        for (uint32_t k = block_next_changed(b, 0, n->told_modseq); k < b->count; k = block_next_changed(b, k + 1, n->told_modseq)) {
+            if (numbering_has_told(n, block_modseq_at(b, k))) continue;
             uint32_t uid = block_uid_at(b, k);
             if (uid > n->known_uid) break;
             while (ghost < n->ghost_count && n->ghosts[ghost].last < uid) ghost++;

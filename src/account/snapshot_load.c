@@ -120,9 +120,10 @@ void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *ar
         for (uint32_t k = 0; k < m->block_count; k++) {
             const struct block *b = m->blocks[k];
             check(b->is_loaded || b->highest_modseq <= since);
-            for (uint32_t n = 0; b->highest_modseq > since && n < b->count; n++) {
+            if (b->highest_modseq <= since) continue;
+            for (uint32_t n = block_next_changed(b, 0, since); n < b->count; n = block_next_changed(b, n + 1, since)) {
                 struct row row = block_row(b, n);
-                if (row.modseq > since) each(argument, m->number, &row);
+                each(argument, m->number, &row);
             }
         }
     }

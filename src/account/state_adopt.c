@@ -103,9 +103,13 @@ static void check_block(struct checking *c, const struct mailbox *m, const struc
     block_recount(&counted);
     if (counted.unseen != b->unseen || counted.deleted != b->deleted || counted.size_bytes != b->size_bytes || counted.highest_modseq != b->highest_modseq)
         found(c, "mailbox %u: the sums of a block do not agree with its rows", m->number);
-    for (uint32_t i = 0; i < b->count; i++)
-        if (block_modseq_at(b, i) > m->highest_modseq || block_modseq_at(b, i) > m->state->sequence)
+    for (uint32_t i = 0; i < b->count; i++) {
+        uint64_t modseq = block_modseq_at(b, i);
+        if (modseq > m->highest_modseq || modseq > m->state->sequence)
             found(c, "mailbox %u: message %u has a modseq above the mailbox's", m->number, block_uid_at(b, i));
+        if (b->peaks && modseq > b->peaks[i / BLOCK_GROUP_ROWS])
+            found(c, "mailbox %u: message %u has a modseq above its group's", m->number, block_uid_at(b, i));
+    }
 }
 
 static void check_mailbox(struct checking *c, const struct mailbox *m, struct usage *usage)

@@ -389,9 +389,32 @@ static void sync_session(struct world *w, struct session *s)
     s->known = 0;
 }
 
+/* What was changed since any moment is named, and of blocks in memory little else. */
+static void find_changed(struct world *w)
+{
+    const struct model_box *box = &w->boxes[below(w, BOXES)];
+    const struct mailbox *m = state_mailbox(w->other, box->number);
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    uint64_t since = state_sequence(w->other) - below(w, below(w, 2) ? 10 : (uint32_t)state_sequence(w->other) + 1);
+    bool is_loaded = true;
+    for (uint32_t i = 0, from = 1; i < m->block_count; from = m->blocks[i++]->last_uid + 1) {
+        block_add_changed(m->blocks[i], from, since, &uids);
+        is_loaded &= m->blocks[i]->is_loaded;
+    }
+    struct imap_set set = imap_set_builder_set(&uids);
+    uint32_t between = 0;                /* rows in the range at hand that were not changed, since the last that was */
+    for (uint32_t i = 0; i < box->count; i++) {
+        bool is_changed = box->rows[i].modseq > since, is_named = imap_set_has(&set, box->rows[i].uid);
+        between = is_changed || !is_named ? 0 : between + 1;
+        REQUIRE((!is_changed || is_named) && (!is_loaded || between <= BLOCK_CHANGED_GAP));
+    }
+    imap_set_builder_done(&uids);
+}
+
 static void use_session(struct world *w)
 {
     struct session *s = &w->sessions[below(w, SESSIONS)];
+    if (below(w, 2)) find_changed(w);
     if (!s->is_open) {
         open_session(w, s);
     } else if (below(w, 10) == 0) {
@@ -486,7 +509,7 @@ static struct world *new_world(uint64_t seed)
     w->other = same.state;
     arena_free(same.arena);
     w->plain.state->pool.block_rows = 8 + below(w, 40);
-    w->other->pool.block_rows = 8 + below(w, 40);
+    w->other->pool.block_rows = 8 + below(w, below(w, 2) ? 40 : 400);
     state_set_turn_rows(w->other, 1 + below(w, 20));
     w->boxes[0] = (struct model_box){.number = 1, .uid_next = 1};
     for (uint32_t i = 1; i < BOXES; i++) {

@@ -7,6 +7,7 @@
 #include "account/private.h"
 #include "account/state_private.h"
 #include "base/check.h"
+#include "runtime/coroutine.h"
 
 enum { LOAD_AT_ONCE = 16 };
 
@@ -89,17 +90,26 @@ result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence
 
 /* ---- what is new ---- */
 
-struct imap_set mailbox_view_touched(const struct mailbox_view *v, uint64_t since, struct arena *arena)
+result mailbox_view_touched(struct mailbox_view *v, uint64_t since, struct arena *arena, struct imap_set *ret_uids, struct fault *fault)
 {
-    const struct mailbox *m = v->numbering.mailbox;
     struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
-    for (uint32_t i = 0; m && i < m->block_count; i++) {
-        const struct block *b = m->blocks[i];
-        if (b->highest_modseq > since) imap_set_builder_add_range(&uids, b->first_uid, b->last_uid);
+    const struct mailbox *m = v->numbering.mailbox;
+    for (uint32_t i = 0, from = 1; m && i < m->block_count;) {
+        const struct block *b = m->blocks[i++];
+        if (b->highest_modseq <= since) continue;
+        block_add_changed(b, from, since, &uids);
+        from = b->last_uid + 1;
+        if (!coroutine_is_overdue()) continue;
+        coroutine_pause();
+        m = v->numbering.mailbox;
+        i = m ? mailbox_block_of_uid(m, from) : 0;       /* they may be other blocks now */
     }
+    size_t count = imap_set_builder_set(&uids).count;
     struct imap_set set = outcome_set(&uids, arena);
     imap_set_builder_done(&uids);
-    return set;
+    if (set.count < count) return fail(fault, TOO_BIG, "%zu ranges of changed messages do not fit the arena", count);
+    *ret_uids = set;
+    return OK;
 }
 
 

@@ -55,10 +55,11 @@ struct mailbox_changes {
 MAY_YIELD NODISCARD result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes,
                                              millis deadline, struct fault *fault);
 /*
- * UIDs, as ranges, outside of which no message of the view was changed by a record after `since`: by the summaries of blocks, so it costs
- * their number. At least the range is empty when nothing changed.
+ * UIDs, as ranges, outside of which no message was changed by a record after `since` and up to now: of blocks in memory the changed ones and few others,
+ * of the rest all of a block that has one (block_add_changed()). Costs the number of blocks and what changed. TOO_BIG when the arena has no room for
+ * them, 8 bytes a range.
  */
-struct imap_set mailbox_view_touched(const struct mailbox_view *v, uint64_t since, struct arena *arena);
+MAY_YIELD NODISCARD result mailbox_view_touched(struct mailbox_view *v, uint64_t since, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
 /* Something is there to tell. Cheap. */
 bool mailbox_view_is_behind(const struct mailbox_view *v);
 /* The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. */

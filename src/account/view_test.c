@@ -157,6 +157,54 @@ static void tells_of_its_own_changes(void *argument)
     EXPECT(uids.ranges[0].first == 1 && uids.ranges[0].last == 2 && uids.ranges[1].first == 49 && uids.ranges[1].last == 50);
 }
 
+MAY_YIELD static void expect_touched(struct watching *t, uint64_t since, const struct imap_range *ranges, size_t count)
+{
+    struct imap_set touched;
+    REQUIRE(mailbox_view_touched(t->view, since, t->arena, &touched, NULL) == OK);
+    REQUIRE(touched.count == count);
+    for (size_t i = 0; i < count; i++) EXPECT(touched.ranges[i].first == ranges[i].first && touched.ranges[i].last == ranges[i].last);
+}
+
+static void asks_what_was_touched(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct imap_range all = {1, 50}, named[] = {{9, 12}, {40, 40}}, range = {9, 9};
+    struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX, .uids = {&range, 1, false}, .flags.system = ROW_SEEN, .unchanged_since = UINT64_MAX}};
+    uint64_t before = change(t->account, &r, t->arena).modseq - 1;
+    flag(t->account, t->arena, 11, 12, ROW_SEEN);
+    flag(t->account, t->arena, 40, 40, ROW_SEEN);
+    expect_touched(t, before, named, 2);
+    expect_touched(t, 0, &all, 1);
+    /* Not in memory: a block is named as a whole, if one of its messages was touched. */
+    EXPECT(account_compact(t->account, clock_in(SOON_MS), NULL) == OK);
+    REQUIRE(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+    (void)state_evict(account_state(t->account), SIZE_MAX);
+    expect_touched(t, before, &all, 1);
+    expect_touched(t, before + 3, NULL, 0);
+    expect_rows(t, 1, 50, 1, false);
+    expect_touched(t, before, named, 2);
+    /* What is gone is not named: VANISHED tells of it. */
+    expunge(t->account, t->arena, 9, 9);
+    expunge(t->account, t->arena, 40, 40);
+    named[0].first = 11;
+    expect_touched(t, before, named, 1);
+    struct arena *small = arena_new(NULL, 4);
+    struct imap_set touched = {.count = 4711};
+    EXPECT(mailbox_view_touched(t->view, before, small, &touched, NULL) == TOO_BIG && touched.count == 4711);
+    arena_free(small);
+}
+
+TEST(view_names_what_was_touched_and_little_else)
+{
+    struct watching t = {.world = world_open(5, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, asks_what_was_touched, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
 TEST(view_is_not_told_what_its_session_knows)
 {
     struct watching t = {.world = world_open(2, 1, 1), .arena = arena_new(NULL, 1 << 20)};

@@ -1,7 +1,7 @@
 /*
  * Quick resynchronization: RFC 7162 §3.2.
  *
- * Costs what it tells and the number of blocks: rows are read only of blocks that were changed since.
+ * Costs what it tells and the number of blocks: rows are read only where some were changed since (mailbox_view_touched()).
  */
 #include "imapd/session.h"
 

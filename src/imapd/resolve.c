@@ -184,8 +184,10 @@ result session_walk_back(struct session *s, const struct imap_set *resolved, boo
 result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since, struct imap_set *ret_resolved)
 {
     struct imap_set_builder common = IMAP_SET_BUILDER_INIT;
-    struct imap_set touched = mailbox_view_touched(s->view, since, s->arena);
-    result code = by_uid ? OK : session_numbers_of(s, &touched, &touched);
+    struct imap_set touched;
+    struct fault fault = {0};
+    result code = mailbox_view_touched(s->view, since, s->arena, &touched, &fault);
+    if (code == OK && !by_uid) code = session_numbers_of(s, &touched, &touched);
     if (code == OK) {
         imap_set_builder_add_common(&common, resolved, &touched);
         struct imap_set set = imap_set_builder_set(&common);
