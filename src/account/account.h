@@ -32,6 +32,7 @@ struct accounts_options {
     uint64_t pack_indexes_bytes;                 /* of indexes of packs that nobody uses now, per loop; 0: 8 MiB */
     size_t wide_bytes;                           /* rows of accounts that take more are kept in half the memory; 0: STATE_WIDE_BYTES */
     uint64_t archive_bytes_per_second;           /* a loop moves so much to the archive at most; 0: as fast as it goes */
+    bool is_alone;                               /* no other node uses the store: so it always is with the local engine; tests say it of others */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */
 };
 struct accounts *accounts_new(struct engine *e, struct loops *all, const struct accounts_options *options);
@@ -62,7 +63,11 @@ struct id account_id(const struct account *a);
 struct state *account_state(struct account *a);          /* to read; do not keep pointers into it over a yield */
 /* When the journal was last folded, and by which node; false when it never was or the head does not say. The name lives as long as the account stays open. */
 bool account_origin(const struct account *a, unix_ms *ret_written, view *ret_node);
-/* Reads the tail: afterwards the state has every record that was durable when this was called. */
+/*
+ * Reads the tail: afterwards the state has every record that anybody can have been told of before this was called. Those are all that were durable, but
+ * for such as wait to be applied here while their authors wait for it too; and only if other nodes, which may have shown those, have no part in the store.
+ * So who reads does not wait until a record of another session is applied to a million messages, or until a snapshot is made; who writes does.
+ */
 MAY_YIELD NODISCARD result account_refresh(struct account *a, millis deadline, struct fault *fault);
 
 /* changed() runs on the home loop, outside coroutines, after the state took in records (one's own too). For IDLE. */

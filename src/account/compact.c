@@ -259,6 +259,7 @@ MAY_YIELD static result fold_locked(struct compaction *c, struct fault *fault)
 {
     struct account *a = c->account;
     result code = account_read_tail(a, c->deadline, fault);
+    a->is_held_long = true;
     if (code == OK && !is_lost(c)) code = pack_bodies(c, 1, UINT_MAX, fault);
     if (code != OK || is_lost(c)) return code;
     if (c->has_writer) end_pack(c);
@@ -276,6 +277,7 @@ MAY_YIELD static result fold(struct compaction *c, struct fault *fault)
     if (code != OK) return fail(fault, code, "waiting for the account's tail");
     c->is_folding = true;
     code = fold_locked(c, fault);
+    a->is_held_long = false;
     account_unlock(a);
     return code;
 }
@@ -326,9 +328,17 @@ MAY_YIELD static result replace_head(struct compaction *c, struct fault *fault)
     c->may_be_head = code == OK || code == UNKNOWN_OUTCOME;
     if (!c->may_be_head && code != CONFLICT) return code;
     /* Whose head it is now, the tail tells. Ours is committed there. */
-    result read = account_refresh(a, c->deadline, fault);
+    result read = account_catch_up(a, c->deadline, fault);
     if (c->is_committed || code == CONFLICT || is_lost(c)) return OK;
     return code == UNKNOWN_OUTCOME || read == OK ? fail(fault, UNKNOWN_OUTCOME, "the new head is not there, or not yet") : read;
+}
+
+bool compaction_is_of(const struct account *a, view head, struct arena *arena, struct head *ret_head)
+{
+    struct head h;
+    if (!a->compaction || head.len == 0 || head_decode(head, arena, &h, NULL) != OK || !id_equal(h.snapshot, a->compaction->snapshot)) return false;
+    *ret_head = h;
+    return true;
 }
 
 /* The compaction may give up waiting for the lock meanwhile, and be gone; committed it is. */
@@ -447,14 +457,14 @@ static struct compaction *compaction_new(struct account *a, millis deadline)
 /* A body that is not in the journal any more is in a pack of another node, whose head the tail then tells of. */
 MAY_YIELD static result look_for_swallower(struct compaction *c, struct fault *fault)
 {
-    result code = account_refresh(c->account, c->deadline, fault);
+    result code = account_catch_up(c->account, c->deadline, fault);
     if (code != OK || is_lost(c)) return code;
     return account_report_corrupt(c->account, fail(fault, CORRUPT, "the body of record %" PRIu64 " is not in the journal", c->missing), fault);
 }
 
 MAY_YIELD static result compact(struct account *a, millis deadline, struct fault *fault)
 {
-    result code = account_refresh(a, deadline, fault);
+    result code = account_catch_up(a, deadline, fault);
     if (code == OK) code = purge(a, deadline, fault);
     /* A journal as long as its engine allows takes no record: a new head makes room. */
     if (code == UNAVAILABLE) code = OK;

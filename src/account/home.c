@@ -31,9 +31,9 @@ struct accounts *accounts_new(struct engine *e, struct loops *all, const struct 
     a->engine = e;
     a->family = all;
     a->loops = loops;
-    a->are_shared = strcmp(engine_kind(e), "local") != 0;
     a->me = random_id();
     if (options) a->options = *options;
+    a->are_shared = !a->options.is_alone && strcmp(engine_kind(e), "local") != 0;
     if (a->options.memory_bytes == 0) a->options.memory_bytes = MEMORY_BYTES_DEFAULT;
     if (a->options.compact_journal_bytes == 0) a->options.compact_journal_bytes = COMPACT_JOURNAL_BYTES_DEFAULT;
     if (a->options.compact_journal_records == 0) a->options.compact_journal_records = COMPACT_JOURNAL_RECORDS_DEFAULT;
@@ -347,7 +347,7 @@ MAY_YIELD static result open_anew(struct account *a, result code, millis deadlin
 {
     if (a->users > 1 || !a->state || a->replay.is_locked || (code != NOT_FOUND && code != CORRUPT)) return code;
     account_forget(a);
-    return code == NOT_FOUND ? account_refresh(a, deadline, fault) : code;
+    return code == NOT_FOUND ? account_catch_up(a, deadline, fault) : code;
 }
 
 result account_open(struct accounts *all, struct id id, millis deadline, struct account **ret_account, struct fault *fault)

@@ -99,6 +99,7 @@ struct account {
     bool is_corrupt;                     /* and was reported */
 
     struct mutex replay;
+    bool is_held_long;                   /* by who lets others of the loop take turns */
     uint64_t reads_begun, reads_done;    /* tail reads: a refresh is served by any that began after it came */
     millis current_at;                   /* when the position was last known to be the journal's end */
     millis foreign_until;                /* others have appended lately: guarded appends would lose */
@@ -145,6 +146,11 @@ void account_forget(struct account *a);
 
 /* ---- refresh.c ---- */
 MAY_YIELD NODISCARD result account_read_tail(struct account *a, millis deadline, struct fault *fault);   /* the replay lock is held */
+/*
+ * Reads the tail: afterwards the state has every record that was durable when this was called, and the head that was in its place. Waits for who holds the
+ * replay lock, however long; account_refresh() does so only where it must.
+ */
+MAY_YIELD NODISCARD result account_catch_up(struct account *a, millis deadline, struct fault *fault);
 /* account_load_blocks() for who holds the replay lock: the state stays in its place. */
 MAY_YIELD NODISCARD result account_load_blocks_locked(struct account *a, const struct block_key *keys, size_t count, millis deadline, struct fault *fault);
 /* Releases the replay lock and applies own records that waited for it. */
@@ -243,6 +249,8 @@ unix_ms account_purge_before(const struct account *a);
 /* A new head was read, under the lock. True if it is the one of the compaction under way here, which then is committed, in turns. */
 MAY_YIELD bool compaction_is_head(struct account *a, const struct head *head, const struct state_turns *turns);
 void compaction_abort(struct account *a);
+/* The bytes are those of the head that the compaction under way here makes. */
+bool compaction_is_of(const struct account *a, view head, struct arena *arena, struct head *ret_head);
 
 /* ---- message.c, quota.c ---- */
 /* Before an account's memory goes. */

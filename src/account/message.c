@@ -530,7 +530,7 @@ MAY_YIELD static result find_and_open(struct message *m, uint32_t mailbox, const
             if (code != OK && fault) *fault = here;
             return account_report_corrupt(a, code, &here);
         }
-        code = account_refresh(a, deadline, fault);
+        code = account_catch_up(a, deadline, fault);
         if (code == OK) code = look_again(a, mailbox, &now, deadline, fault);
         if (code != OK) return code;
     }
@@ -563,7 +563,7 @@ MAY_YIELD static result read_moved(struct message *m, uint64_t offset, size_t le
     struct fault here = {0};
     if (engine_is_cold(view_of(m->name))) return NOT_FOUND;
     if (!state_archive(a->state)->is_begun) {
-        result code = account_refresh(a, deadline, &here);
+        result code = account_catch_up(a, deadline, &here);
         if (code != OK) return fail(fault, code, "%s", here.detail);
         if (!state_archive(a->state)->is_begun) return NOT_FOUND;
     }

@@ -15,6 +15,7 @@ enum {
     BLOCK_KEYS = 24,                       /* asked for at once */
     BLOCK_READ_MAX_BYTES = 4 << 20,        /* neighbouring blocks are read together */
     ROW_BYTES_PER_STORED = 3,              /* what a loaded block takes, about */
+    PATIENCE_MS = 3,                       /* with who holds the lock, before looking whether there is need to wait for him */
     FOLLOW_MS = 30000,                     /* a tail read in the background */
     FOLLOW_AGAIN_MS = 200,                 /* after one that failed while somebody waits */
 };
@@ -27,6 +28,7 @@ struct tail {
     struct state *fresh;                   /* built anew from a head that another node wrote; not yet in its place */
     struct journal_position fresh_position;
     struct head fresh_head;
+    bool only_reads;                       /* what an own append waits for and takes turns is left to others: BUSY */
     bool is_first;                         /* the account was not in memory: what stands in the tail is history */
     millis deadline;
 };
@@ -104,7 +106,7 @@ result account_load_blocks(struct account *a, const struct block_key *keys, size
     result code = load_into(a, &a->state, keys, count, deadline, fault);
     if (code != NOT_FOUND) return code;
     /* Behind by more than the grace period: the new head tells where the blocks are now. */
-    code = account_refresh(a, deadline, fault);
+    code = account_catch_up(a, deadline, fault);
     if (code != OK || !id_equal(head, a->head.snapshot)) return code;
     return account_report_corrupt(a, fail(fault, CORRUPT, "an object that the snapshot refers to is not there"), fault);
 }
@@ -157,7 +159,9 @@ MAY_YIELD static void apply_in_turns(struct tail *t, struct state *s, const stru
     struct account *a = t->account;
     const struct state_turns turns = {let_others, a};
     struct outcome o;
+    a->is_held_long = true;
     state_apply_in_turns(s, r, place, t->record_arena, is_own ? &o : NULL, &turns);
+    a->is_held_long = false;
     struct own_append *own = is_own ? own_append_find(a, r->id) : NULL;
     if (!own) return;
     if (own->outcome) {
@@ -180,9 +184,11 @@ MAY_YIELD static result apply_one(struct tail *t, const struct journal_record *j
         if (fault) fault_context(fault, "record %" PRIu64, state_sequence(*where) + 1);
         return account_report_corrupt(a, code, fault);
     }
+    struct own_append *own = t->fresh ? NULL : own_append_find(a, r.id);
+    if (t->only_reads && own && state_wants_turns(*where, &r)) return fail(fault, BUSY, "a large record is not applied yet");
     code = load_needed(t, where, &r, fault);
     if (code != OK) return code;
-    struct own_append *own = t->fresh ? NULL : own_append_find(a, r.id);
+    own = t->fresh ? NULL : own_append_find(a, r.id);
     if (!own && !t->is_first) account_saw_others(a);
     if (state_wants_turns(*where, &r)) {
         apply_in_turns(t, *where, &r, place_of(jr), own != NULL);
@@ -267,7 +273,10 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
         result code = head_decode(page->head, t->arena, &h, fault);
         if (code != OK) return account_report_corrupt(a, code, fault);
         const struct state_turns turns = {let_others, a};
-        if (a->state && compaction_is_head(a, &h, &turns)) {
+        a->is_held_long = true;
+        bool is_ours = a->state && compaction_is_head(a, &h, &turns);
+        a->is_held_long = false;
+        if (is_ours) {
             a->position = page->head_at;
             a->skip = state_sequence(a->state) - h.sequence;
             keep_head(&a->head, &h);
@@ -382,9 +391,9 @@ MAY_YIELD static result read_pages(struct tail *t, struct fault *fault)
     return t->fresh ? account_report_corrupt(a, fail(fault, CORRUPT, "the journal has lost records"), fault) : OK;
 }
 
-result account_read_tail(struct account *a, millis deadline, struct fault *fault)
+MAY_YIELD static result read_tail(struct account *a, bool only_reads, millis deadline, struct fault *fault)
 {
-    struct tail t = {.account = a, .deadline = deadline, .is_first = !a->state};
+    struct tail t = {.account = a, .deadline = deadline, .is_first = !a->state, .only_reads = only_reads};
     millis began = clock_now();
     uint64_t number = ++a->reads_begun;
     t.arena = arena_new(NULL, TAIL_ARENA_BYTES);
@@ -403,13 +412,18 @@ result account_read_tail(struct account *a, millis deadline, struct fault *fault
     return code;
 }
 
+result account_read_tail(struct account *a, millis deadline, struct fault *fault)
+{
+    return read_tail(a, false, deadline, fault);
+}
+
 void account_unlock(struct account *a)
 {
     mutex_unlock(&a->replay);
     account_tell(a);
 }
 
-result account_refresh(struct account *a, millis deadline, struct fault *fault)
+result account_catch_up(struct account *a, millis deadline, struct fault *fault)
 {
     uint64_t wanted = a->reads_begun + 1;
     result code = mutex_lock(&a->replay, deadline);
@@ -417,6 +431,73 @@ result account_refresh(struct account *a, millis deadline, struct fault *fault)
     if (a->reads_done < wanted) code = account_read_tail(a, deadline, fault);
     account_unlock(a);
     return code;
+}
+
+/* ---- for who only reads -------------------------------------------------------------------------------- */
+
+/*
+ * Who holds the lock may be at it for long: a record of a million rows, a snapshot. The state shows what it was before, and may be read if nobody
+ * was told of more. That is so while all that is still to be applied was written by such as wait here to hear of it, and while nobody else reads
+ * the store, who could have shown it to others.
+ */
+
+/* How many records of the page the state has. False: its head is not one that the state leads to. */
+static bool count_applied(const struct account *a, const struct journal_page *page, struct arena *arena, uint64_t *ret_count)
+{
+    struct head h = {0};
+    *ret_count = a->skip;
+    if (!page->has_head) return true;
+    /* Ours, which is being committed in turns. */
+    if (!compaction_is_of(a, page->head, arena, &h) || h.sequence > state_sequence(a->state)) return false;
+    *ret_count = state_sequence(a->state) - h.sequence;
+    return true;
+}
+
+static bool is_untold(struct account *a, const struct journal_page *page, struct arena *arena)
+{
+    struct record r;
+    uint64_t applied;
+    if (page->more || !count_applied(a, page, arena, &applied)) return false;
+    for (uint64_t i = applied; i < page->count; i++)
+        if (record_decode(page->records[i].meta, arena, &r, NULL) != OK || !own_append_find(a, r.id)) return false;
+    return true;
+}
+
+/* Of the journal as it is now. */
+MAY_YIELD static bool shows_all_told(struct account *a, millis deadline)
+{
+    struct journal_page page = {0};
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, TAIL_ARENA_BYTES);
+    struct journal_position from = a->position;
+    result code = engine_read(a->home->all->engine, a->id, &from, deadline, arena, &page, NULL);
+    return code == OK && a->state && journal_position_equal(&from, &a->position) && is_untold(a, &page, arena);
+}
+
+/* BUSY: the tail has a large record, which is now applied by another coroutine. */
+MAY_YIELD static result refresh_locked(struct account *a, uint64_t wanted, bool only_reads, millis deadline, struct fault *fault)
+{
+    result code = a->reads_done < wanted ? read_tail(a, only_reads, deadline, fault) : OK;
+    account_unlock(a);
+    if (code == BUSY) account_follow(a);
+    return code;
+}
+
+result account_refresh(struct account *a, millis deadline, struct fault *fault)
+{
+    uint64_t wanted = a->reads_begun + 1;
+    bool is_alone = !a->home->all->are_shared && a->state, only_reads = is_alone;
+    for (int64_t patience_ms = PATIENCE_MS;; patience_ms *= 2) {
+        if (is_alone && a->is_held_long && shows_all_told(a, deadline)) return OK;
+        result code = mutex_lock(&a->replay, is_alone ? millis_min(deadline, clock_in(patience_ms)) : deadline);
+        if (code == OK) {
+            code = refresh_locked(a, wanted, only_reads, deadline, fault);
+            if (code != BUSY || !only_reads) return code;
+            only_reads = false;
+        } else if (code != TIMEOUT || !millis_before(clock_now(), deadline)) {
+            return fail(fault, code, "waiting for the account's tail");
+        }
+        if (shows_all_told(a, deadline)) return OK;
+    }
 }
 
 /* ---- in the background --------------------------------------------------------------------------------- */
@@ -427,7 +508,7 @@ MAY_YIELD static void follow(void *argument)
     struct fault fault;
     do {
         a->follow_again = false;
-        result code = account_refresh(a, clock_in(FOLLOW_MS), &fault);
+        result code = account_catch_up(a, clock_in(FOLLOW_MS), &fault);
         if (code == OK) continue;
         bool waited_for = own_appends_give_up(a, code, &fault);
         if (!waited_for && (code == CORRUPT || a->watch_count == 0)) continue;

@@ -426,7 +426,8 @@ static void run_scenario(uint64_t seed)
     c->world = world_open(seed, nodes, 1);
     struct world *w = c->world;
     w->options = (struct accounts_options){.compact_journal_records = 20 + (uint32_t)sim_choose(w->sim, 100), .retention_ms = sim_choose(w->sim, 2) ? 5000 : 0,
-                                             .turn_rows = (uint32_t)sim_choose(w->sim, 3), .pack_indexes_bytes = seed / 4 % 2, .wide_bytes = seed / 3 % 3};
+                                             .turn_rows = (uint32_t)sim_choose(w->sim, 3), .pack_indexes_bytes = seed / 4 % 2, .wide_bytes = seed / 3 % 3,
+                                             .is_alone = nodes == 1 && seed % 2};
     for (unsigned i = 0; i < nodes; i++) {
         world_down(w, i);
         world_up(w, i);

@@ -18,7 +18,7 @@ enum {
 
 result account_digest(struct account *a, unsigned char digest[static 32], millis deadline, struct fault *fault)
 {
-    result code = account_refresh(a, deadline, fault);
+    result code = account_catch_up(a, deadline, fault);
     a->pins++;
     if (code == OK) code = account_load_all(a, deadline, fault);
     if (code == OK) state_digest(a->state, digest);
@@ -74,7 +74,7 @@ result account_expunged(struct account *a, struct arena *arena, size_t max, stru
                         struct fault *fault)
 {
     struct found_rows found;
-    result code = account_refresh(a, deadline, fault);
+    result code = account_catch_up(a, deadline, fault);
     if (code == OK) code = find_rows(a, true, &found, deadline, fault);
     if (code != OK) return code;
     if (found.count > 0) qsort(found.rows, found.count, sizeof *found.rows, newest_first);
@@ -311,7 +311,7 @@ result account_verify(struct account *a, struct account_verify *v, millis deadli
 {
     struct checking k = {.account = a, .verify = v, .deadline = deadline, .began = clock_now()};
     struct found_rows found = {0};
-    result code = account_refresh(a, deadline, fault);
+    result code = account_catch_up(a, deadline, fault);
     if (code == OK) code = find_rows(a, false, &found, deadline, fault);
     if (code == CORRUPT) {
         tell_problem(&k, "%s", fault ? fault->detail : "corrupt");

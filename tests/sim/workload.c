@@ -813,6 +813,7 @@ void workload_open(struct workload *w, uint64_t seed, const struct workload_opti
     w->world.options.turn_rows = (uint32_t)(sim_seed(w->world.sim) / 2 % 3);            /* 0: records are not large enough here to be applied in turns */
     w->world.options.pack_indexes_bytes = sim_seed(w->world.sim) / 4 % 2;  /* 1: entries of packs are read one by one */
     w->world.options.wide_bytes = sim_seed(w->world.sim) / 6 % 2;          /* 1: rows are slim; accounts are not large enough here by themselves */
+    w->world.options.is_alone = options->nodes == 1 && !options->has_upkeep && sim_seed(w->world.sim) / 2 % 2;
     for (unsigned i = 0; i < options->nodes; i++) sim_node_set_wall_skew(w->world.nodes[i].sim, (int64_t)sim_choose(w->world.sim, 4000) - 2000);
     if (options->compact_records_max) w->world.options.compact_journal_records = 5 + (uint32_t)sim_choose(w->world.sim, options->compact_records_max);
     for (unsigned i = 0; i < options->nodes; i++) world_boot(&w->world, i);

@@ -3,6 +3,7 @@ import imaplib
 import os
 import pathlib
 import re
+import statistics
 import threading
 import time
 
@@ -62,6 +63,49 @@ def test_long_commands_take_turns(server, large):
         ask(large, command)
         found[command] = max(longest_turn_ms(server), before)
     assert max(found.values()) < WAIT_MS * SANITIZED, found
+
+
+class Asker(threading.Thread):
+    """A session of the same account that reads again and again: the longest wait for an answer."""
+    def __init__(self, server):
+        super().__init__()
+        self.client = imap(server, select=None)
+        self.ended, self.slowest_ms, self.answers = threading.Event(), 0, 0
+
+    def run(self):
+        while not self.ended.is_set():
+            began = time.monotonic()
+            ask(self.client, "STATUS INBOX (MESSAGES)")
+            self.slowest_ms, self.answers = max(self.slowest_ms, (time.monotonic() - began) * 1000), self.answers + 1
+
+
+def copy_beside_asker(server, client, box):
+    """Milliseconds of the command, and the longest that the other session waited meanwhile."""
+    asker = Asker(server)
+    asker.start()
+    began = time.monotonic()
+    ask(client, f"COPY 1:* {box}")
+    took = (time.monotonic() - began) * 1000
+    asker.ended.set()
+    asker.join()
+    asker.client.logout()
+    return took, asker.slowest_ms
+
+
+@pytest.mark.local
+def test_who_reads_does_not_wait_for_a_large_change_of_another_session_of_the_account(server, large):
+    """Until it is applied the others see the mailboxes as they were before. On a shared store they wait: another node may have shown more (decision 0015)."""
+    ask(large, "CREATE many")
+    for _ in range(4):
+        ask(large, "COPY 1:* many")
+    ask(large, "SELECT many")
+    found = []
+    for i in range(3):
+        ask(large, f"CREATE box{i}")
+        found.append(copy_beside_asker(server, large, f"box{i}"))
+    assert statistics.median(took for took, _ in found) > 1.5 * WAIT_MS * SANITIZED, ("nobody would have waited", found)
+    # A loaded machine stretches both
+    assert statistics.median(waited / took for took, waited in found) < 0.5, found
 
 
 PROGRESS_S = 10             # a command that has said nothing for so long says how far it is
