@@ -242,8 +242,18 @@ TEST(imapd_limits_of_messages_cut_commands_and_say_so)
                   "C: 11 UID FETCH 1:5 (UID) (PARTIAL -1:-4)\nS: 11 NO [MESSAGELIMIT 3] *\n"
                   "C: 12 UID FETCH 1:5 (UID) (PARTIAL -1:-3)\nS: * 3 FETCH (UID 3)\nS: * 4 FETCH (UID 4)\nS: * 5 FETCH (UID 5)\nS: 12 OK *\n"
                   "C: 13 THREAD REFERENCES UTF-8 ALL\nS: 13 NO [MESSAGELIMIT 3] *\n"
-                  "C: 14 UID SEARCH UIDAFTER 3\nS: * SEARCH 4 5\nS: 14 OK [MESSAGELIMIT 3 3] *\n"
-                  "C: 15 UID SEARCH UIDBEFORE 5 UIDAFTER 3\nS: * SEARCH 4\nS: 15 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 14 UID SEARCH UIDAFTER 3\nS: * SEARCH 4 5\nS: 14 OK SEARCH completed\n"
+                  "C: 15 UID SEARCH UIDBEFORE 5 UIDAFTER 3\nS: * SEARCH 4\nS: 15 OK SEARCH completed\n"
+                  "# on where the limit ended it\n"
+                  "C: 16 UID SEARCH UNDELETED\nS: * SEARCH 3 4 5\nS: 16 OK [MESSAGELIMIT 3 3] *\n"
+                  "C: 17 UID SEARCH UIDBEFORE 3 UNDELETED\nS: * SEARCH 1 2\nS: 17 OK SEARCH completed\n"
+                  "C: 18 UID SEARCH UIDBEFORE 5\nS: * SEARCH 2 3 4\nS: 18 OK [MESSAGELIMIT 3 2] *\n"
+                  "C: 19 UID SEARCH UID 1:* UIDBEFORE 3\nS: * SEARCH 1 2\nS: 19 OK SEARCH completed\n"
+                  "C: 20 UID SEARCH UID 1,3,5 UIDAFTER 1 UIDBEFORE 5\nS: * SEARCH 3\nS: 20 OK SEARCH completed\n"
+                  "C: 21 UID SEARCH UIDAFTER 4294967295\nS: * SEARCH\nS: 21 OK SEARCH completed\n"
+                  "C: 22 UID SEARCH UIDAFTER 4 UIDBEFORE 3\nS: * SEARCH\nS: 22 OK SEARCH completed\n"
+                  "C: 23 UID SEARCH UIDBEFORE 1\nS: * SEARCH\nS: 23 OK SEARCH completed\n"
+                  "C: 24 SEARCH 2:3 UIDBEFORE 3\nS: * SEARCH 2\nS: 24 OK SEARCH completed\n"
                   "C: 10 COPY 1:2 INBOX\nS~ 10 OK *\n");
     transcript_close(c);
     test_server_close(t);

@@ -244,6 +244,37 @@ MAY_YIELD static result look_at_rows(void *argument, uint32_t number, const stru
     return OK;
 }
 
+/* The part of `set` from one UID to another. */
+static struct imap_set cut_uids(struct session *s, const struct imap_set *set, struct imap_range to)
+{
+    struct imap_set cut = {.ranges = arena_array(s->arena, struct imap_range, set->count)};
+    for (size_t i = 0; i < set->count; i++) {
+        struct imap_range r = set->ranges[i];
+        if (r.first < to.first) r.first = to.first;
+        if (r.last > to.last) r.last = to.last;
+        if (r.first <= r.last) cut.ranges[cut.count++] = r;
+    }
+    return cut;
+}
+
+/* UIDBEFORE and UIDAFTER bound the walk too: with them a client goes on where MESSAGELIMIT ended it (RFC 9738 §3.2). */
+static void bound_by_uid(struct search *search, bool has_set, struct imap_set *set, bool *is_uids)
+{
+    struct imap_range to = {1, UINT32_MAX}, any = to;
+    bool is_bound = false;
+    for (const struct criterion *k = search->root->children; k; k = k->next) {
+        if (k->kind != IMAP_SEARCH_UIDAFTER && k->kind != IMAP_SEARCH_UIDBEFORE) continue;
+        is_bound = true;
+        uint32_t uid = (uint32_t)k->number;
+        if (k->kind == IMAP_SEARCH_UIDBEFORE && uid - 1 < to.last) to.last = uid - 1;
+        if (k->kind == IMAP_SEARCH_UIDAFTER && uid == UINT32_MAX) to.last = 0;
+        else if (k->kind == IMAP_SEARCH_UIDAFTER && uid + 1 > to.first) to.first = uid + 1;
+    }
+    if (!is_bound || (has_set && !*is_uids)) return;
+    *set = cut_uids(search->s, has_set ? set : &(struct imap_set){.ranges = &any, .count = 1}, to);
+    *is_uids = true;
+}
+
 /* A set among the keys that must all be met bounds the walk; so does a mod-sequence. */
 MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, bool *is_uids)
 {
@@ -257,6 +288,7 @@ MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, b
         *is_uids = k->kind == IMAP_SEARCH_UID;
         has_set = true;
     }
+    bound_by_uid(search, has_set, set, is_uids);
     result code = modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
     if (code == OK && !session_cut_limit(s, set, *is_uids, &search->lowest_uid)) code = UNAVAILABLE;
     return code;

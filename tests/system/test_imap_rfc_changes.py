@@ -422,8 +422,8 @@ def test_messagelimit_rfc9738(limited_server, request):
         S: * 5 FETCH (UID 5 FLAGS (\Seen \Recent))
         S: 07 OK [MESSAGELIMIT 3 3] %_%
         C: 08 UID SEARCH UIDBEFORE 3 UNSEEN
-        S: * SEARCH
-        S: 08 OK [MESSAGELIMIT 3 3] %_%
+        S: * SEARCH 1 2
+        S: 08 OK SEARCH completed
         C: 08 UID SEARCH UID 1:2 UNSEEN
         S: * SEARCH 1 2
         S: 08 OK SEARCH completed
