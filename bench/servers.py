@@ -120,6 +120,8 @@ class Tayori(Server):
         (self.dir / "tayori.conf").write_text(text)
 
     def start(self):
+        if any(map(listens, self.ports.values())):
+            raise RuntimeError("another server listens there: it would be measured, and given the messages")
         with open(self.dir / "log", "ab") as log:
             self.process = subprocess.Popen([str(ROOT / "build" / "tayori"), "serve", "--dir", str(self.dir), "--config", str(self.dir / "tayori.conf")],
                                             stdout=log, stderr=subprocess.STDOUT)
