@@ -233,6 +233,12 @@ void block_add_uidl(struct block_pool *pool, struct block *b, uint32_t row, view
     pool->memory_bytes += b->uidl_text.capacity - had;
 }
 
+static void add_date(struct block *b, unix_ms at, bool is_first)
+{
+    if (is_first || at.ms < b->oldest.ms) b->oldest = at;
+    if (is_first || at.ms > b->newest.ms) b->newest = at;
+}
+
 void block_set_rows(struct block_pool *pool, struct block *b, struct row *rows, uint32_t count)
 {
     check(b->is_loaded && b->count == 0 && !b->wide && !b->slim);
@@ -240,6 +246,7 @@ void block_set_rows(struct block_pool *pool, struct block *b, struct row *rows, 
     b->count = b->capacity = count;
     pool->memory_bytes += row_bytes(b);
     need_peaks(pool, b, count);
+    for (uint32_t i = 0; i < count; i++) add_date(b, rows[i].internal_date, i == 0);
     for (uint32_t i = 0; i < count && !b->has_journal_rows; i++) b->has_journal_rows = rows[i].pack == ROW_IN_JOURNAL;
     block_recount(b);
     block_changed(pool, b);
@@ -255,6 +262,7 @@ void block_push(struct block_pool *pool, struct block *b, const struct row *row,
     b->used = pool->tick;
     b->wide[b->count] = *row;
     count_row(b, b->count, &(struct slim_numbers){row->size_bytes, row->flags, row->modseq});
+    add_date(b, row->internal_date, b->count == 0);
     if (b->count == 0) b->first_uid = row->uid;
     b->last_uid = row->uid;
     if (row->pack == ROW_IN_JOURNAL) b->has_journal_rows = true;
@@ -409,6 +417,8 @@ void block_take_rows(struct block_pool *pool, struct block *b, struct block *loa
     b->uidl_capacity = loaded->uidl_capacity;
     b->uidl_text = loaded->uidl_text;
     b->lowest_modseq = loaded->lowest_modseq;
+    b->oldest = loaded->oldest;
+    b->newest = loaded->newest;
     b->is_loaded = true;
     b->used = ++pool->tick;
     loaded->wide = NULL;

@@ -58,6 +58,7 @@ struct block {
     uint32_t before;                    /* rows of the mailbox in the blocks before this one (mailbox_count_before()) */
     uint64_t size_bytes, highest_modseq;
     uint64_t lowest_modseq;             /* while it is loaded */
+    unix_ms oldest, newest;             /* while it is loaded: no row has an internal date outside of it */
     uint64_t *peaks;                    /* of groups; NULL: highest_modseq serves */
     uint32_t peak_capacity;
     struct block_range *ranges;         /* not loaded: the UIDs, if any is missing between */

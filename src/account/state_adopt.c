@@ -109,6 +109,8 @@ static void check_block(struct checking *c, const struct mailbox *m, const struc
             found(c, "mailbox %u: message %u has a modseq above the mailbox's", m->number, block_uid_at(b, i));
         if (b->peaks && modseq > b->peaks[i / BLOCK_GROUP_ROWS])
             found(c, "mailbox %u: message %u has a modseq above its group's", m->number, block_uid_at(b, i));
+        unix_ms date = block_row(b, i).internal_date;
+        if (date.ms < b->oldest.ms || date.ms > b->newest.ms) found(c, "mailbox %u: message %u has a date outside its block's", m->number, block_uid_at(b, i));
     }
 }
 

@@ -170,7 +170,7 @@ static void deliver(struct world *w, struct model_box *box)
         struct id message = author_id(&w->plain);
         if (below(w, 10) == 0) box->uid_next += below(w, 5);
         struct record r = {.kind = RECORD_APPEND, .append = {.mailbox = box->number, .message = message, .size_bytes = 1 + below(w, 1000), .uid = box->uid_next,
-                                                             .flags = flags, .uidl = below(w, 8) ? VIEW_EMPTY : VIEW("uidl")}};
+                                                             .internal_date.ms = (int64_t)below(w, 1000) - 500, .flags = flags, .uidl = below(w, 8) ? VIEW_EMPTY : VIEW("uidl")}};
         apply(w, &r);
         model_add(box, model_flags(&flags), state_sequence(w->plain.state), message);
     }

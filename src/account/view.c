@@ -90,6 +90,16 @@ result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence
 
 /* ---- what is new ---- */
 
+static result end_set(struct imap_set_builder *uids, struct arena *arena, struct imap_set *ret_uids, struct fault *fault)
+{
+    size_t count = imap_set_builder_set(uids).count;
+    struct imap_set set = outcome_set(uids, arena);
+    imap_set_builder_done(uids);
+    if (set.count < count) return fail(fault, TOO_BIG, "%zu ranges of messages do not fit the arena", count);
+    *ret_uids = set;
+    return OK;
+}
+
 result mailbox_view_touched(struct mailbox_view *v, uint64_t since, struct arena *arena, struct imap_set *ret_uids, struct fault *fault)
 {
     struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
@@ -104,14 +114,19 @@ result mailbox_view_touched(struct mailbox_view *v, uint64_t since, struct arena
         m = v->numbering.mailbox;
         i = m ? mailbox_block_of_uid(m, from) : 0;       /* they may be other blocks now */
     }
-    size_t count = imap_set_builder_set(&uids).count;
-    struct imap_set set = outcome_set(&uids, arena);
-    imap_set_builder_done(&uids);
-    if (set.count < count) return fail(fault, TOO_BIG, "%zu ranges of changed messages do not fit the arena", count);
-    *ret_uids = set;
-    return OK;
+    return end_set(&uids, arena, ret_uids, fault);
 }
 
+result mailbox_view_dated(const struct mailbox_view *v, unix_ms from, unix_ms until, struct arena *arena, struct imap_set *ret_uids, struct fault *fault)
+{
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    const struct mailbox *m = v->numbering.mailbox;
+    for (uint32_t i = 0; m && i < m->block_count; i++) {
+        const struct block *b = m->blocks[i];
+        if (!b->is_loaded || (b->oldest.ms <= until.ms && b->newest.ms >= from.ms)) imap_set_builder_add_range(&uids, b->first_uid, b->last_uid);
+    }
+    return end_set(&uids, arena, ret_uids, fault);
+}
 
 result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes, millis deadline,
                          struct fault *fault)

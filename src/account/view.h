@@ -60,6 +60,11 @@ MAY_YIELD NODISCARD result mailbox_view_sync(struct mailbox_view *v, bool may_ex
  * them, 8 bytes a range.
  */
 MAY_YIELD NODISCARD result mailbox_view_touched(struct mailbox_view *v, uint64_t since, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
+/*
+ * The same for internal dates from `from` to `until`, both included: of blocks in memory those that may have some. Costs the number of blocks; the fewer
+ * blocks the more the messages came in the order of their dates. Does not yield.
+ */
+NODISCARD result mailbox_view_dated(const struct mailbox_view *v, unix_ms from, unix_ms until, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
 /* Something is there to tell. Cheap. */
 bool mailbox_view_is_behind(const struct mailbox_view *v);
 /* The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. */

@@ -195,6 +195,52 @@ static void asks_what_was_touched(void *argument)
     arena_free(small);
 }
 
+static void expect_dated(struct watching *t, int64_t from, int64_t until, bool expects_all)
+{
+    struct imap_set dated;
+    REQUIRE(mailbox_view_dated(t->view, (unix_ms){from}, (unix_ms){until}, t->arena, &dated, NULL) == OK);
+    REQUIRE(dated.count == (expects_all ? 1 : 0));
+    if (expects_all) expect_range(dated, 1, 50);
+}
+
+static void asks_for_dates(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct row *rows = arena_array(t->arena, struct row, SESSION_ROWS_MAX);
+    size_t count;
+    REQUIRE(mailbox_view_rows(t->view, 1, SESSION_ROWS_MAX, rows, &count, clock_in(SOON_MS), NULL) == OK);
+    int64_t oldest = rows[0].internal_date.ms, newest = oldest;
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].internal_date.ms < oldest) oldest = rows[i].internal_date.ms;
+        if (rows[i].internal_date.ms > newest) newest = rows[i].internal_date.ms;
+    }
+    for (int is_loaded = 0; is_loaded < 2; is_loaded++) {
+        expect_dated(t, INT64_MIN, INT64_MAX, true);
+        expect_dated(t, newest, INT64_MAX, true);
+        expect_dated(t, INT64_MIN, oldest, true);
+        expect_dated(t, newest + 1, INT64_MAX, false);
+        expect_dated(t, INT64_MIN, oldest - 1, false);
+        if (is_loaded) break;
+        /* What is not in memory may have any. */
+        EXPECT(account_compact(t->account, clock_in(SOON_MS), NULL) == OK);
+        REQUIRE(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+        (void)state_evict(account_state(t->account), SIZE_MAX);
+        expect_dated(t, newest + 1, INT64_MAX, true);
+        expect_rows(t, 1, 50, 1, false);
+    }
+}
+
+TEST(view_names_blocks_by_the_dates_of_their_messages)
+{
+    struct watching t = {.world = world_open(6, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, asks_for_dates, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
 TEST(view_names_what_was_touched_and_little_else)
 {
     struct watching t = {.world = world_open(5, 1, 1), .arena = arena_new(NULL, 1 << 20)};

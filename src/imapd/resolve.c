@@ -181,22 +181,34 @@ result session_walk_back(struct session *s, const struct imap_set *resolved, boo
 
 /* ---- parts of results ---- */
 
-result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since, struct imap_set *ret_resolved)
+/* `uids` are worked on. */
+MAY_YIELD static result cut_to(struct session *s, const struct imap_set *resolved, bool by_uid, struct imap_set *uids, struct imap_set *ret_resolved)
 {
     struct imap_set_builder common = IMAP_SET_BUILDER_INIT;
+    result code = by_uid ? OK : session_numbers_of(s, uids, uids);
+    if (code != OK) return code;
+    imap_set_builder_add_common(&common, resolved, uids);
+    struct imap_set set = imap_set_builder_set(&common);
+    *ret_resolved = imap_set_resolve(&set, UINT32_MAX, s->arena);
+    imap_set_builder_done(&common);
+    return OK;
+}
+
+result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since, struct imap_set *ret_resolved)
+{
     struct imap_set touched;
     struct fault fault = {0};
     result code = mailbox_view_touched(s->view, since, s->arena, &touched, &fault);
-    if (code == OK && !by_uid) code = session_numbers_of(s, &touched, &touched);
-    if (code == OK) {
-        imap_set_builder_add_common(&common, resolved, &touched);
-        struct imap_set set = imap_set_builder_set(&common);
-        *ret_resolved = imap_set_resolve(&set, UINT32_MAX, s->arena);
-    }
-    imap_set_builder_done(&common);
-    return code;
+    return code == OK ? cut_to(s, resolved, by_uid, &touched, ret_resolved) : code;
 }
 
+result session_cut_dated(struct session *s, const struct imap_set *resolved, bool by_uid, unix_ms from, unix_ms until, struct imap_set *ret_resolved)
+{
+    struct imap_set dated;
+    struct fault fault = {0};
+    result code = mailbox_view_dated(s->view, from, until, s->arena, &dated, &fault);
+    return code == OK ? cut_to(s, resolved, by_uid, &dated, ret_resolved) : code;
+}
 
 /* Which of `total` results are meant: [*ret_first, *ret_last] from 1, or nothing. */
 static bool partial_bounds(const struct imap_partial *p, uint64_t total, uint64_t *ret_first, uint64_t *ret_last)

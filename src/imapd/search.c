@@ -12,6 +12,7 @@ enum {
     NEEDLE_BYTES_MAX = 64 * 1024,
     FILTERS_DEPTH_MAX = 8,                   /* RFC 5466 §3.1: at least 3. One that names itself is deeper */
     FILTER_BYTES_MAX = 256 * 1024,           /* of all that a command names: parsing takes a multiple of it in memory */
+    DAY_MS = 24 * 60 * 60 * 1000,
 };
 
 /* ---- from keys to criteria ---- */
@@ -275,7 +276,23 @@ static void bound_by_uid(struct search *search, bool has_set, struct imap_set *s
     *is_uids = true;
 }
 
-/* A set among the keys that must all be met bounds the walk; so does a mod-sequence. */
+/* SINCE, BEFORE and ON, which are days of UTC: blocks of rows with other dates are left out. */
+MAY_YIELD static result bound_by_date(struct search *search, struct imap_set *set, bool is_uids)
+{
+    int64_t first = INT32_MIN, last = INT32_MAX;         /* days */
+    bool is_bound = false;
+    for (const struct criterion *k = search->root->children; k; k = k->next) {
+        bool is_since = k->kind == IMAP_SEARCH_SINCE || k->kind == IMAP_SEARCH_ON, is_before = k->kind == IMAP_SEARCH_BEFORE || k->kind == IMAP_SEARCH_ON;
+        int64_t before = (int64_t)k->day + (k->kind == IMAP_SEARCH_ON);
+        if (is_since && k->day > first) first = k->day;
+        if (is_before && before - 1 < last) last = before - 1;
+        is_bound |= is_since || is_before;
+    }
+    if (!is_bound) return OK;
+    return session_cut_dated(search->s, set, is_uids, (unix_ms){first * DAY_MS}, (unix_ms){(last + 1) * DAY_MS - 1}, set);
+}
+
+/* A set among the keys that must all be met bounds the walk; so do a mod-sequence and days. */
 MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, bool *is_uids)
 {
     struct session *s = search->s;
@@ -290,6 +307,7 @@ MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, b
     }
     bound_by_uid(search, has_set, set, is_uids);
     result code = modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
+    if (code == OK) code = bound_by_date(search, set, *is_uids);
     if (code == OK && !session_cut_limit(s, set, *is_uids, &search->lowest_uid)) code = UNAVAILABLE;
     return code;
 }

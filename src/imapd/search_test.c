@@ -63,6 +63,13 @@ TEST(imapd_search_by_what_rows_know)
     expect_found(c, "BEFORE 2-Feb-2026", " 1");
     expect_found(c, "ON 2-Feb-2026", " 2");
     expect_found(c, "SINCE 2-Feb-2026", " 2 3");
+    expect_found(c, "SINCE 2-Feb-2026 BEFORE 3-Feb-2026", " 2");
+    expect_found(c, "UID 1:2 SINCE 2-Feb-2026", " 2");
+    expect_found(c, "ON 2-Feb-2026 ON 3-Feb-2026", "");
+    expect_found(c, "BEFORE 1-Jan-1990", "");
+    expect_found(c, "SINCE 1-Jan-2999 2", "");
+    expect_found(c, "OR SINCE 1-Jan-2999 BEFORE 2-Feb-2026", " 1");
+    expect_found(c, "NOT SINCE 1-Jan-2999", " 1 2 3");
     expect_found(c, "LARGER 160", " 3");
     expect_found(c, "SMALLER 160", " 1 2");
     expect_found(c, "OLDER 1", "");

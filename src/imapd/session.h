@@ -195,9 +195,12 @@ MAY_YIELD NODISCARD result session_uids_of(struct session *s, const struct imap_
 typedef result session_row_fn(void *argument, uint32_t number, const struct row *rows, size_t count);
 MAY_YIELD NODISCARD result session_walk(struct session *s, const struct imap_set *resolved, bool by_uid, session_row_fn *each, void *argument);
 
-/* What of a resolved set may have changed since a mod-sequence: blocks of rows that have not are left out. In the arena. */
+/* What of a resolved set may have changed since a mod-sequence (mailbox_view_touched()). In the arena. */
 MAY_YIELD NODISCARD result session_cut_unchanged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t since,
                                                  struct imap_set *ret_resolved);
+/* What of it may have an internal date from one to the other (mailbox_view_dated()). In the arena. */
+MAY_YIELD NODISCARD result session_cut_dated(struct session *s, const struct imap_set *resolved, bool by_uid, unix_ms from, unix_ms until,
+                                             struct imap_set *ret_resolved);
 /*
  * Of a set of UIDs (resolved) the part that a range of results names, counted in messages (RFC 9394 §3.3). In the arena.
  */
