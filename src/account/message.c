@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "runtime/coroutine.h"
 #include "runtime/event.h"
+#include "runtime/workers.h"
 
 enum {
     WINDOW_MIN_BYTES = 64 << 10, WINDOW_MAX_BYTES = 1 << 20,
@@ -628,7 +629,7 @@ void message_close(struct message *m)
     struct account *a = m->account;
     if (m->window) window_let(m->window);
     if (m->has_turn) budget_give(&a->home->whole, (size_t)m->size);
-    buf_done(&m->own);
+    worker_free(m->own.at, m->own.capacity);
     free(m);
     account_close(a);
 }

@@ -4,6 +4,7 @@
 #include "formats/date.h"
 #include "formats/header.h"
 #include "formats/mime.h"
+#include "runtime/workers.h"
 
 enum {
     ARENA_BYTES_MAX = MIME_ARENA_BYTES_ENOUGH + (4 << 20),
@@ -108,12 +109,20 @@ static void read_texts(void *argument)
     if (g->with_bodies) read_body_texts(g);
 }
 
+/* What a large message was decoded into goes again here: the loop would wait for the system to take it back. */
+static void read_large_texts(void *argument)
+{
+    struct reading *g = argument;
+    read_texts(g);
+    if (g->whole.len >= WORKER_FREE_BYTES) message_text_done(&g->search->text);
+}
+
 /* A large message keeps a worker busy, and nobody else. */
 MAY_YIELD static result look_into(struct candidate *c, struct reading *g, struct fault *fault)
 {
     size_t bytes = g->header.len + g->whole.len, open = 0;
     for (const struct criterion *k = c->search->texts; k; k = k->next_text) open += is_open(k);
-    if (bytes > SESSION_BYTES_PER_TURN || bytes * open > SESSION_BYTES_PER_TURN * NEEDLES_PER_DECODING) return session_on_worker(c->search->s, read_texts, g, fault);
+    if (bytes > SESSION_BYTES_PER_TURN || bytes * open > SESSION_BYTES_PER_TURN * NEEDLES_PER_DECODING) return session_on_worker(c->search->s, read_large_texts, g, fault);
     read_texts(g);
     return OK;
 }

@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "base/list.h"
 #include "base/result.h"
 #include "runtime/colour.h"
@@ -22,6 +24,13 @@ enum worker_class {
 MAY_YIELD NODISCARD result worker_run(enum worker_class class, void (*job)(void *argument), void *argument);
 /* While the queue is full it asks again, until the deadline: then BUSY. CANCELLED meanwhile: the job did not run. */
 MAY_YIELD NODISCARD result worker_run_by(enum worker_class class, void (*job)(void *argument), void *argument, millis deadline);
+
+/*
+ * free() of so many bytes: on a worker some time soon if they are WORKER_FREE_BYTES or more, which the system takes back page by page (45 MB in 4 to 13 ms).
+ * Elsewhere than on a loop at once. Does not yield.
+ */
+enum { WORKER_FREE_BYTES = 2 << 20 };
+void worker_free(void *memory, size_t bytes);
 
 struct batcher;
 

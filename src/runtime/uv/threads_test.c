@@ -153,6 +153,19 @@ static void asks_workers(void *argument)
 
 TEST(workers_do_jobs_beside_the_loop) { net_run(1, asks_workers); }
 
+static void frees(void *argument)
+{
+    colour_pretend_coroutine();
+    worker_free(NULL, 0);
+    worker_free(malloc(100), 100);
+    worker_free(malloc(WORKER_FREE_BYTES), WORKER_FREE_BYTES);
+    (void)!coroutine_sleep(50);
+    worker_free(malloc(WORKER_FREE_BYTES), WORKER_FREE_BYTES);      /* the loop ends */
+}
+
+/* The sanitizer tells of what is left. */
+TEST(what_a_worker_is_to_free_is_freed) { net_run(1, frees); }
+
 static sem_t gate;
 static int results[16];
 
