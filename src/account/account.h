@@ -31,6 +31,7 @@ struct accounts_options {
     uint32_t turn_rows;                          /* records that make more rows anew are applied in turns; 0: STATE_TURN_ROWS */
     uint64_t pack_indexes_bytes;                 /* of indexes of packs that nobody uses now, per loop; 0: 8 MiB */
     size_t wide_bytes;                           /* rows of accounts that take more are kept in half the memory; 0: STATE_WIDE_BYTES */
+    uint64_t reclaim_bytes_per_second;           /* a loop rewrites so much of packs that are mostly dead at most; 0: as fast as it goes */
     uint64_t archive_bytes_per_second;           /* a loop moves so much to the archive at most; 0: as fast as it goes */
     bool is_alone;                               /* no other node uses the store: so it always is with the local engine; tests say it of others */
     bool leaves_upkeep;                          /* accounts that only receive are noted for nodes that have the maintenance role */

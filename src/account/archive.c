@@ -7,7 +7,6 @@
 
 #include "account/compact.h"
 #include "base/check.h"
-#include "engine/pressure.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/point.h"
@@ -19,7 +18,6 @@ enum {
     PIECE_BYTES = 1 << 20,
     MOVED_BYTES_MAX = 64 << 20,              /* alone, in a compaction */
     STEP_MS = 60000,                         /* one that hangs is given up */
-    SLOW_LOOK_MS = 500, SLOW_LOOKS_MAX = 20,   /* then the rest waits for another compaction */
     AGAIN_MS = 10 * 60000,                   /* after a failure */
     LATE_PART = 16,                          /* of the limit: so late a message may be, so that many go at once */
     LIST_NAMES = 1000,
@@ -244,19 +242,10 @@ void archiving_put(struct compaction *c, struct id message, const struct pack_en
     x->list.packed_bytes += e->bytes;
 }
 
-/* What serves users goes first. */
 MAY_YIELD static void keep_pace(struct compaction *c, uint64_t bytes)
 {
     struct home *h = c->account->home;
-    uint64_t rate = h->all->options.archive_bytes_per_second;
-    for (unsigned looks = 0; engine_pressure(engine_of(c)) != PRESSURE_NONE; looks++) {
-        c->archiving.must_stop |= looks >= SLOW_LOOKS_MAX;
-        if (c->archiving.must_stop || coroutine_sleep(SLOW_LOOK_MS) != OK) return;
-    }
-    if (rate == 0) return;
-    millis now = clock_now(), next = millis_before(h->archive_next, now) ? now : h->archive_next;
-    h->archive_next = millis_add(next, (int64_t)(bytes * 1000 / rate));
-    if (next.ms > now.ms) (void)!coroutine_sleep(next.ms - now.ms);
+    c->archiving.must_stop |= !compaction_keep_pace(c, h->all->options.archive_bytes_per_second, bytes, &h->archive_next);
 }
 
 MAY_YIELD static result write_out(struct compaction *c, struct fault *fault)

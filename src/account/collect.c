@@ -17,6 +17,7 @@
 #include "account/summary.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "engine/pressure.h"
 #include "runtime/clock.h"
 #include "runtime/event.h"
 #include "runtime/point.h"
@@ -25,7 +26,9 @@ enum {
     LIST_NAMES = 1000,
     REMOVALS_MAX = 10000,                    /* in a sweep */
     LOAD_KEYS = 32,
-    REWRITE_BYTES_MAX = 64 << 20,            /* in a compaction: at a pace that the disks stand */
+    REWRITE_BYTES_MAX = 64 << 20,            /* in a compaction */
+    REWRITE_SECONDS_MAX = 60,                /* of it, by the pace: mail that came waits to be packed */
+    SLOW_LOOK_MS = 500, SLOW_LOOKS_MAX = 20,
     PURGED_BYTES_DUE = 16 << 20,             /* rewriting is looked for when so much was purged since */
     PIECE_BYTES = 1 << 20,
     ARCHIVE_BYTES_MAX = 64 << 20,            /* moved in a compaction */
@@ -325,6 +328,33 @@ result compaction_read_index(struct compaction *c, const struct pack_slot *p, st
     return code == OK ? pack_index_decode(buf_view(&tail), p->bytes, p->entries, ret_index, fault) : code;
 }
 
+bool compaction_keep_pace(struct compaction *c, uint64_t rate, uint64_t bytes, millis *next)
+{
+    for (unsigned looks = 0; engine_pressure(c->account->home->all->engine) != PRESSURE_NONE; looks++) {
+        c->store_is_slow |= looks >= SLOW_LOOKS_MAX;
+        if (c->store_is_slow || coroutine_sleep(SLOW_LOOK_MS) != OK) return !c->store_is_slow;
+    }
+    if (rate == 0) return true;
+    millis now = clock_now(), from = millis_before(*next, now) ? now : *next;
+    *next = millis_add(from, (int64_t)(bytes * 1000 / rate));
+    if (from.ms > now.ms) (void)!coroutine_sleep(from.ms - now.ms);
+    return true;
+}
+
+static uint64_t rewrite_bytes_max(const struct compaction *c)
+{
+    uint64_t rate = c->account->home->all->options.reclaim_bytes_per_second;
+    return rate && rate < REWRITE_BYTES_MAX / REWRITE_SECONDS_MAX ? rate * REWRITE_SECONDS_MAX : REWRITE_BYTES_MAX;
+}
+
+/* A pack to be written without its dead. */
+MAY_YIELD static bool may_rewrite(struct compaction *c, uint64_t bytes)
+{
+    struct home *h = c->account->home;
+    uint64_t most = rewrite_bytes_max(c);      /* a pack that is larger counts as so much: it too comes to its turn */
+    return compaction_keep_pace(c, h->all->options.reclaim_bytes_per_second, bytes < most ? bytes : most, &h->rewrite_next);
+}
+
 /* One of which more than half is dead, or that has something for the archive. */
 MAY_YIELD static result look_at_pack(struct compaction *c, const struct living *l, uint32_t slot, uint64_t *written, struct fault *fault)
 {
@@ -336,7 +366,8 @@ MAY_YIELD static result look_at_pack(struct compaction *c, const struct living *
     if (code != OK) return code;
     uint64_t living = living_bytes(l, slot, index), data = pack_index_offset(p.bytes, p.entries) - PACK_HEADER_BYTES - index->section_bytes;
     bool archives = archiving_wants(c, slot) && !c->archiving.must_stop && c->archiving.moved_bytes < ARCHIVE_BYTES_MAX;
-    if (living < data / 2 || archives) {
+    bool is_dead = living < data / 2 && may_rewrite(c, living);
+    if (is_dead || archives) {
         code = rewrite_pack(c, l, slot, &p, index, fault);
         *written += living;
     }
@@ -356,7 +387,7 @@ MAY_YIELD static result rewrite_packs(struct compaction *c, struct living *l, st
     check(c->replaced && c->replacements);
     c->replaced_count = l->packs;
     result code = archiving_survey(c, l, fault);
-    for (uint32_t i = 0; code == OK && i < l->packs && written < REWRITE_BYTES_MAX && !c->is_lost; i++) code = look_at_pack(c, l, i, &written, fault);
+    for (uint32_t i = 0; code == OK && i < l->packs && written < rewrite_bytes_max(c) && !c->is_lost; i++) code = look_at_pack(c, l, i, &written, fault);
     if (code == OK && !c->is_lost) archiving_complete(c, l, fault);
     return code;
 }
@@ -531,9 +562,10 @@ result collect_sweep(struct compaction *c, struct fault *fault)
         if (code == OK && !c->is_lost && sweeps) code = find_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);
         map_done(&l.alone);
         arena_free(l.arena);
-        c->head.purged_bytes = 0;
+        if (!c->store_is_slow) c->head.purged_bytes = 0;
         if (sweeps) c->head.swept = now;
         a->wants_sweep = false;
+        a->wants_rewriting = c->store_is_slow;
         return code;
     }
     return OK;

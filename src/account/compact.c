@@ -468,8 +468,8 @@ MAY_YIELD static result compact(struct account *a, millis deadline, struct fault
     if (code == OK) code = purge(a, deadline, fault);
     /* A journal as long as its engine allows takes no record: a new head makes room. */
     if (code == UNAVAILABLE) code = OK;
-    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep && !account_wants_indexing(a) &&
-                       !account_wants_archiving(a)))
+    if (code != OK || (state_sequence(a->state) == a->head.sequence && !account_has_old_retired(a) && !a->wants_sweep && !a->wants_rewriting &&
+                       !account_wants_indexing(a) && !account_wants_archiving(a)))
         return code;
     int64_t began_us = clock_now_us();
     uint64_t records = state_sequence(a->state) - a->head.sequence;

@@ -65,6 +65,7 @@ struct compaction {
     bool may_be_head;                    /* the head was sent, and it is not certain that it was refused */
     bool is_committed;
     bool is_lost;                        /* another node's head was read meanwhile */
+    bool store_is_slow;                  /* and stayed so: what can wait waits for another compaction */
     uint64_t missing;                    /* the record whose body the journal did not have */
     uint64_t read_bytes, written_bytes, indexed_bytes;
 };
@@ -83,6 +84,11 @@ MAY_YIELD NODISCARD result compaction_commit_pack(struct compaction *c, struct f
 MAY_YIELD NODISCARD result compaction_on_worker(struct compaction *c, void (*job)(void *argument), void *argument, struct fault *fault);
 /* The index of a pack; malloc'ed. */
 MAY_YIELD NODISCARD result compaction_read_index(struct compaction *c, const struct pack_slot *p, struct pack_index **ret_index, struct fault *fault);
+/*
+ * The pace of what nobody waits for. What serves users goes first: waits while the store is slow, some seconds at most, then until *next, which
+ * `bytes` at `rate` a second move on; 0: no limit. False: the store is slow still, and nothing more is to be begun.
+ */
+MAY_YIELD bool compaction_keep_pace(struct compaction *c, uint64_t rate, uint64_t bytes, millis *next);
 /* Loads every block of the account. */
 MAY_YIELD NODISCARD result account_load_all(struct account *a, millis deadline, struct fault *fault);
 

@@ -4,8 +4,11 @@
 #include "account/test_world.h"
 #include "base/check.h"
 #include "base/test.h"
+#include "engine/pressure.h"
+#include "engine/pressure_help.h"
 #include "runtime/clock.h"
 #include "runtime/coroutine.h"
+#include "runtime/event_hook.h"
 #include "runtime/point.h"
 #include "runtime/random.h"
 
@@ -212,6 +215,93 @@ TEST(compaction_rewrites_packs_and_fills_new_ones_at_once)
     w->options = (struct accounts_options){.retention_ms = 1000};
     world_kill(w, 0);
     world_run(w, 0, rewrites_and_packs, w);
+    world_close(w);
+}
+
+/* ---- space comes back at a pace ---- */
+
+enum { PACED_BYTES = 3000, PACED_PACKS = 3, PACED_MESSAGES = 20, PACED_EXPUNGED = 15, PACED_RETENTION_MS = 20000 };
+
+/* Packs of which a quarter lives, when the retention has passed. */
+static void leaves_dead_packs(void *argument)
+{
+    colour_pretend_coroutine();
+    struct world *w = argument;
+    struct arena *arena CLEANUP(arena_freep) = arena_new(NULL, 1 << 20);
+    struct account *a = open_account(w);
+    for (unsigned i = 0; i < PACED_PACKS; i++) {
+        for (uint64_t k = 0; k < PACED_MESSAGES; k++) REQUIRE(deliver(w, i * PACED_MESSAGES + k, PACED_BYTES) == OK);
+        compact(a);
+    }
+    for (uint32_t i = 0; i < PACED_PACKS; i++) {
+        struct imap_range most = {i * PACED_MESSAGES + 1, i * PACED_MESSAGES + PACED_EXPUNGED};
+        struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = INBOX, .uids = {.ranges = &most, .count = 1}}};
+        struct outcome o;
+        REQUIRE(account_change(a, &r, arena, &o, clock_in(SOON_MS), NULL) == OK);
+    }
+    account_close(a);
+}
+
+struct paced { struct world *world; int64_t took_ms, reclaimed_bytes; };
+
+static void compacts_dead_packs(void *argument)
+{
+    colour_pretend_coroutine();
+    struct paced *p = argument;
+    int64_t reclaimed = metric_value(METRIC_RECLAIMED_BYTES);
+    struct account *a = open_account(p->world);
+    millis before = clock_now();
+    compact(a);
+    p->took_ms = clock_now().ms - before.ms;
+    p->reclaimed_bytes = metric_value(METRIC_RECLAIMED_BYTES) - reclaimed;
+    for (uint32_t i = 0; i < count_of(a, INBOX); i++)
+        EXPECT(message_is(a, INBOX, i + 1, i / 5 * PACED_MESSAGES + PACED_EXPUNGED + i % 5, PACED_BYTES));
+    EXPECT_NUMBER(count_of(a, INBOX), PACED_PACKS * (PACED_MESSAGES - PACED_EXPUNGED));
+    EXPECT_NUMBER(verify(a).problems, 0);
+    account_close(a);
+}
+
+static void waits_for_retention(void *unused)
+{
+    colour_pretend_coroutine();
+    REQUIRE(coroutine_sleep(2 * PACED_RETENTION_MS) == OK);
+}
+
+static struct world *world_with_dead_packs(uint64_t seed, uint64_t bytes_per_second)
+{
+    struct world *w = world_open(seed, 1, 1);
+    w->options = (struct accounts_options){.retention_ms = PACED_RETENTION_MS, .reclaim_bytes_per_second = bytes_per_second};
+    world_kill(w, 0);
+    world_run(w, 0, leaves_dead_packs, w);
+    return w;
+}
+
+TEST(space_comes_back_at_the_pace_that_is_set)
+{
+    for (int paces = 0; paces < 2; paces++) {
+        struct world *w = world_with_dead_packs(5, paces ? 100 : 0);
+        struct paced p = {w};
+        world_run(w, 0, waits_for_retention, NULL);
+        world_run(w, 0, compacts_dead_packs, &p);
+        EXPECT(p.reclaimed_bytes > 0);
+        EXPECT(p.took_ms < (paces ? 60000 : 1000));
+        EXPECT(!paces || p.took_ms > 2000);
+        world_close(w);
+    }
+}
+
+TEST(space_comes_back_when_the_store_is_no_longer_slow)
+{
+    struct world *w = world_with_dead_packs(6, 0);
+    struct paced p = {w};
+    engine_set_pressure_limit(w->nodes[0].engine, 16);
+    pressure_press(w->nodes[0].sim, w->store, w->nodes[0].engine, 64);
+    world_run(w, 0, waits_for_retention, NULL);
+    world_run(w, 0, compacts_dead_packs, &p);
+    EXPECT_NUMBER(p.reclaimed_bytes, 0);
+    pressure_relieve(w->nodes[0].sim);
+    world_run(w, 0, compacts_dead_packs, &p);
+    EXPECT(p.reclaimed_bytes > 0);
     world_close(w);
 }
 

@@ -63,7 +63,7 @@ struct home {
     struct timer upkeep;
     size_t held_bytes;                   /* of drafts, beyond what may be inline (draft.c) */
     unsigned notes;                      /* on their way into the table */
-    millis archive_next;                 /* the pace: nothing more goes to the archive before (archive.c) */
+    millis archive_next, rewrite_next;   /* the pace: nothing more goes to the archive, or is rewritten, before (archive.c, collect.c) */
     struct map usages;                   /* what this loop knows of accounts' usage (quota.c) */
     struct list usages_used;
 };
@@ -118,6 +118,7 @@ struct account {
     int64_t archive_after_ms;            /* the age limit, as it was last heard of; 0: none */
     millis archive_again;                /* not before, because it failed */
     bool wants_sweep;                    /* stale objects were found (verify.c) */
+    bool wants_rewriting;                /* the store was too slow for what is mostly dead (collect.c) */
     struct mutex compacting;
     millis compact_after;                /* not before, because it failed */
     struct compaction *compaction;       /* whose snapshot may become the head (compact.c) */

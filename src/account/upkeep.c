@@ -139,7 +139,7 @@ static bool is_long(const struct account *a)
 
 static bool is_due(const struct account *a)
 {
-    return is_long(a) || account_purge_before(a).ms > 0 || account_has_old_retired(a) || account_wants_indexing(a) || account_wants_archiving(a);
+    return is_long(a) || a->wants_rewriting || account_purge_before(a).ms > 0 || account_has_old_retired(a) || account_wants_indexing(a) || account_wants_archiving(a);
 }
 
 static bool may_be_compacted(const struct account *a)
@@ -209,7 +209,8 @@ MAY_YIELD static void tend(void *argument)
         account_ask_archive_limit(a);
         t->was_due = may_be_compacted(a) && is_due(a);
         if (t->was_due) t->code = compact_claimed(a, t->is_claimed, t->deadline, t->fault);
-        if (t->code != OK) a->compact_after = clock_in(FAILED_PAUSE_MS);
+        /* Failed, or the store was too slow for what it is asked beside the mail. */
+        if (t->code != OK || (t->was_due && a->wants_rewriting)) a->compact_after = clock_in(FAILED_PAUSE_MS);
         /* An index that is far behind is caught up with in several compactions, as is the archive. */
         else if (t->was_due && (account_wants_indexing(a) || account_wants_archiving(a))) account_consider_upkeep(a);
         account_close_cold(a, was_loaded);

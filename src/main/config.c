@@ -117,6 +117,7 @@ static bool parse_duration(const char *value, uint64_t *ret_ms)
 {
     static const struct { const char *suffix; uint64_t ms; } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     view text = view_of(value);
+    if (view_equal(text, VIEW("0"))) return view_to_u64(text, ret_ms);
     for (size_t i = 0; i < array_size(units); i++) {
         uint64_t number;
         view suffix = view_of(units[i].suffix);

@@ -41,7 +41,7 @@ struct config {
     uint64_t loops, engine, store_cache_bytes, log_format, log_level;
     uint64_t mailbox_memory_bytes, mailbox_retention_ms, mailbox_grace_ms;
     uint64_t compact_bytes, compact_records;
-    uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate, archive_rate;
+    uint64_t upkeep_every_ms, upkeep_rate, scrub_every_ms, scrub_rate, reclaim_rate, archive_rate;
     uint64_t message_bytes_max, recipients_max, hops_max, smtp_connections_per_address;
     uint64_t suspended_is_permanent, over_quota_is_permanent, offers_scram;
     const char *outbound_rules, *own_networks, *submission_help, *hide_client;

@@ -75,7 +75,8 @@ result service_open(struct service *s, const struct config *config, struct fault
     struct accounts_options mailboxes = {.memory_bytes = config->mailbox_memory_bytes, .retention_ms = (int64_t)config->mailbox_retention_ms,
                                          .grace_ms = (int64_t)config->mailbox_grace_ms, .compact_journal_bytes = config->compact_bytes,
                                          .compact_journal_records = (uint32_t)config->compact_records, .leaves_upkeep = !(config->roles & ROLE_MAINTENANCE),
-                                         .node_name = view_of(config->node_name), .archive_bytes_per_second = config->archive_rate};
+                                         .node_name = view_of(config->node_name), .archive_bytes_per_second = config->archive_rate,
+                                         .reclaim_bytes_per_second = config->reclaim_rate};
     result r = service_make_folder(config->state_folder, fault);
     if (r == OK) r = service_open_engine(config, &s->engine, fault);
     if (r != OK) return r;

@@ -49,7 +49,7 @@ static struct config_options options_of(const struct invocation *call)
 
 struct asking {
     const struct invocation *call;
-    struct config config;
+    struct config *config;
     struct render *render;
     struct arena *arena;
     struct fault fault;
@@ -71,11 +71,11 @@ static MAY_YIELD result show_own_answer(void *argument, json_t *answer)
 static MAY_YIELD result run_here(struct asking *a)
 {
     struct service service;
-    bool is_new = a->config.engine == CONFIG_ENGINE_LOCAL && access(a->config.store_folder, F_OK) != 0;
-    result r = service_open(&service, &a->config, &a->fault);
+    bool is_new = a->config->engine == CONFIG_ENGINE_LOCAL && access(a->config->store_folder, F_OK) != 0;
+    result r = service_open(&service, a->config, &a->fault);
     if (r != OK) return r;
     /* Who is in another folder than he thinks sees nothing of his mail, and why. */
-    if (is_new) fprintf(stderr, "tayori: no server runs on %s, and there was no store: a new one was made in %s\n", a->config.state_folder, a->config.store_folder);
+    if (is_new) fprintf(stderr, "tayori: no server runs on %s, and there was no store: a new one was made in %s\n", a->config->state_folder, a->config->store_folder);
     struct command_call call = {&service, a->call->request, a->arena, loop_self(), show_own_answer, a};
     command_run(&call);
     service_close(&service);
@@ -88,9 +88,9 @@ static bool is_of_server(const struct verb *v) { return strcmp(v->noun, "server"
 static MAY_YIELD void ask(void *argument)
 {
     struct asking *a = argument;
-    const char *path = control_path(a->config.state_folder, a->arena);
+    const char *path = control_path(a->config->state_folder, a->arena);
     result r = control_request(path, a->call->request, show_answer, a, &a->fault);
-    if (r == NOT_FOUND && is_of_server(a->call->verb)) r = fail(&a->fault, NOT_FOUND, "no server runs on %s", a->config.state_folder);
+    if (r == NOT_FOUND && is_of_server(a->call->verb)) r = fail(&a->fault, NOT_FOUND, "no server runs on %s", a->config->state_folder);
     else if (r == NOT_FOUND) r = run_here(a);
     a->failed = r != OK;
 }
@@ -100,8 +100,9 @@ int verb_request(const struct invocation *call)
     struct asking a = {.call = call, .arena = arena_new(NULL, CALL_ARENA_BYTES_MAX)};
     struct config_options options = options_of(call);
     struct run_options run = {.loops = 1};
+    a.config = arena_new_struct(a.arena, struct config);
     int status = EXIT_USAGE;
-    if (config_load(&options, a.arena, stderr, &a.config) == OK) {
+    if (config_load(&options, a.arena, stderr, a.config) == OK) {
         a.render = render_new(call->verb->columns, call->wants_json);
         if (strcmp(call->verb->noun, "top") == 0) render_each_row(a.render);
         /* An operator's terminal is not the log: only warnings reach it. */

@@ -178,3 +178,12 @@ def test_a_socket_that_cannot_be_asked_is_not_a_server_that_does_not_run(tmp_pat
     done = subprocess.run([str(PROGRAM), "account", "list", "--dir", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 1 and "control.sock: connect: ELOOP" in done.stderr, done
     assert [p.name for p in tmp_path.iterdir()] == ["control.sock"], "the store was opened"
+
+
+def test_nothing_is_a_duration_without_a_unit(tmp_path):
+    """As the manual writes it where 0 has a meaning of its own."""
+    path = tmp_path / "tayori.conf"
+    path.write_text('maintenance { every = "0" scrub_every = "0" reclaim_rate = "0" }\n')
+    assert "maintenance" not in check(path).stderr
+    path.write_text('maintenance { every = "5" }\n')
+    assert "a duration such as" in check(path).stderr
