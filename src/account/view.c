@@ -128,6 +128,24 @@ result mailbox_view_dated(const struct mailbox_view *v, unix_ms from, unix_ms un
     return end_set(&uids, arena, ret_uids, fault);
 }
 
+static bool may_have_flag(const struct block *b, uint64_t flag, bool is_set)
+{
+    uint32_t without = flag == ROW_SEEN ? b->unseen : b->count - b->deleted;
+    return is_set ? without < b->count : without > 0;
+}
+
+result mailbox_view_flagged(const struct mailbox_view *v, uint64_t flag, bool is_set, struct arena *arena, struct imap_set *ret_uids, struct fault *fault)
+{
+    check(flag == ROW_SEEN || flag == ROW_DELETED);
+    struct imap_set_builder uids = IMAP_SET_BUILDER_INIT;
+    const struct mailbox *m = v->numbering.mailbox;
+    for (uint32_t i = 0; m && i < m->block_count; i++) {
+        const struct block *b = m->blocks[i];
+        if (may_have_flag(b, flag, is_set)) imap_set_builder_add_range(&uids, b->first_uid, b->last_uid);
+    }
+    return end_set(&uids, arena, ret_uids, fault);
+}
+
 result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes, millis deadline,
                          struct fault *fault)
 {

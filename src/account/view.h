@@ -65,6 +65,8 @@ MAY_YIELD NODISCARD result mailbox_view_touched(struct mailbox_view *v, uint64_t
  * blocks the more the messages came in the order of their dates. Does not yield.
  */
 NODISCARD result mailbox_view_dated(const struct mailbox_view *v, unix_ms from, unix_ms until, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
+/* The same for messages that have ROW_SEEN or ROW_DELETED, or have not: blocks that have some, in memory or not. */
+NODISCARD result mailbox_view_flagged(const struct mailbox_view *v, uint64_t flag, bool is_set, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
 /* Something is there to tell. Cheap. */
 bool mailbox_view_is_behind(const struct mailbox_view *v);
 /* The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. */

@@ -241,6 +241,45 @@ TEST(view_names_blocks_by_the_dates_of_their_messages)
     arena_free(t.arena);
 }
 
+static void expect_flagged(struct watching *t, uint64_t flag, bool is_set, bool expects_all)
+{
+    struct imap_set flagged;
+    REQUIRE(mailbox_view_flagged(t->view, flag, is_set, t->arena, &flagged, NULL) == OK);
+    REQUIRE(flagged.count == (expects_all ? 1 : 0));
+    if (expects_all) expect_range(flagged, 1, 50);
+}
+
+static void asks_for_flags(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    expect_flagged(t, ROW_SEEN, false, true);
+    expect_flagged(t, ROW_SEEN, true, false);
+    expect_flagged(t, ROW_DELETED, false, true);
+    expect_flagged(t, ROW_DELETED, true, false);
+    flag(t->account, t->arena, 7, 7, ROW_SEEN);
+    flag(t->account, t->arena, 1, 50, ROW_DELETED);
+    for (int is_loaded = 1; is_loaded >= 0; is_loaded--) {
+        expect_flagged(t, ROW_SEEN, false, true);
+        expect_flagged(t, ROW_SEEN, true, true);
+        expect_flagged(t, ROW_DELETED, false, false);
+        expect_flagged(t, ROW_DELETED, true, true);
+        EXPECT(account_compact(t->account, clock_in(SOON_MS), NULL) == OK);
+        REQUIRE(account_refresh(t->account, clock_in(SOON_MS), NULL) == OK);
+        (void)state_evict(account_state(t->account), SIZE_MAX);
+    }
+}
+
+TEST(view_names_blocks_by_the_flags_of_their_messages)
+{
+    struct watching t = {.world = world_open(7, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, asks_for_flags, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
 TEST(view_names_what_was_touched_and_little_else)
 {
     struct watching t = {.world = world_open(5, 1, 1), .arena = arena_new(NULL, 1 << 20)};

@@ -210,6 +210,14 @@ result session_cut_dated(struct session *s, const struct imap_set *resolved, boo
     return code == OK ? cut_to(s, resolved, by_uid, &dated, ret_resolved) : code;
 }
 
+result session_cut_flagged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t flag, bool is_set, struct imap_set *ret_resolved)
+{
+    struct imap_set flagged;
+    struct fault fault = {0};
+    result code = mailbox_view_flagged(s->view, flag, is_set, s->arena, &flagged, &fault);
+    return code == OK ? cut_to(s, resolved, by_uid, &flagged, ret_resolved) : code;
+}
+
 /* Which of `total` results are meant: [*ret_first, *ret_last] from 1, or nothing. */
 static bool partial_bounds(const struct imap_partial *p, uint64_t total, uint64_t *ret_first, uint64_t *ret_last)
 {

@@ -292,7 +292,20 @@ MAY_YIELD static result bound_by_date(struct search *search, struct imap_set *se
     return session_cut_dated(search->s, set, is_uids, (unix_ms){first * DAY_MS}, (unix_ms){(last + 1) * DAY_MS - 1}, set);
 }
 
-/* A set among the keys that must all be met bounds the walk; so do a mod-sequence and days. */
+/* UNSEEN, SEEN, DELETED and UNDELETED, of which blocks know how many they have. */
+MAY_YIELD static result bound_by_flag(struct search *search, struct imap_set *set, bool is_uids)
+{
+    result code = OK;
+    for (const struct criterion *k = search->root->children; k && code == OK; k = k->next) {
+        bool is_not = k->kind == IMAP_SEARCH_NOT && k->children && !k->children->next;
+        const struct criterion *flag = is_not ? k->children : k;
+        if (flag->kind != IMAP_SEARCH_FLAG || (flag->number != ROW_SEEN && flag->number != ROW_DELETED)) continue;
+        code = session_cut_flagged(search->s, set, is_uids, flag->number, !is_not, set);
+    }
+    return code;
+}
+
+/* A set among the keys that must all be met bounds the walk; so do a mod-sequence, days, and flags. */
 MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, bool *is_uids)
 {
     struct session *s = search->s;
@@ -308,6 +321,7 @@ MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, b
     bound_by_uid(search, has_set, set, is_uids);
     result code = modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
     if (code == OK) code = bound_by_date(search, set, *is_uids);
+    if (code == OK) code = bound_by_flag(search, set, *is_uids);
     if (code == OK && !session_cut_limit(s, set, *is_uids, &search->lowest_uid)) code = UNAVAILABLE;
     return code;
 }

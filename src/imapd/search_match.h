@@ -51,7 +51,7 @@ void search_done(struct search *search);
 void session_forget_saved(struct session *s, const struct imap_search *asked, const struct reply *r);
 /*
  * Calls each() with the messages that match, in order of UID or from the last to the first, until it says END. What could not be read is in
- * search->code. Only messages that a set, a mod-sequence or days among the criteria allow are looked at.
+ * search->code. Only messages that a set, a mod-sequence, days or flags among the criteria allow are looked at.
  */
 typedef result search_match_fn(void *argument, uint32_t number, const struct row *row);
 MAY_YIELD NODISCARD result search_walk(struct search *search, bool is_back, search_match_fn *each, void *argument);

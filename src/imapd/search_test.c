@@ -50,6 +50,13 @@ TEST(imapd_search_by_what_rows_know)
     expect_found(c, "SEEN", " 1");
     expect_found(c, "UNSEEN", " 2 3");
     expect_found(c, "FLAGGED UNDELETED", " 2");
+    expect_found(c, "DELETED", " 3");
+    expect_found(c, "UNDELETED", " 1 2");
+    expect_found(c, "UNDELETED UNSEEN UID 1:2", " 2");
+    expect_found(c, "SEEN UNSEEN", "");
+    expect_found(c, "NOT UNSEEN", " 1");
+    expect_found(c, "NOT (UNSEEN FLAGGED)", " 1 3");
+    expect_found(c, "OR DELETED SEEN", " 1 3");
     expect_found(c, "OR SEEN OR FLAGGED DRAFT", " 1 2");
     expect_found(c, "NOT (SEEN FLAGGED)", " 1 2 3");
     expect_found(c, "NOT OR SEEN FLAGGED", " 3");

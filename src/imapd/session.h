@@ -201,6 +201,9 @@ MAY_YIELD NODISCARD result session_cut_unchanged(struct session *s, const struct
 /* What of it may have an internal date from one to the other (mailbox_view_dated()). In the arena. */
 MAY_YIELD NODISCARD result session_cut_dated(struct session *s, const struct imap_set *resolved, bool by_uid, unix_ms from, unix_ms until,
                                              struct imap_set *ret_resolved);
+/* What of it may have ROW_SEEN or ROW_DELETED, or not (mailbox_view_flagged()). In the arena. */
+MAY_YIELD NODISCARD result session_cut_flagged(struct session *s, const struct imap_set *resolved, bool by_uid, uint64_t flag, bool is_set,
+                                               struct imap_set *ret_resolved);
 /*
  * Of a set of UIDs (resolved) the part that a range of results names, counted in messages (RFC 9394 §3.3). In the arena.
  */
