@@ -104,6 +104,19 @@ MAY_YIELD result account_load_all(struct account *a, millis deadline, struct fau
     return OK;
 }
 
+MAY_YIELD result account_load_and_hold(struct account *a, millis deadline, struct fault *fault)
+{
+    struct block_key keys[LOAD_KEYS];
+    result code = account_load_all(a, deadline, fault);
+    if (code == OK) code = account_hold_still(a, deadline, fault);
+    if (code != OK) return code;
+    /* What came while we waited for the lock. */
+    for (size_t count; code == OK && (count = state_needs_all(a->state, keys, LOAD_KEYS)) > 0;)
+        code = account_load_blocks_locked(a, keys, count, deadline, fault);
+    if (code != OK) account_hold_no_more(a);
+    return code;
+}
+
 static void set_bit(unsigned char *bits, uint32_t bit) { bits[bit / 8] |= (unsigned char)(1 << bit % 8); }
 
 static void note_alone(struct living *l, const struct row *row, bool is_young)
@@ -137,7 +150,7 @@ static void note_row(void *argument, uint32_t mailbox, const struct row *row, bo
     }
 }
 
-static void note_rows(struct living *l)
+static void begin_living(struct living *l)
 {
     struct state *s = l->account->state;
     l->packs = state_packs(s);
@@ -151,7 +164,22 @@ static void note_rows(struct living *l)
         if (l->young) l->young[i] = arena_array(l->arena, unsigned char, p.entries / 8 + 1);
     }
     if (l->young) state_archive_look(s);
-    state_each_row(s, note_row, l);
+}
+
+/* Of the state as it is at one moment. */
+MAY_YIELD static result note_rows(struct compaction *c, struct living *l, struct fault *fault)
+{
+    struct account *a = l->account;
+    a->pins++;
+    result code = account_load_and_hold(a, c->deadline, fault);
+    if (code == OK) {
+        const struct state_turns turns = account_turns(a);
+        begin_living(l);
+        state_each_row(a->state, note_row, l, &turns);
+        account_hold_no_more(a);
+    }
+    a->pins--;
+    return code;
 }
 
 static bool is_living(const struct living *l, uint32_t slot, uint32_t entry)
@@ -507,13 +535,8 @@ MAY_YIELD static result find_garbage(struct compaction *c, const struct living *
 /* What rows refer to now. False when that cannot be told. */
 MAY_YIELD static bool look_for_living(struct compaction *c, struct living *l)
 {
-    struct account *a = c->account;
     struct fault fault;
-    a->pins++;
-    bool is_known = account_load_all(a, c->deadline, &fault) == OK;
-    if (is_known) note_rows(l);
-    a->pins--;
-    return is_known;
+    return note_rows(c, l, &fault) == OK;
 }
 
 void collect_remove_garbage(struct compaction *c)
@@ -553,10 +576,7 @@ result collect_sweep(struct compaction *c, struct fault *fault)
     if (purged || sweeps || archives) {
         struct living l = {.account = a, .arena = arena_new(NULL, 256 << 20), .alone = MAP_INIT, .before = c->archiving.before};
         int64_t age_ms = orphan_age_ms(a);
-        a->pins++;
-        result code = account_load_all(a, c->deadline, fault);
-        if (code == OK && !c->is_lost) note_rows(&l);
-        a->pins--;
+        result code = note_rows(c, &l, fault);
         if (code == OK && !c->is_lost) code = rewrite_packs(c, &l, fault);
         if (code == OK && !c->is_lost) code = indexing_drop_dead(c, entry_lives, &l, fault);
         if (code == OK && !c->is_lost && sweeps) code = find_garbage(c, &l, (unix_ms){now.ms - age_ms}, fault);

@@ -91,6 +91,8 @@ MAY_YIELD NODISCARD result compaction_read_index(struct compaction *c, const str
 MAY_YIELD bool compaction_keep_pace(struct compaction *c, uint64_t rate, uint64_t bytes, millis *next);
 /* Loads every block of the account. */
 MAY_YIELD NODISCARD result account_load_all(struct account *a, millis deadline, struct fault *fault);
+/* The same, and account_hold_still() with all of them there. Of who has pinned them. */
+MAY_YIELD NODISCARD result account_load_and_hold(struct account *a, millis deadline, struct fault *fault);
 
 /* ---- collect.c ---- */
 /* Removes what fell out of use before the grace period began; the rest is in c->head.retired. */

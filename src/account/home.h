@@ -156,6 +156,11 @@ MAY_YIELD NODISCARD result account_catch_up(struct account *a, millis deadline, 
 MAY_YIELD NODISCARD result account_load_blocks_locked(struct account *a, const struct block_key *keys, size_t count, millis deadline, struct fault *fault);
 /* Releases the replay lock and applies own records that waited for it. */
 void account_unlock(struct account *a);
+/* Takes the replay lock for who looks at very many rows in turns: nothing changes the state meanwhile, who only reads goes on. */
+MAY_YIELD NODISCARD result account_hold_still(struct account *a, millis deadline, struct fault *fault);
+void account_hold_no_more(struct account *a);
+/* Others of the loop, when they have waited for long enough. */
+struct state_turns account_turns(struct account *a);
 /* Reads the tail some time soon, in the background, and tells who waits. Any code of the home loop. */
 void account_follow(struct account *a);
 /* Posts the task that finishes own appends and calls watches. */

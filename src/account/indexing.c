@@ -264,7 +264,15 @@ MAY_YIELD static result find_alone(struct compaction *c, struct alone_rows *l, s
         code = account_load_blocks(a, keys, count, c->deadline, fault);
         if (coroutine_is_overdue()) coroutine_pause();
     }
-    if (code == OK) state_each_row_since(a->state, l->since, note_alone, l);
+    if (code == OK) code = account_hold_still(a, c->deadline, fault);
+    if (code == OK) {
+        /* What came while we waited for the lock. */
+        for (size_t count; code == OK && (count = state_needs_since(a->state, l->since, keys, LOAD_KEYS)) > 0;)
+            code = account_load_blocks_locked(a, keys, count, c->deadline, fault);
+        const struct state_turns turns = account_turns(a);
+        if (code == OK) state_each_row_since(a->state, l->since, note_alone, l, &turns);
+        account_hold_no_more(a);
+    }
     a->pins--;
     return code;
 }

@@ -146,6 +146,11 @@ MAY_YIELD static void let_others(void *argument)
     else if (coroutine_is_overdue()) coroutine_pause();
 }
 
+struct state_turns account_turns(struct account *a)
+{
+    return (struct state_turns){let_others, a};
+}
+
 static void keep_set(struct imap_set *into, struct imap_set set, struct arena *arena)
 {
     size_t bytes = set.count * sizeof *set.ranges;
@@ -157,7 +162,7 @@ static void keep_set(struct imap_set *into, struct imap_set set, struct arena *a
 MAY_YIELD static void apply_in_turns(struct tail *t, struct state *s, const struct record *r, struct record_place place, bool is_own)
 {
     struct account *a = t->account;
-    const struct state_turns turns = {let_others, a};
+    const struct state_turns turns = account_turns(a);
     struct outcome o;
     a->is_held_long = true;
     state_apply_in_turns(s, r, place, t->record_arena, is_own ? &o : NULL, &turns);
@@ -272,7 +277,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
     } else {
         result code = head_decode(page->head, t->arena, &h, fault);
         if (code != OK) return account_report_corrupt(a, code, fault);
-        const struct state_turns turns = {let_others, a};
+        const struct state_turns turns = account_turns(a);
         a->is_held_long = true;
         bool is_ours = a->state && compaction_is_head(a, &h, &turns);
         a->is_held_long = false;
@@ -421,6 +426,20 @@ void account_unlock(struct account *a)
 {
     mutex_unlock(&a->replay);
     account_tell(a);
+}
+
+result account_hold_still(struct account *a, millis deadline, struct fault *fault)
+{
+    result code = mutex_lock(&a->replay, deadline);
+    if (code != OK) return fail(fault, code, "waiting for the account's tail");
+    a->is_held_long = true;
+    return OK;
+}
+
+void account_hold_no_more(struct account *a)
+{
+    a->is_held_long = false;
+    account_unlock(a);
 }
 
 result account_catch_up(struct account *a, millis deadline, struct fault *fault)

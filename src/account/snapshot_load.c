@@ -113,7 +113,8 @@ size_t state_needs_since(struct state *s, uint64_t since, struct block_key *keys
     return count;
 }
 
-void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument)
+void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument,
+                          const struct state_turns *turns)
 {
     for (size_t i = 0; i < s->mailbox_count; i++) {
         struct mailbox *m = s->mailboxes[i];
@@ -125,6 +126,7 @@ void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *ar
                 struct row row = block_row(b, n);
                 each(argument, m->number, &row);
             }
+            turns->breathe(turns->argument);
         }
     }
 }
@@ -212,7 +214,8 @@ size_t state_objects(const struct state *s, struct arena *arena, view **ret_name
     return count;
 }
 
-void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument)
+void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument,
+                    const struct state_turns *turns)
 {
     for (size_t i = 0; i < s->mailbox_count; i++) {
         struct mailbox *m = s->mailboxes[i];
@@ -222,6 +225,7 @@ void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailb
                 struct row row = block_row(m->blocks[k], n);
                 each(argument, m->number, &row, false, (unix_ms){0});
             }
+            turns->breathe(turns->argument);
         }
         for (uint32_t k = 0; k < m->grave_count; k++) {
             const struct grave *g = m->graves[k];
@@ -231,6 +235,7 @@ void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailb
                     struct row one = block_row(g->block, row + r);
                     each(argument, m->number, &one, true, g->runs[n].expunged);
                 }
+            turns->breathe(turns->argument);
         }
     }
 }

@@ -259,10 +259,13 @@ NODISCARD result state_snapshot_open(view directory, struct state **ret_state, s
 size_t state_objects(const struct state *s, struct arena *arena, view **ret_names);
 /* The blocks that are not loaded, up to max of them: with 0 left, state_digest() and state_each_row() may be called. */
 size_t state_needs_all(struct state *s, struct block_key *keys, size_t max);
-void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged), void *argument);
+/* Breathes between blocks: nothing may change the state meanwhile. */
+MAY_YIELD void state_each_row(struct state *s, void (*each)(void *argument, uint32_t mailbox, const struct row *row, bool is_expunged, unix_ms expunged),
+                              void *argument, const struct state_turns *turns);
 /* The same for what changed in mailboxes since a record: blocks with such rows that are not loaded; then their rows with larger MODSEQs. */
 size_t state_needs_since(struct state *s, uint64_t since, struct block_key *keys, size_t max);
-void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument);
+MAY_YIELD void state_each_row_since(struct state *s, uint64_t since, void (*each)(void *argument, uint32_t mailbox, const struct row *row), void *argument,
+                                    const struct state_turns *turns);
 /* Drops loaded blocks that did not change since their snapshot, least recently used first, until about `bytes` are free. Bytes freed. */
 size_t state_evict(struct state *s, size_t bytes);
 /*

@@ -55,10 +55,14 @@ static void find_row(void *argument, uint32_t mailbox, const struct row *row, bo
 
 MAY_YIELD static result find_rows(struct account *a, bool only_expunged, struct found_rows *ret_rows, millis deadline, struct fault *fault)
 {
-    a->pins++;
-    result code = account_load_all(a, deadline, fault);
     *ret_rows = (struct found_rows){.only_expunged = only_expunged};
-    if (code == OK) state_each_row(a->state, find_row, ret_rows);
+    a->pins++;
+    result code = account_load_and_hold(a, deadline, fault);
+    if (code == OK) {
+        const struct state_turns turns = account_turns(a);
+        state_each_row(a->state, find_row, ret_rows, &turns);
+        account_hold_no_more(a);
+    }
     a->pins--;
     return code;
 }
