@@ -191,7 +191,6 @@ static void snapshot(struct bench *b, const char *what)
     report(what, now_ms() - begin, 0);
     printf("    %zu KiB of blocks, %zu bytes of directory, the longest step %.2f ms\n", b->blocks.len >> 10, b->directory.len, longest);
     free(bodies);
-    free(packed);
 }
 
 static void load_all(struct bench *b)

@@ -238,6 +238,7 @@ static void begin_snapshot(struct compaction *c)
         .archive = c->archiving.has_changed ? &c->archiving.list : NULL,
     };
     state_snapshot_begin(c->account->state, &options);
+    c->bodies = NULL;
     c->has_begun = true;
 }
 

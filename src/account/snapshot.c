@@ -11,6 +11,7 @@
 #include "account/snapshot_private.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "runtime/workers.h"
 
 enum {
     STEP_BYTES = 256 << 10,              /* of rows, encoded in one step: about two milliseconds */
@@ -83,10 +84,9 @@ void state_snapshot_begin(struct state *s, const struct snapshot_options *option
     archive_list_copy(&snapshot->archive, options->archive ? options->archive : &s->archive);
     if (s->arrived_oldest.ms < snapshot->archive.oldest.ms) snapshot->archive.oldest = s->arrived_oldest;
     snapshot->body_count = options->body_count;
-    snapshot->bodies = malloc((options->body_count + 1) * sizeof *snapshot->bodies);
+    snapshot->bodies = options->bodies;
     snapshot->compressor = ZSTD_createCCtx();
-    check(snapshot->bodies != NULL && snapshot->compressor != NULL);
-    if (options->body_count) memcpy(snapshot->bodies, options->bodies, options->body_count * sizeof *options->bodies);
+    check(snapshot->compressor != NULL);
     condemn(s, snapshot);
 }
 
@@ -104,7 +104,7 @@ static void end_snapshot(struct state *s)
     free_packs(snapshot->replaced, snapshot->replaced_count);
     search_list_done(&snapshot->search);
     archive_list_done(&snapshot->archive);
-    free(snapshot->bodies);
+    worker_free(snapshot->bodies, snapshot->body_count * sizeof *snapshot->bodies);
     free(snapshot->is_condemned);
     free(snapshot->encoded);
     ZSTD_freeCCtx(snapshot->compressor);

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "account/snapshot_private.h"
@@ -115,7 +116,8 @@ TEST(snapshot_takes_records_between_its_end_and_commit)
 {
     struct author a = author_new();
     fill(&a, 5000);
-    static struct packed_body bodies[5000];
+    struct packed_body *bodies = malloc(5000 * sizeof *bodies);
+    REQUIRE(bodies != NULL);
     for (uint32_t i = 0; i < 5000; i++) bodies[i] = (struct packed_body){i + 1, 0, i};
     struct pack_slot pack = {VIEW("p"), 5000, 1};
     struct snapshot_options options = {.object = VIEW("s-0"), .packs = &pack, .pack_count = 1, .bodies = bodies, .body_count = 5000};

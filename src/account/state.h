@@ -241,7 +241,7 @@ struct snapshot_options {
     view object;                         /* name that the blocks' object will have */
     const struct pack_slot *packs;       /* new ones */
     size_t pack_count;
-    const struct packed_body *bodies;    /* in order of sequence */
+    struct packed_body *bodies;          /* in order of sequence; malloc'ed, and the state's from now on */
     size_t body_count;
     const struct search_list *search;    /* the index from now on; NULL: as it is */
     const struct archive_list *archive;  /* the archive from now on; NULL: as it is */

@@ -79,7 +79,6 @@ size_t test_store_snapshot(struct test_store *t, struct state *s, bool aborts)
     for (result stepped; (stepped = state_snapshot_step(s, blocks, &directory, &needs)) != END;)
         if (stepped == NOT_FOUND) test_store_load(t, s, &needs);
     t->written_bytes += blocks->len;
-    free(bodies);
     if (aborts) {
         state_snapshot_abort(s);
         buf_done(&directory);
