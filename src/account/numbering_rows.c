@@ -73,7 +73,9 @@ size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size
 /* Every row of the block is to be told, and no ghost stands between them. `ghost`: the first that is not below them. */
 static bool has_changed_whole(const struct numbering *n, const struct block *b, size_t ghost, bool without_ghosts)
 {
-    if (b->lowest_modseq <= n->told_modseq || n->known_count || b->last_uid > n->known_uid) return false;
+    if (b->lowest_modseq <= n->told_modseq || b->last_uid > n->known_uid) return false;
+    for (size_t i = 0; i < n->known_count; i++)
+        if (n->known_modseqs[i] >= b->lowest_modseq && n->known_modseqs[i] <= b->highest_modseq) return false;
     return without_ghosts || ghost == n->ghost_count || n->ghosts[ghost].first > b->last_uid;
 }
 
