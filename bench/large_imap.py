@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """One large mailbox: Tayori against Dovecot and Cyrus from Debian, with the same messages, in turn, on this machine.
 
-    bench/large_imap.py                        100,000 messages, medians of three
+    bench/large_imap.py                        100,000 messages, medians of three, and of nine where that takes little time
     bench/large_imap.py --quick                5,000, once: whether it works
     bench/large_imap.py --only Tayori --messages 1000000
 
@@ -28,6 +28,7 @@ from servers import ROOT, WORK, Cyrus, Dovecot, Tayori, shell  # noqa: E402
 WORDS = [f"word{i}" for i in range(2000)]
 JAPANESE = ["会議", "資料", "請求書", "お知らせ", "明日", "東京", "出張", "確認", "お願い", "返信", "契約", "予定", "来週", "添付", "会社"]
 BATCH = 100
+SHORT_MS, SHORT_RUNS = 250, 9               # what takes less is asked so often: the second of three still warms up
 TAIL = 4096                                  # of an answer whose text is not looked at
 
 
@@ -133,6 +134,8 @@ def measure(server, count, runs):
 
     def repeat(name, *commands, searches=False, times=runs):
         answers = [client.ask(*commands, keeps=searches) for _ in range(times)]
+        if runs > 1 and sum(ms for ms, _ in answers) < times * SHORT_MS:
+            answers += [client.ask(*commands, keeps=searches) for _ in range(max(0, SHORT_RUNS - times))]
         note(name, [ms for ms, _ in answers], hits(answers[-1][1]) if searches else None)
 
     listing = "FETCH 1:* (ENVELOPE RFC822.SIZE INTERNALDATE)"
