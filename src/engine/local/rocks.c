@@ -60,12 +60,19 @@ static rocksdb_options_t *make_database_options(const struct rocks_options *opti
     return all;
 }
 
+/*
+ * Indexes and filters in pieces: of a file with a million keys they take megabytes, for which no shard of the cache has room, so that each read
+ * would unpack all of them.
+ */
 static void set_table_format(rocksdb_options_t *o, rocksdb_cache_t *cache)
 {
     rocksdb_block_based_table_options_t *t = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(t, cache);
     rocksdb_block_based_options_set_filter_policy(t, rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_block_based_options_set_format_version(t, 5);
+    rocksdb_block_based_options_set_index_type(t, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_partition_filters(t, 1);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(t, 1);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(t, 1);
     rocksdb_block_based_options_set_pin_l0_filter_and_index_blocks_in_cache(t, 1);
     rocksdb_options_set_block_based_table_factory(o, t);

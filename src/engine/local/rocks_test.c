@@ -51,3 +51,46 @@ TEST(rocks_never_takes_a_row_for_empty_because_its_file_is_not_open)
     rocks_close(&s);
     test_remove_folder(folder);
 }
+
+enum { MANY_KEYS = 200000, KEYS_READ = 200, READ_BYTES_MAX = 64 << 10, PERF_OFF = 1, PERF_COUNTS = 2 };
+
+BLOCKS static void put_many(struct rocks *s)
+{
+    char key[16], *error = NULL;
+    rocksdb_writeoptions_t *write = rocksdb_writeoptions_create();
+    rocksdb_writeoptions_disable_WAL(write, 1);
+    for (unsigned i = 0; i < MANY_KEYS && !error; i++) {
+        size_t len = (size_t)snprintf(key, sizeof key, "key%06u", i);
+        rocksdb_put_cf(s->db, write, s->families[FAMILY_BODIES], key, len, "value", 5, &error);
+    }
+    rocksdb_writeoptions_destroy(write);
+    REQUIRE(!error && rocks_flush(s, NULL) == OK);
+    rocksdb_compact_range_cf(s->db, s->families[FAMILY_BODIES], NULL, 0, NULL, 0);       /* those of fresh files are kept in any case */
+}
+
+/* The index and the filter of such a file are larger than what the cache has room for: a read must need pieces of them only. */
+TEST(rocks_reads_little_of_a_file_with_many_keys)
+{
+    struct rocks s;
+    struct fault fault = {0};
+    char folder[LOCAL_TEST_FOLDER_BYTES], key[16];
+    colour_pretend_worker();
+    struct rocks_options options = {.folder = test_make_folder(folder), .cache_bytes = 128 << 10, .memory_bytes = 64 << 20};
+    REQUIRE(rocks_open(&s, &options, &fault) == OK);
+    put_many(&s);
+    rocksdb_set_perf_level(PERF_COUNTS);
+    rocksdb_perfcontext_t *counts = rocksdb_perfcontext_create();
+    rocksdb_perfcontext_reset(counts);
+    for (unsigned i = 0; i < KEYS_READ; i++) {
+        buf row CLEANUP(buf_done) = BUF_INIT;
+        size_t len = (size_t)snprintf(key, sizeof key, "key%06u", i * (MANY_KEYS / KEYS_READ));
+        REQUIRE(rocks_get(&s, FAMILY_BODIES, view_make(key, len), 0, SIZE_MAX, false, &row, &fault) == OK);
+        EXPECT_VIEW(buf_view(&row), VIEW("value"));
+    }
+    uint64_t bytes = rocksdb_perfcontext_metric(counts, rocksdb_block_read_byte);
+    EXPECT(bytes > 0 && bytes / KEYS_READ < READ_BYTES_MAX);
+    rocksdb_perfcontext_destroy(counts);
+    rocksdb_set_perf_level(PERF_OFF);
+    rocks_close(&s);
+    test_remove_folder(folder);
+}
