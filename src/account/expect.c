@@ -91,7 +91,7 @@ static void read_expected(void *argument)
         j->of[i].is_read = read_stored(a, &j->of[i], deadline);
     }
     j->unzip = h->expect_unzip_count ? h->expect_unzips[--h->expect_unzip_count] : pack_unzip_new();
-    (void)!worker_run(WORKER_READ, run_unpack, j);
+    (void)!worker_run(WORKER_UNPACK, run_unpack, j);
     h->expect_unzips[h->expect_unzip_count++] = j->unzip;
     for (uint32_t i = 0; i < j->count; i++) buf_done(&j->of[i].stored);
     j->is_done = true;

@@ -180,7 +180,7 @@ static void unpack_in_background(void *argument)
 {
     colour_pretend_coroutine();
     struct unpack_job *j = argument;
-    (void)!worker_run(WORKER_READ, run_unpack, j);
+    (void)!worker_run(WORKER_UNPACK, run_unpack, j);
     end_unpacking(j);
 }
 

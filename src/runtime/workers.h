@@ -18,6 +18,7 @@
 enum worker_class {
     WORKER_READ,       /* reads from the store */
     WORKER_WRITE,      /* writes and syncs of objects, compaction's work */
+    WORKER_UNPACK,     /* what was read is unpacked, beside a loop that waits for it */
     WORKER_SLOW,       /* password hashing, files named by the operator, name service, texts of large messages */
 };
 
