@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "runtime/workers.h"
 
 enum { ITEMS_PER_TURN = 4096, RUN_ITEMS = 16, PREFIX_BYTES = 8 };
 
@@ -11,7 +12,7 @@ enum { ITEMS_PER_TURN = 4096, RUN_ITEMS = 16, PREFIX_BYTES = 8 };
 
 void sort_list_done(struct sort_list *l)
 {
-    free(l->items);
+    worker_free(l->items, l->capacity * sizeof *l->items);
     buf_done(&l->keys);
     *l = (struct sort_list){0};
 }
@@ -203,7 +204,7 @@ result sort_list_sort(struct session *s, struct sort_list *l)
         l->capacity = l->count;
     }
     if (code == OK && l->keys.len) code = sort_groups(s, l, other, &since_turn);
-    free(other);
+    worker_free(other, l->count * sizeof *other);
     return code;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "runtime/workers.h"
 
 enum { NODES_PER_TURN = 2048, TABLE_FIRST = 1024 };
 
@@ -20,7 +21,7 @@ static void hashes_init(struct thread_table *t, size_t expected)
 
 static void hashes_done(struct thread_table *t)
 {
-    free(t->slots);
+    worker_free(t->slots, t->capacity * sizeof *t->slots);
     *t = (struct thread_table){0};
 }
 
@@ -88,7 +89,7 @@ static void ids_init(struct thread_ids *ids, size_t expected)
 
 static void ids_done(struct thread_ids *ids)
 {
-    free(ids->slots);
+    worker_free(ids->slots, ids->capacity * sizeof *ids->slots);
     *ids = (struct thread_ids){0};
 }
 
@@ -120,10 +121,10 @@ static void grow_ids(struct thread_tree *t)
     t->ids = larger;
 }
 
-/* An id that is not there yet. */
+/* An id that is not there yet. Tables grow in one piece, so there is room for half as many ids of messages that are elsewhere. */
 static void put_id(struct thread_tree *t, uint64_t id, uint32_t node)
 {
-    if (t->ids.count * 2 >= t->ids.capacity) grow_ids(t);
+    if (t->ids.count * 4 >= t->ids.capacity * 3) grow_ids(t);
     t->nodes[node].id = id;
     *ids_slot(t, &t->ids, id) = (struct thread_id_slot){.node = node + 1, .tag = tag_of(id)};
     t->ids.count++;
@@ -153,9 +154,9 @@ void thread_tree_init(struct thread_tree *t, struct session *s, enum imap_thread
 
 void thread_tree_done(struct thread_tree *t)
 {
-    free(t->nodes);
-    free(t->arrived);
-    free(t->by_date);
+    worker_free(t->nodes, t->capacity * sizeof *t->nodes);
+    worker_free(t->arrived, t->capacity * sizeof *t->arrived);
+    worker_free(t->by_date, t->message_count * sizeof *t->by_date);
     sort_list_done(&t->by_sent);
     ids_done(&t->ids);
 }
@@ -249,6 +250,13 @@ static void append_root(struct thread_tree *t, uint32_t node)
         t->nodes[t->root_last].next = node;
     }
     t->root_last = node;
+    t->root_count++;
+}
+
+static void forget_roots(struct thread_tree *t)
+{
+    t->root_first = t->root_last = THREAD_NONE;
+    t->root_count = 0;
 }
 
 static void append_child(struct thread_tree *t, uint32_t parent, uint32_t node)
@@ -267,7 +275,7 @@ static void append_child(struct thread_tree *t, uint32_t parent, uint32_t node)
 MAY_YIELD static result make_lists(struct thread_tree *t)
 {
     result code = OK;
-    t->root_first = t->root_last = THREAD_NONE;
+    forget_roots(t);
     for (size_t i = 0; i < t->count && code == OK; i++) {
         t->nodes[i].first = t->nodes[i].last = t->nodes[i].next = THREAD_NONE;
         code = breathe(t);
@@ -317,8 +325,8 @@ MAY_YIELD static result prune_dummies(struct thread_tree *t)
         t->nodes[i].parent = parent;
         code = breathe(t);
     }
-    free(settled);
-    free(children);
+    worker_free(settled, t->count * sizeof *settled);
+    worker_free(children, t->count * sizeof *children);
     return code;
 }
 
@@ -371,7 +379,7 @@ MAY_YIELD static result merge_subjects(struct thread_tree *t, struct thread_tabl
 MAY_YIELD static result gather_subjects(struct thread_tree *t)
 {
     struct thread_table subjects;
-    hashes_init(&subjects, 0);
+    hashes_init(&subjects, t->root_count);
     result code = fill_subjects(t, &subjects);
     if (code == OK) code = merge_subjects(t, &subjects);
     hashes_done(&subjects);
@@ -385,7 +393,7 @@ MAY_YIELD static result group_by_subject(struct thread_tree *t)
 {
     struct thread_table subjects;
     result code = OK;
-    hashes_init(&subjects, 0);
+    hashes_init(&subjects, t->message_count);
     for (size_t i = 0; i < t->message_count && code == OK; i++) {
         struct thread_node *n = &t->nodes[t->by_date[i]];
         uint64_t subject = n->subject ? n->subject : 2;      /* hashes of subjects are odd */
@@ -414,7 +422,7 @@ MAY_YIELD static result sort_roots_by_arrival(struct thread_tree *t)
         code = breathe(t);
     }
     if (code == OK) code = sort_list_sort(t->s, &list);
-    if (code == OK) t->root_first = t->root_last = THREAD_NONE;
+    if (code == OK) forget_roots(t);
     for (size_t i = 0; i < list.count && code == OK; i++) {
         append_root(t, list.items[i].number);
         code = breathe(t);

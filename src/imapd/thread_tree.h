@@ -50,6 +50,7 @@ struct thread_tree {
     uint32_t *by_date;                       /* messages, in order of sent date and mailbox */
     size_t message_count;
     uint32_t root_first, root_last;          /* list of roots by `next` */
+    size_t root_count;
     size_t since_turn;
 };
 
