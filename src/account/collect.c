@@ -564,7 +564,7 @@ result collect_sweep(struct compaction *c, struct fault *fault)
 {
     struct account *a = c->account;
     unix_ms now = clock_wall();
-    bool purged = c->head.purged_bytes >= PURGED_BYTES_DUE || c->head.purged_bytes > state_usage(a->state).bytes / 4;
+    bool purged = a->wants_rewriting || c->head.purged_bytes >= PURGED_BYTES_DUE || c->head.purged_bytes > state_usage(a->state).bytes / 4;
     /* Or by a clock that was ahead. */
     bool archives = c->archiving.is_on;
     bool sweeps = a->wants_sweep || now.ms - c->head.swept.ms >= SWEEP_EVERY_MS || c->head.swept.ms - now.ms >= SWEEP_EVERY_MS;
