@@ -6,6 +6,7 @@
 
 #include "account/state_private.h"
 #include "base/check.h"
+#include "runtime/workers.h"
 
 void *state_grow(void *array, size_t count, size_t *capacity, size_t size)
 {
@@ -120,7 +121,7 @@ void state_free(struct state *s)
     free(s->mailboxes);
     free(s->names);
     free(s->subscriptions);
-    free(s->bodies);
+    worker_free(s->bodies, s->body_capacity * sizeof *s->bodies);
     free(s->packs);
     search_list_done(&s->search);
     archive_list_done(&s->archive);

@@ -126,6 +126,17 @@ static void ends_watching(void *argument)
     account_close(t->account);
 }
 
+/* What a session sees in an account of its own. */
+static void watch(uint64_t seed, void (*during)(void *argument))
+{
+    struct watching t = {.world = world_open(seed, 1, 1), .arena = arena_new(NULL, 1 << 20)};
+    world_run(t.world, 0, begins_to_watch, &t);
+    world_run(t.world, 0, during, &t);
+    world_run(t.world, 0, ends_watching, &t);
+    world_close(t.world);
+    arena_free(t.arena);
+}
+
 TEST(view_keeps_its_numbers_while_another_node_changes_and_compacts)
 {
     struct watching t = {.world = world_open(1, 2, 1), .arena = arena_new(NULL, 1 << 20)};
@@ -231,15 +242,7 @@ static void asks_for_dates(void *argument)
     }
 }
 
-TEST(view_names_blocks_by_the_dates_of_their_messages)
-{
-    struct watching t = {.world = world_open(6, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, asks_for_dates, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(view_names_blocks_by_the_dates_of_their_messages) { watch(6, asks_for_dates); }
 
 static void expect_flagged(struct watching *t, uint64_t flag, bool is_set, bool expects_all)
 {
@@ -270,35 +273,11 @@ static void asks_for_flags(void *argument)
     }
 }
 
-TEST(view_names_blocks_by_the_flags_of_their_messages)
-{
-    struct watching t = {.world = world_open(7, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, asks_for_flags, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(view_names_blocks_by_the_flags_of_their_messages) { watch(7, asks_for_flags); }
 
-TEST(view_names_what_was_touched_and_little_else)
-{
-    struct watching t = {.world = world_open(5, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, asks_what_was_touched, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(view_names_what_was_touched_and_little_else) { watch(5, asks_what_was_touched); }
 
-TEST(view_is_not_told_what_its_session_knows)
-{
-    struct watching t = {.world = world_open(2, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, tells_of_its_own_changes, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(view_is_not_told_what_its_session_knows) { watch(2, tells_of_its_own_changes); }
 
 static void sees_its_mailbox_go(void *argument)
 {
@@ -325,15 +304,7 @@ static void sees_its_mailbox_go(void *argument)
     EXPECT(mailbox_view_open(t->account, number, &none) == NOT_FOUND);
 }
 
-TEST(view_of_a_deleted_mailbox_is_empty_once_told)
-{
-    struct watching t = {.world = world_open(3, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, sees_its_mailbox_go, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(view_of_a_deleted_mailbox_is_empty_once_told) { watch(3, sees_its_mailbox_go); }
 
 static void asks_too_much(void *argument)
 {
@@ -362,12 +333,4 @@ static void asks_too_much(void *argument)
     expect_range(t->changes.changed, 1, 50);
 }
 
-TEST(account_refuses_what_no_record_can_hold)
-{
-    struct watching t = {.world = world_open(4, 1, 1), .arena = arena_new(NULL, 1 << 20)};
-    world_run(t.world, 0, begins_to_watch, &t);
-    world_run(t.world, 0, asks_too_much, &t);
-    world_run(t.world, 0, ends_watching, &t);
-    world_close(t.world);
-    arena_free(t.arena);
-}
+TEST(account_refuses_what_no_record_can_hold) { watch(4, asks_too_much); }
