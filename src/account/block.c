@@ -28,7 +28,7 @@ static void drop_rows(struct block_pool *pool, struct block *b)
 {
     pool->memory_bytes -= row_bytes(b) + b->peak_capacity * sizeof *b->peaks + b->uidl_capacity * sizeof *b->uidls + b->uidl_text.capacity;
     free(b->wide);
-    free(b->slim);
+    slim_rows_free(b->slim);
     free(b->peaks);
     free(b->uidls);
     buf_done(&b->uidl_text);
@@ -146,6 +146,35 @@ void block_recount(struct block *b)
     b->last_uid = uid_at(b, b->count - 1);
 }
 
+/* Of all rows. */
+static void sum_up_copy(struct block *copy, const struct block *b, const struct row *like)
+{
+    copy->first_uid = like->uid;
+    copy->last_uid = like->uid + b->count - 1;
+    copy->unseen = b->unseen;
+    copy->deleted = b->deleted;
+    copy->first_unseen = b->first_unseen;
+    copy->size_bytes = b->size_bytes;
+    copy->highest_modseq = copy->lowest_modseq = like->modseq;
+    for (uint32_t i = 0; i < copy->peak_capacity; i++) copy->peaks[i] = like->modseq;
+}
+
+struct block *block_copy_as(struct block_pool *pool, const struct block *b, uint32_t first, uint32_t count, const struct row *like)
+{
+    if (!b->slim) return NULL;
+    struct block *copy = block_new(pool);
+    copy->slim = slim_rows_copy_as(b->slim, first, count, like);
+    copy->count = count;
+    pool->memory_bytes += row_bytes(copy);
+    need_peaks(pool, copy, count);
+    copy->oldest = b->oldest;
+    copy->newest = b->newest;
+    copy->used = pool->tick;
+    if (count < b->count) block_recount(copy);
+    else sum_up_copy(copy, b, like);
+    return copy;
+}
+
 /* ---- wide and slim rows ---- */
 
 struct row *block_rows(struct block_pool *pool, struct block *b)
@@ -154,7 +183,7 @@ struct row *block_rows(struct block_pool *pool, struct block *b)
     if (b->slim) {
         struct row *rows = wide_copy(b);
         pool->memory_bytes -= row_bytes(b);
-        free(b->slim);
+        slim_rows_free(b->slim);
         b->slim = NULL;
         b->wide = rows;
         b->capacity = b->count;

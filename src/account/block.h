@@ -86,6 +86,11 @@ size_t block_slim(struct block_pool *pool, struct block *b);
 
 /* Of a loaded one, with rows of its own: about to be changed. */
 struct block *block_copy(struct block_pool *pool, const struct block *b);
+/*
+ * Of `count` rows from `first` on, with consecutive UIDs from that of `like` on, and its modseq and save date: they share their memory as long as none of
+ * them changes. NULL: they are not slim.
+ */
+struct block *block_copy_as(struct block_pool *pool, const struct block *b, uint32_t first, uint32_t count, const struct row *like);
 /* A malloced copy of an array; NULL of one that has nothing. */
 void *block_copy_array(const void *of, size_t bytes);
 

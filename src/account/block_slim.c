@@ -18,11 +18,19 @@ struct layout {
     uint32_t offset[COLUMNS], stride;
 };
 
-/* A row: the rest of its message's id, then the columns. */
+/* A row: the rest of its message's id, then the columns. Copies have them in common. */
+struct bytes {
+    size_t owners;
+    unsigned char at[];
+};
+
 struct slim_rows {
     struct layout layout;
     uint32_t count;
-    unsigned char bytes[];
+    bool is_copy;                            /* all were saved at `saved`; the column has when those were that they are copies of */
+    unix_ms saved;
+    struct bytes *bytes;
+    unsigned char *first;                    /* row, in `bytes` */
 };
 
 /* ---- rows and numbers ---- */
@@ -63,7 +71,7 @@ static inline void take_numbers(const struct row *r, uint32_t i, uint64_t number
 
 static inline uint64_t get(const struct layout *l, const unsigned char *row, enum column c) { return l->least[c] + (load(row + l->offset[c]) & l->mask[c]); }
 
-static inline const unsigned char *row_at(const struct slim_rows *s, uint32_t index) { return s->bytes + (size_t)index * s->layout.stride; }
+static inline const unsigned char *row_at(const struct slim_rows *s, uint32_t index) { return s->first + (size_t)index * s->layout.stride; }
 
 /* ---- making ---- */
 
@@ -73,6 +81,8 @@ static unsigned width_of(uint64_t range, unsigned least)
     while (width < sizeof range && range >> 8 * width) width++;
     return width;
 }
+
+static uint64_t mask_of(unsigned width) { return width == sizeof(uint64_t) ? UINT64_MAX : ((uint64_t)1 << 8 * width) - 1; }
 
 /* Differences are compared as signed numbers: dates before 1970, entries below their place. */
 static void measure(const struct row *rows, uint32_t count, struct layout *ret_layout)
@@ -98,7 +108,7 @@ static void measure(const struct row *rows, uint32_t count, struct layout *ret_l
         uint64_t range = c == FLAGS ? flags : (uint64_t)most[c] - (uint64_t)least[c];
         unsigned width = width_of(range, c == MODSEQ ? MODSEQ_BYTES : c == FLAGS ? FLAGS_BYTES : 0);
         l.least[c] = c == FLAGS ? 0 : (uint64_t)least[c];
-        l.mask[c] = width == sizeof range ? UINT64_MAX : ((uint64_t)1 << 8 * width) - 1;
+        l.mask[c] = mask_of(width);
         l.offset[c] = l.stride;
         l.stride += width;
     }
@@ -114,31 +124,71 @@ static void put_row(const struct layout *l, unsigned char *at, const struct row 
     for (unsigned c = 0; c < COLUMNS; c++) store(at + l->offset[c], numbers[c] - l->least[c]);
 }
 
+static struct slim_rows *keep(struct slim_rows made)
+{
+    struct slim_rows *s = malloc(sizeof *s);
+    check(s != NULL);
+    *s = made;
+    return s;
+}
+
+static size_t bytes_of(const struct slim_rows *s) { return (size_t)s->count * s->layout.stride + AT_ONCE; }
+
+static void new_bytes(struct slim_rows *s)
+{
+    s->bytes = malloc(sizeof *s->bytes + bytes_of(s));
+    check(s->bytes != NULL);
+    s->bytes->owners = 1;
+    s->first = s->bytes->at;
+}
+
 struct slim_rows *slim_rows_new(const struct row *rows, uint32_t count)
 {
-    struct layout l;
+    struct slim_rows made = {.count = count};
     if (count == 0) return NULL;
-    measure(rows, count, &l);
-    size_t bytes = sizeof(struct slim_rows) + (size_t)count * l.stride + AT_ONCE;
-    if (bytes > count * sizeof *rows / 4 * 3) return NULL;
-    struct slim_rows *s = malloc(bytes);
-    check(s != NULL);
-    s->layout = l;
-    s->count = count;
-    unsigned char *at = s->bytes;
-    for (uint32_t i = 0; i < count; i++, at += l.stride) put_row(&l, at, &rows[i], i);
+    measure(rows, count, &made.layout);
+    if (slim_rows_bytes(&made) > count * sizeof *rows / 4 * 3) return NULL;
+    new_bytes(&made);
+    unsigned char *at = made.first;
+    for (uint32_t i = 0; i < count; i++, at += made.layout.stride) put_row(&made.layout, at, &rows[i], i);
     memset(at, 0, AT_ONCE);
-    return s;
+    return keep(made);
+}
+
+void slim_rows_free(struct slim_rows *s)
+{
+    if (s && --s->bytes->owners == 0) free(s->bytes);
+    free(s);
 }
 
 struct slim_rows *slim_rows_copy(const struct slim_rows *s)
 {
-    struct slim_rows *copy = malloc(slim_rows_bytes(s));
-    check(copy != NULL);
-    return memcpy(copy, s, slim_rows_bytes(s));
+    s->bytes->owners++;
+    return keep(*s);
 }
 
-size_t slim_rows_bytes(const struct slim_rows *s) { return sizeof *s + (size_t)s->count * s->layout.stride + AT_ONCE; }
+/* The number of all rows, whatever the column has. */
+static void set_all(struct layout *l, enum column c, uint64_t number)
+{
+    l->least[c] = number;
+    l->mask[c] = 0;
+}
+
+struct slim_rows *slim_rows_copy_as(const struct slim_rows *s, uint32_t first, uint32_t count, const struct row *like)
+{
+    struct slim_rows *copy = slim_rows_copy(s);
+    check(count > 0 && first <= s->count && count <= s->count - first);
+    copy->count = count;
+    copy->first += (size_t)first * s->layout.stride;
+    copy->layout.least[ENTRY] += first;
+    set_all(&copy->layout, UID, like->uid);
+    set_all(&copy->layout, MODSEQ, like->modseq);
+    copy->is_copy = true;
+    copy->saved = like->save_date;
+    return copy;
+}
+
+size_t slim_rows_bytes(const struct slim_rows *s) { return sizeof *s + sizeof *s->bytes + bytes_of(s); }
 
 /* ---- reading ---- */
 
@@ -183,6 +233,7 @@ void slim_rows_read(const struct slim_rows *s, uint32_t first, uint32_t count, s
     const struct layout l = s->layout;       /* not changed by what is written */
     const unsigned char *at = row_at(s, first);
     for (uint32_t i = 0; i < count; i++, at += l.stride) read_row(&l, at, first + i, &into[i]);
+    for (uint32_t i = 0; s->is_copy && i < count; i++) into[i].save_date = s->saved;
 }
 
 /* ---- flags ---- */
@@ -193,12 +244,35 @@ static void put_number(const struct layout *l, unsigned char *row, enum column c
     store(at, (load(at) & ~l->mask[c]) | number);
 }
 
+static uint64_t modseq_mask(const struct layout *l)
+{
+    return mask_of(l->offset[MODSEQ + 1] - l->offset[MODSEQ]);
+}
+
+/* Bytes of its own, with the MODSEQs in their column. */
+static void own_bytes(struct slim_rows *s)
+{
+    struct bytes *shared = s->bytes;
+    const unsigned char *first = s->first;
+    struct layout *l = &s->layout;
+    if (shared->owners > 1) {
+        shared->owners--;
+        new_bytes(s);
+        memcpy(s->first, first, bytes_of(s));
+    }
+    if (l->mask[MODSEQ]) return;
+    l->mask[MODSEQ] = modseq_mask(l);
+    unsigned char *row = s->first;
+    for (uint32_t i = 0; i < s->count; i++, row += l->stride) put_number(l, row, MODSEQ, 0);
+}
+
 bool slim_row_set_flags(struct slim_rows *s, uint32_t index, uint64_t flags, uint64_t modseq)
 {
     const struct layout *l = &s->layout;
     uint64_t flags_by = flags - l->least[FLAGS], modseq_by = modseq - l->least[MODSEQ];
-    if ((flags_by & ~l->mask[FLAGS]) || (modseq_by & ~l->mask[MODSEQ])) return false;
-    unsigned char *row = s->bytes + (size_t)index * l->stride;
+    if ((flags_by & ~l->mask[FLAGS]) || (modseq_by & ~modseq_mask(l))) return false;
+    if (s->bytes->owners > 1 || !l->mask[MODSEQ]) own_bytes(s);
+    unsigned char *row = s->first + (size_t)index * l->stride;
     put_number(l, row, FLAGS, flags_by);
     put_number(l, row, MODSEQ, modseq_by);
     return true;

@@ -3,7 +3,7 @@
  *
  * Rows of a block are alike: each number is kept as its difference from the column's least, in as many bytes as the largest difference needs;
  * UIDs and entries of packs, which mostly rise by one, as the difference from that. Any row can be read by itself, and its flags can be changed
- * where they stand.
+ * where they stand. Copies share their bytes until flags of one are changed.
  */
 #pragma once
 
@@ -11,9 +11,13 @@
 
 struct slim_rows;
 
-/* NULL: they would not become smaller by a quarter at least. malloced. */
+/* NULL: they would not become smaller by a quarter at least. */
 struct slim_rows *slim_rows_new(const struct row *rows, uint32_t count);
+void slim_rows_free(struct slim_rows *s);
 struct slim_rows *slim_rows_copy(const struct slim_rows *s);
+/* Of `count` rows from `first` on, with consecutive UIDs from that of `like` on, and its modseq and save date. */
+struct slim_rows *slim_rows_copy_as(const struct slim_rows *s, uint32_t first, uint32_t count, const struct row *like);
+/* As if it shared none. */
 size_t slim_rows_bytes(const struct slim_rows *s);
 uint32_t slim_row_uid(const struct slim_rows *s, uint32_t index);
 uint64_t slim_row_modseq(const struct slim_rows *s, uint32_t index);

@@ -85,7 +85,7 @@ TEST(account_rows_that_are_not_alike_are_kept_as_they_are)
             slim_rows_read(s, i, 1, &row);
             REQUIRE(memcmp(&row, &rows[i], sizeof row) == 0);
         }
-        free(s);
+        slim_rows_free(s);
         block_free(&pool, b);
     }
     EXPECT(pool.memory_bytes == 0);
@@ -146,6 +146,43 @@ static bool are_same(const struct slim_rows *s, const struct row *rows, uint32_t
     return same;
 }
 
+/* Copies of copies, of parts: flags that are changed in one are those of no other. */
+TEST(account_slim_rows_that_share_memory_change_alone)
+{
+    struct row *rows = calloc(ROWS, sizeof *rows), *copied[3];
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        uint64_t random = seed;
+        struct slim_rows *made[3];
+        uint32_t counts[3] = {ROWS};
+        for (uint32_t i = 0; i < ROWS; i++) rows[i] = row_like(seed, i, false);
+        copied[0] = rows;
+        made[0] = slim_rows_new(rows, ROWS);
+        REQUIRE(made[0]);
+        for (unsigned k = 1; k < 3; k++) {
+            uint32_t first = (uint32_t)(draw(&random) % counts[k - 1]);
+            struct row like = {.uid = (uint32_t)draw(&random) >> 1, .modseq = draw(&random) >> 20, .save_date.ms = (int64_t)(draw(&random) >> 20)};
+            counts[k] = 1 + (uint32_t)(draw(&random) % (counts[k - 1] - first));
+            made[k] = slim_rows_copy_as(made[k - 1], first, counts[k], &like);
+            copied[k] = block_copy_array(copied[k - 1] + first, counts[k] * sizeof *rows);
+            for (uint32_t i = 0; i < counts[k]; i++) {
+                copied[k][i].uid = like.uid + i;
+                copied[k][i].modseq = like.modseq;
+                copied[k][i].save_date = like.save_date;
+            }
+            REQUIRE(are_same(made[k], copied[k], counts[k], 0));
+        }
+        for (unsigned k = 0; k < 3; k++) {
+            unsigned which = (unsigned)((k + seed) % 3);
+            change_flags(made[which], copied[which], counts[which], &random);
+            for (unsigned i = 0; i < 3; i++) REQUIRE(are_same(made[i], copied[i], counts[i], 0));
+        }
+        for (unsigned k = 0; k < 3; k++) slim_rows_free(made[(k + seed) % 3]);
+        free(copied[1]);
+        free(copied[2]);
+    }
+    free(rows);
+}
+
 TEST(account_slim_rows_agree_with_wide_ones_whatever_they_hold)
 {
     unsigned made = 0;
@@ -166,9 +203,9 @@ TEST(account_slim_rows_agree_with_wide_ones_whatever_they_hold)
         REQUIRE(are_same(s, rows, count, 0));
         change_flags(s, rows, count, &random);
         struct slim_rows *copy = slim_rows_copy(s);
-        free(s);
+        slim_rows_free(s);
         REQUIRE(are_same(copy, rows, count, (uint32_t)(draw(&random) % count)));
-        free(copy);
+        slim_rows_free(copy);
     }
     EXPECT(made > 800);
     free(rows);

@@ -41,6 +41,15 @@ void mailbox_push(struct mailbox *m, const struct row *row, view uidl)
     m->state->usage.bytes += row->size_bytes;
 }
 
+void mailbox_push_block(struct mailbox *m, struct block *b)
+{
+    mailbox_add_block(m, b);
+    m->highest_modseq = b->highest_modseq;
+    m->uid_next = b->last_uid + 1;
+    m->state->usage.messages += b->count;
+    m->state->usage.bytes += b->size_bytes;
+}
+
 uint32_t mailbox_count_before(struct mailbox *m, uint32_t block)
 {
     for (; m->before_valid <= block; m->before_valid++) {

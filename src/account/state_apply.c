@@ -231,6 +231,8 @@ static void apply_flags(struct state *s, const struct record *r, struct arena *a
 
 /* ---- copy, move, expunge ---- */
 
+enum { BLOCK_PARTS = 16 };               /* rows that are less than such a part of a block would leave many small blocks */
+
 struct copying {
     struct mailbox *from, *to;
     struct keyword_map map;
@@ -238,8 +240,38 @@ struct copying {
     struct imap_set_builder source, result;
 };
 
+/* Without giving the mailbox a keyword: nodes whose rows are slim must do so in the same order as others. */
+static bool keeps_flags(const struct keyword_map *map, const struct block *b, uint32_t from, uint32_t to)
+{
+    uint64_t flags = 0;
+    for (uint32_t i = from; i < to && map->from->keyword_count; i++) flags |= block_flags_at(b, i);
+    for (uint64_t rest = flags >> ROW_KEYWORD_BIT; rest; rest &= rest - 1) {
+        unsigned i = (unsigned)__builtin_ctzll(rest);
+        if (!(map->known >> i & 1) || map->to_flag[i] != (uint64_t)1 << (ROW_KEYWORD_BIT + i)) return false;
+    }
+    return true;
+}
+
+/* Many rows as a block, which shares its memory with the other. */
+static bool copy_together(struct copying *c, struct block *b, uint32_t from, uint32_t to)
+{
+    struct block_pool *pool = &c->to->state->pool;
+    uint32_t count = to - from, uid = c->to->uid_next, last;
+    if (count < pool->block_rows / BLOCK_PARTS || uid > UID_MAX - count || !keeps_flags(&c->map, b, from, to)) return false;
+    if (!b->slim && (count < b->count || !block_slim(pool, b))) return false;
+    for (uint32_t i = from; i < to; i += last + 1 - block_uid_at(b, i)) {
+        uint32_t first = block_uid_run(b, i, &last), end = block_uid_at(b, to - 1);
+        imap_set_builder_add_range(&c->source, first, last < end ? last : end);
+    }
+    imap_set_builder_add_range(&c->result, uid, uid + count - 1);
+    struct row like = {.uid = uid, .modseq = c->to->state->sequence, .save_date = c->when};
+    mailbox_push_block(c->to, block_copy_as(pool, b, from, count, &like));
+    return true;
+}
+
 static bool copy_rows(struct copying *c, struct block *b, uint32_t from, uint32_t to)
 {
+    if (copy_together(c, b, from, to)) return true;
     for (uint32_t i = from; i < to; i++) {
         struct row row = block_row(b, i);
         if (c->to->uid_next > UID_MAX) return false;

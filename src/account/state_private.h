@@ -162,6 +162,8 @@ bool state_is_subscribed(const struct state *s, view name);
 void mailbox_add_block(struct mailbox *m, struct block *b);
 /* Adds a row at the end (its UID is the largest so far) and to the sums. */
 void mailbox_push(struct mailbox *m, const struct row *row, view uidl);
+/* All rows of a block that has some, with UIDs from UIDNEXT on and the modseq of the record. */
+void mailbox_push_block(struct mailbox *m, struct block *b);
 uint32_t mailbox_count_before(struct mailbox *m, uint32_t block);
 /* Index of the first block whose last UID is not below `uid`. */
 uint32_t mailbox_block_of_uid(const struct mailbox *m, uint32_t uid);
