@@ -247,6 +247,7 @@ static void run_party(uint64_t seed, unsigned turns, const struct memory_faults 
 {
     struct party party = {.server = test_server_open(seed, NULL), .turns = turns, .busy = CLIENTS};
     struct test_server *t = party.server;
+    sim_set_hasty(t->sim, seed % 5 > 2);
     struct transcript *c = test_server_login(t);
     TRANSCRIPT(c, "C: a CREATE Other\nS: a OK *\n");
     transcript_close(c);

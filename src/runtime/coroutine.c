@@ -192,6 +192,7 @@ bool coroutine_is_overdue(void)
 {
     struct loop *l = loop_self();
     if (!l) return false;
+    if (l->is_hasty) return true;
     if (l->turn_started_us) return clock_now_us() - l->turn_started_us > POLITE_TURN_US;
     l->turn_started_us = clock_now_us();     /* who never asks pays nothing for the answer */
     return false;

@@ -55,6 +55,7 @@ struct loop {
     struct list free_stacks;
     size_t free_stack_count;
     bool lacks_guards;             /* has told so */
+    bool is_hasty;                 /* each turn has lasted too long (sim_set_hasty()) */
     int64_t turn_started_us;       /* when the running coroutine was resumed; 0: nobody has asked since */
     atomic_uint beat;              /* counts resumes, for the watchdog */
     _Atomic int64_t longest_wall_us[2], longest_cpu_us[2];   /* of this period of ten seconds and the one before; written by the loop alone */

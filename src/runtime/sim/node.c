@@ -41,6 +41,7 @@ void sim_node_start(struct sim_node *n, unsigned loops)
     for (unsigned i = 0; i < loops; i++) {
         struct sim_loop *l = &life->loops[i];
         loop_init(&l->base, &life->family, i);
+        l->base.is_hasty = n->world->is_hasty;
         l->life = life;
         l->inbox_last = &l->inbox_first;
         life->family.at[i] = &l->base;

@@ -189,6 +189,15 @@ static void settle(struct sim *s, int64_t quiet_ms, int64_t limit_ms)
 
 void sim_settle(struct sim *s, int64_t quiet_ms) { settle(s, quiet_ms, SETTLE_LIMIT_MS); }
 
+void sim_set_hasty(struct sim *s, bool is_hasty)
+{
+    s->is_hasty = is_hasty;
+    list_each (node, &s->nodes) {
+        struct sim_life *life = container_of(node, struct sim_node, node)->life;
+        for (unsigned i = 0; i < life->count; i++) life->loops[i].base.is_hasty = is_hasty;
+    }
+}
+
 void sim_set_call_limit(struct sim *s, int64_t limit_ms) { s->call_limit_ms = limit_ms; }
 uint64_t sim_steps(const struct sim *s) { return s->steps; }
 uint64_t sim_trace(const struct sim *s) { return s->trace; }

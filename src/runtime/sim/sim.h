@@ -96,6 +96,11 @@ enum sim_end sim_run(struct sim *s, int64_t duration_ms);
 bool sim_call(struct sim_node *n, unsigned loop, void (*run)(void *argument), void *argument);
 /* Another limit than that hour. */
 void sim_set_call_limit(struct sim *s, int64_t limit_ms);
+/*
+ * Time stands still while a coroutine runs, so none is ever overdue. In haste each always is: long loops give others a turn wherever they can, and the
+ * steps of a node tell how often that is.
+ */
+void sim_set_hasty(struct sim *s, bool is_hasty);
 /* Runs until nothing will move for `quiet_ms`, or ten minutes of virtual time if something always does. */
 void sim_settle(struct sim *s, int64_t quiet_ms);
 /* Prints every coroutine of every node with what it waits for, for failures. */

@@ -72,6 +72,7 @@ struct sim {
     uint64_t steps, steps_at_this_time;
     int64_t call_limit_ms;
     unsigned crashes;
+    bool is_hasty;
     void (*crashed)(void *argument, struct sim_node *n);
     void *crashed_argument;
     struct sim_network network;

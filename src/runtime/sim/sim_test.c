@@ -32,6 +32,28 @@ TEST(sim_time_jumps_over_sleep)
     sim_close(s);
 }
 
+static void works_for_long(void *argument)
+{
+    colour_pretend_coroutine();
+    for (unsigned i = 0; i < 100; i++)
+        if (coroutine_is_overdue()) coroutine_pause();
+}
+
+TEST(sim_in_haste_each_breath_is_a_step)
+{
+    struct sim *s = sim_open(1);
+    struct sim_node *n = sim_node_new(s, "a", 1);
+    sim_call(n, 0, works_for_long, NULL);
+    uint64_t steps = sim_node_steps(n);
+    sim_set_hasty(s, true);
+    sim_call(n, 0, works_for_long, NULL);
+    EXPECT_NUMBER(sim_node_steps(n), steps + steps + 100);
+    struct sim_node *later = sim_node_new(s, "b", 1);
+    sim_call(later, 0, works_for_long, NULL);
+    EXPECT_NUMBER(sim_node_steps(later), steps + 100);
+    sim_close(s);
+}
+
 /* ---- order ---- */
 
 struct letters {
