@@ -358,6 +358,29 @@ static const struct block_range *range_at(const struct block *b, uint32_t value,
     return &b->ranges[low];
 }
 
+/* UIDs mostly rise evenly: the one that is looked for is near to where it would be if they did so throughout. *ret_high: no row from it on is below. */
+static uint32_t rank_between(const struct block *b, uint32_t uid, uint32_t *ret_high)
+{
+    uint32_t at = (uint32_t)((uint64_t)(uid - b->first_uid) * (b->count - 1) / (b->last_uid - b->first_uid));
+    *ret_high = b->count;
+    if (uid_at(b, at) < uid) {
+        for (uint32_t step = 1, low = at + 1;; low = at + 1, step *= 2) {
+            if (step >= b->count - at) return low;
+            at += step;
+            if (uid_at(b, at) >= uid) {
+                *ret_high = at;
+                return low;
+            }
+        }
+    }
+    for (uint32_t step = 1;; step *= 2) {
+        *ret_high = at;
+        if (step > at) return 0;
+        at -= step;
+        if (uid_at(b, at) < uid) return at + 1;
+    }
+}
+
 uint32_t block_rank(const struct block *b, uint32_t uid)
 {
     if (b->count == 0 || uid <= b->first_uid) return 0;
@@ -367,8 +390,7 @@ uint32_t block_rank(const struct block *b, uint32_t uid)
         const struct block_range *r = range_at(b, uid, true);
         return r->before + (uid > r->last ? r->last + 1 : uid) - r->first;
     }
-    uint32_t rank = 0;
-    uint32_t high = b->count;
+    uint32_t high, rank = rank_between(b, uid, &high);
     while (rank < high) {
         uint32_t middle = rank + (high - rank) / 2;
         if (uid_at(b, middle) < uid) {

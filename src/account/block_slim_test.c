@@ -210,3 +210,29 @@ TEST(account_slim_rows_agree_with_wide_ones_whatever_they_hold)
     EXPECT(made > 800);
     free(rows);
 }
+
+/* ---- places of UIDs ---- */
+
+TEST(account_uids_of_a_block_are_found_however_they_rise)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct block_pool pool = {.block_rows = BLOCK_ROWS};
+        struct block *b = block_new(&pool);
+        uint64_t random = seed;
+        uint32_t count = 1 + (uint32_t)(draw(&random) % ROWS), uids[ROWS], uid = (uint32_t)(draw(&random) % 1000);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t gap = draw(&random);
+            uid += 1 + (gap % 7 || seed % 3 == 0 ? 0 : (uint32_t)(gap >> 8 & (seed % 2 ? 0xff : 0xfffff)));
+            uids[i] = uid;
+            struct row row = row_like(seed, i, false);
+            row.uid = uid;
+            block_push(&pool, b, &row, VIEW_EMPTY);
+        }
+        for (uint32_t i = 0, below = 0; i < 2 * count + 20; i++) {
+            uint32_t wanted = i < count ? uids[i] : i < 2 * count ? uids[i - count] + 1 : (uint32_t)(draw(&random) % (uid + 2));
+            for (below = 0; below < count && uids[below] < wanted;) below++;
+            REQUIRE(block_rank(b, wanted) == below);
+        }
+        block_free(&pool, b);
+    }
+}
