@@ -187,6 +187,7 @@ MAY_YIELD static void home_close(struct home *h)
     map_done(&h->accounts);
     home_drop_windows(h, 0);
     home_drop_indexes(h, 0);
+    home_drop_index_pieces(h);
     expected_end(h);
     home_drop_usages(h);
     home_drop_alone_summary(h);

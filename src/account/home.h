@@ -40,6 +40,7 @@ struct home {
     void *expect_unzips[MESSAGES_EXPECTED_JOBS];       /* decompressors that no worker uses now */
     struct list indexes;                 /* of packs, least recently used first */
     size_t indexes_bytes;
+    struct index_piece **index_pieces;   /* of those that do not fit (pack_index.c); NULL: none yet */
     struct list summaries;               /* of packs, blocks of them, least recently used first (listing.c) */
     size_t summaries_bytes;
     struct index_kept *ahead;            /* whose summaries were read ahead */
@@ -258,11 +259,13 @@ void compaction_abort(struct account *a);
 /* The bytes are those of the head that the compaction under way here makes. */
 bool compaction_is_of(const struct account *a, view head, struct arena *arena, struct head *ret_head);
 
-/* ---- message.c, quota.c ---- */
+/* ---- message.c, pack_index.c, quota.c ---- */
 /* Before an account's memory goes. */
 void account_drop_reading(struct account *a);
 void home_drop_windows(struct home *h, size_t keep_bytes);
 void home_drop_indexes(struct home *h, size_t keep_bytes);
+void home_drop_index_pieces(struct home *h);
+void account_drop_indexes(struct account *a);
 void home_drop_usages(struct home *h);
 void home_drop_alone_summary(struct home *h);
 /* A delivery of this loop was stored. */

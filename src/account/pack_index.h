@@ -28,7 +28,7 @@ NODISCARD result account_object_of_entry(const struct account *a, view pack_obje
                                          struct fault *fault);
 /*
  * One entry and the object with its bytes. The pack's index comes into memory for it where the account's indexes fit there; of a larger account the
- * entry alone is read, so that reading here and there costs the same in a mailbox of any size. NOT_FOUND: it was reclaimed.
+ * entry is read with its neighbours, so that reading here and there costs the same in a mailbox of any size. NOT_FOUND: it was reclaimed.
  */
 MAY_YIELD NODISCARD result account_find_entry(struct account *a, uint32_t slot, uint32_t entry, millis deadline, struct pack_entry *ret_entry,
                                               char text[static OBJECT_NAME_MAX], view *ret_name, struct fault *fault);
