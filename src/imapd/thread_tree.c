@@ -6,14 +6,22 @@
 #include "base/check.h"
 #include "runtime/workers.h"
 
-enum { NODES_PER_TURN = 2048, TABLE_FIRST = 1024 };
+enum { NODES_PER_TURN = 2048, NODES_FIRST = 1024, COPIED_PER_TURN = 64 << 10, TABLE_FIRST = 1024 };
+
+MAY_YIELD static result breathe(struct thread_tree *t)
+{
+    if (++t->since_turn < NODES_PER_TURN) return OK;
+    t->since_turn = 0;
+    return session_breathe(t->s);
+}
 
 /* ---- tables ---- */
 
-static void hashes_init(struct thread_table *t, size_t expected)
+/* For no more keys than `max`. */
+static void hashes_init(struct thread_table *t, size_t max)
 {
     t->capacity = TABLE_FIRST;
-    while (t->capacity < expected * 2) t->capacity *= 2;
+    while (t->capacity < max * 2) t->capacity *= 2;
     t->count = 0;
     t->slots = calloc(t->capacity, sizeof *t->slots);
     check(t->slots);
@@ -42,35 +50,46 @@ static uint32_t hashes_get(const struct thread_table *t, uint64_t key)
 
 static void hashes_put(struct thread_table *t, uint64_t key, uint32_t value)
 {
-    if (t->count * 2 >= t->capacity) {
-        struct thread_table larger;
-        hashes_init(&larger, t->capacity);
-        for (size_t i = 0; i < t->capacity; i++)
-            if (t->slots[i].key) hashes_put(&larger, t->slots[i].key, t->slots[i].value);
-        hashes_done(t);
-        *t = larger;
-    }
     size_t i = hashes_slot(t, key);
     t->count += !t->slots[i].key;
+    check(t->count < t->capacity);
     t->slots[i] = (struct thread_slot){key, value};
 }
 
 /* ---- nodes ---- */
 
-static void grow_nodes(struct thread_tree *t, size_t capacity)
+/* What stands in `*array` moves to a larger one, in turns: tens of megabytes. */
+MAY_YIELD static result grow_array(struct thread_tree *t, void **array, size_t item_bytes, size_t capacity)
 {
-    t->capacity = capacity;
-    t->nodes = realloc(t->nodes, t->capacity * sizeof *t->nodes);
-    check(t->nodes != NULL);
-    if (t->algorithm != IMAP_THREAD_REFS) return;
-    t->arrived = realloc(t->arrived, t->capacity * sizeof *t->arrived);
-    check(t->arrived != NULL);
+    char *larger = malloc(capacity * item_bytes), *old = *array;
+    size_t bytes = t->count * item_bytes;
+    result code = OK;
+    check(larger != NULL);
+    for (size_t at = 0; at < bytes && code == OK; at += COPIED_PER_TURN) {
+        memcpy(larger + at, old + at, bytes - at < COPIED_PER_TURN ? bytes - at : COPIED_PER_TURN);
+        code = session_breathe(t->s);
+    }
+    if (code == OK) *array = larger;
+    worker_free(code == OK ? old : larger, bytes);
+    return code;
 }
 
-static result add_node(struct thread_tree *t, uint32_t *ret_node)
+MAY_YIELD static result grow_nodes(struct thread_tree *t, size_t capacity)
+{
+    void *nodes = t->nodes, *arrived = t->arrived;
+    result code = grow_array(t, &nodes, sizeof *t->nodes, capacity);
+    t->nodes = nodes;
+    if (code == OK && t->algorithm == IMAP_THREAD_REFS) code = grow_array(t, &arrived, sizeof *t->arrived, capacity);
+    t->arrived = arrived;
+    if (code == OK) t->capacity = capacity;
+    return code;
+}
+
+MAY_YIELD static result add_node(struct thread_tree *t, uint32_t *ret_node)
 {
     if (t->count == THREAD_NODES_MAX) return TOO_BIG;
-    if (t->count == t->capacity) grow_nodes(t, t->capacity ? 2 * t->capacity : 1024);
+    result code = t->count == t->capacity ? grow_nodes(t, 2 * t->capacity) : OK;
+    if (code != OK) return code;
     t->nodes[t->count] = (struct thread_node){.parent = THREAD_NONE, .first = THREAD_NONE, .last = THREAD_NONE, .next = THREAD_NONE};
     if (t->arrived) t->arrived[t->count] = 0;
     *ret_node = (uint32_t)t->count++;
@@ -110,34 +129,40 @@ static uint32_t find_id(const struct thread_tree *t, uint64_t id)
     return node ? node - 1 : THREAD_NONE;
 }
 
-static void grow_ids(struct thread_tree *t)
+/* In turns: each slot is a look at its node, wherever that is, and the system gives the memory of the larger table page by page. */
+MAY_YIELD static result grow_ids(struct thread_tree *t)
 {
     struct thread_ids larger;
+    result code = OK;
     ids_init(&larger, t->ids.capacity);
     larger.count = t->ids.count;
-    for (size_t i = 0; i < t->ids.capacity; i++)
+    for (size_t i = 0; i < t->ids.capacity && code == OK; i++) {
         if (t->ids.slots[i].node) *ids_slot(t, &larger, t->nodes[t->ids.slots[i].node - 1].id) = t->ids.slots[i];
-    ids_done(&t->ids);
-    t->ids = larger;
+        code = breathe(t);
+    }
+    ids_done(code == OK ? &t->ids : &larger);
+    if (code == OK) t->ids = larger;
+    return code;
 }
 
-/* An id that is not there yet. Tables grow in one piece, so there is room for half as many ids of messages that are elsewhere. */
-static void put_id(struct thread_tree *t, uint64_t id, uint32_t node)
+/* An id that is not there yet. */
+MAY_YIELD static result put_id(struct thread_tree *t, uint64_t id, uint32_t node)
 {
-    if (t->ids.count * 4 >= t->ids.capacity * 3) grow_ids(t);
+    result code = t->ids.count * 4 >= t->ids.capacity * 3 ? grow_ids(t) : OK;
+    if (code != OK) return code;
     t->nodes[node].id = id;
     *ids_slot(t, &t->ids, id) = (struct thread_id_slot){.node = node + 1, .tag = tag_of(id)};
     t->ids.count++;
+    return OK;
 }
 
 /* The node of an id, a dummy if no message has come with it. */
-static result node_of(struct thread_tree *t, uint64_t id, uint32_t *ret_node)
+MAY_YIELD static result node_of(struct thread_tree *t, uint64_t id, uint32_t *ret_node)
 {
     *ret_node = find_id(t, id);
     if (*ret_node != THREAD_NONE) return OK;
     result code = add_node(t, ret_node);
-    if (code == OK) put_id(t, id, *ret_node);
-    return code;
+    return code == OK ? put_id(t, id, *ret_node) : code;
 }
 
 /* ---- a tree ---- */
@@ -148,7 +173,13 @@ void thread_tree_init(struct thread_tree *t, struct session *s, enum imap_thread
 {
     *t = (struct thread_tree){.s = s, .algorithm = algorithm, .root_first = THREAD_NONE, .root_last = THREAD_NONE};
     sort_list_expect(&t->by_sent, expected);
-    if (expected) grow_nodes(t, expected + expected / 8);
+    t->capacity = NODES_FIRST + expected + expected / 8;
+    t->nodes = malloc(t->capacity * sizeof *t->nodes);
+    check(t->nodes != NULL);
+    if (algorithm == IMAP_THREAD_REFS) {
+        t->arrived = malloc(t->capacity * sizeof *t->arrived);
+        check(t->arrived != NULL);
+    }
     if (links(t)) ids_init(&t->ids, expected);
 }
 
@@ -179,7 +210,7 @@ static void set_parent(struct thread_tree *t, uint32_t child, uint32_t parent)
 }
 
 /* Step 1 A and B. */
-static result link_references(struct thread_tree *t, uint32_t node, const struct sort_values *v)
+MAY_YIELD static result link_references(struct thread_tree *t, uint32_t node, const struct sort_values *v)
 {
     uint32_t before = THREAD_NONE;
     for (size_t i = 0; i < v->reference_count; i++) {
@@ -206,8 +237,8 @@ result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *r
     if (node == THREAD_NONE || t->nodes[node].told) {
         bool is_known = node != THREAD_NONE;
         result code = add_node(t, &node);
+        if (code == OK && v->message_id && links(t) && !is_known) code = put_id(t, v->message_id, node);
         if (code != OK) return code;
-        if (v->message_id && links(t) && !is_known) put_id(t, v->message_id, node);
     }
     struct thread_node *n = &t->nodes[node];
     n->told = told;
@@ -220,13 +251,6 @@ result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *r
 }
 
 /* ---- orders and lists ---- */
-
-MAY_YIELD static result breathe(struct thread_tree *t)
-{
-    if (++t->since_turn < NODES_PER_TURN) return OK;
-    t->since_turn = 0;
-    return session_breathe(t->s);
-}
 
 MAY_YIELD static result sort_by_date(struct thread_tree *t)
 {

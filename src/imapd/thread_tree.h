@@ -58,8 +58,8 @@ void thread_tree_init(struct thread_tree *t, struct session *s, enum imap_thread
 void thread_tree_done(struct thread_tree *t);
 /* A message with this id is to come: memory is slow, and its place in the table is not where the last one's was. */
 void thread_tree_prepare(const struct thread_tree *t, uint64_t message_id);
-/* Links it by its references but for ORDEREDSUBJECT (RFC 5256, REFERENCES step 1). TOO_BIG. */
-NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v);
+/* Links it by its references but for ORDEREDSUBJECT (RFC 5256, REFERENCES step 1). Yields where memory grows. TOO_BIG, or the client is gone. */
+MAY_YIELD NODISCARD result thread_tree_add(struct thread_tree *t, uint32_t told, const struct row *row, const struct sort_values *v);
 /* Sorts and threads. Not OK: the client is gone, or TOO_BIG. */
 MAY_YIELD NODISCARD result thread_tree_build(struct thread_tree *t);
 /* "(1 2)(3)", in turns. */
