@@ -75,3 +75,34 @@ void session_tell_flags(struct session *s, const struct mailbox *m, uint32_t num
     session_write_flags(s, m, row);
     buf_append(out, VIEW("))\r\n"));
 }
+
+void session_tell_keywords(struct session *s, const struct mailbox *m)
+{
+    static const char system[] = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+    buf *out = session_out(s);
+    view *keywords;
+    size_t count = mailbox_keywords(m, s->arena, &keywords);
+    s->keywords_told = (unsigned)count;
+    for (int is_permanent = 0; is_permanent < 2; is_permanent++) {
+        buf_append_cstr(out, is_permanent ? "* OK [PERMANENTFLAGS (" : "* FLAGS (");
+        if (!is_permanent || !s->is_read_only) {
+            buf_append_cstr(out, system);
+            for (size_t i = 0; i < count; i++) {
+                buf_append_byte(out, ' ');
+                buf_append(out, keywords[i]);
+            }
+            if (is_permanent && count < ROW_KEYWORDS_MAX) buf_append_cstr(out, " \\*");
+        }
+        buf_append_cstr(out, is_permanent ? ")] Flags that stay\r\n" : ")\r\n");
+    }
+}
+
+void session_tell_new_keywords(struct session *s, const struct mailbox *m)
+{
+    if (m && mailbox_keyword(m, ROW_KEYWORD_BIT + s->keywords_told).len) session_tell_keywords(s, m);
+}
+
+void session_knows_keywords(struct session *s, const struct mailbox *m)
+{
+    while (m && mailbox_keyword(m, ROW_KEYWORD_BIT + s->keywords_told).len) s->keywords_told++;
+}

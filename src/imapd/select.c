@@ -23,26 +23,6 @@ result session_mailbox_name(struct session *s, view wire, struct reply *reply, v
     return code;
 }
 
-static void tell_flags(struct session *s, const struct mailbox *m)
-{
-    static const char system_flags[] = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
-    buf *out = session_out(s);
-    view *keywords;
-    size_t count = mailbox_keywords(m, s->arena, &keywords);
-    for (int is_permanent = 0; is_permanent < 2; is_permanent++) {
-        buf_append_cstr(out, is_permanent ? "* OK [PERMANENTFLAGS (" : "* FLAGS (");
-        if (!is_permanent || !s->is_read_only) {
-            buf_append_cstr(out, system_flags);
-            for (size_t i = 0; i < count; i++) {
-                buf_append_byte(out, ' ');
-                buf_append(out, keywords[i]);
-            }
-            if (is_permanent && count < ROW_KEYWORDS_MAX) buf_append_cstr(out, " \\*");
-        }
-        buf_append_cstr(out, is_permanent ? ")] Flags that stay\r\n" : ")\r\n");
-    }
-}
-
 static void tell_mailbox(struct session *s, const struct mailbox_info *info, uint32_t recent)
 {
     buf *out = session_out(s);
@@ -108,7 +88,7 @@ void imapd_select(struct session *s, const struct imap_command *c, struct reply 
     s->recent_from_uid = s->is_read_only || !m ? info.recent_from_uid : mailbox_claim_recent(m);
     uint32_t recent = s->is_rev2 ? 0 : count_recent(s);
     m = session_mailbox(s);
-    if (m) tell_flags(s, m);
+    if (m) session_tell_keywords(s, m);
     tell_mailbox(s, &info, recent);
     if (c->select.wants_qresync && session_resynchronize(s, &c->select, r) != OK) return;
     reply_set(r, REPLY_OK, s->is_read_only ? "READ-ONLY" : "READ-WRITE", NULL);

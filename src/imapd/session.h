@@ -79,6 +79,7 @@ struct session {
 
     struct mailbox_view *view;               /* state SELECTED */
     uint32_t recent_from_uid;                /* messages from here on are \Recent to this session */
+    unsigned keywords_told;                  /* of the selected mailbox: keywords are never taken away */
     uint32_t told_exists;
     struct imap_set_builder saved;           /* UIDs: SEARCH RETURN (SAVE), RFC 9051 §6.4.4.1 */
 
@@ -162,6 +163,12 @@ MAY_YIELD void session_run_command(struct session *s, view text, bool is_append)
 
 /* ---- the selected mailbox (select.c, sync.c) ---- */
 void session_unselect(struct session *s);
+/* FLAGS and PERMANENTFLAGS. m of the others may be NULL. */
+void session_tell_keywords(struct session *s, const struct mailbox *m);
+/* If the mailbox was given a keyword since. */
+void session_tell_new_keywords(struct session *s, const struct mailbox *m);
+/* The client itself gave it those that are not told. */
+void session_knows_keywords(struct session *s, const struct mailbox *m);
 /* Tells of everything that changed. `may_expunge` false during FETCH, STORE and SEARCH (RFC 9051 §7.5.1). */
 MAY_YIELD void session_sync(struct session *s, bool may_expunge);
 /* Learns what other nodes wrote, first. */

@@ -102,6 +102,7 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
     tell_junk(s, c, &uids);
     /* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
     bool is_alone = !was_behind && outcome.modseq == before + 1;
+    if (is_alone) session_knows_keywords(s, session_mailbox(s));
     if (c->store.is_silent && is_alone) mailbox_view_knows(s->view, outcome.modseq);
     struct telling t = {.s = s, .with_uid = c->is_uid || s->has_condstore, .left_alone = &outcome.unchanged_uids};
     result code = OK;

@@ -35,6 +35,22 @@ TEST(imapd_store_changes_flags_and_tells_them)
     test_server_close(t);
 }
 
+/* Whoever has the mailbox selected learns of a keyword before a message that has it. */
+TEST(imapd_new_keywords_are_told_to_other_sessions)
+{
+    struct test_server *t = with_messages(3, 2);
+    struct transcript *c = select_inbox(t), *d = select_inbox(t);
+    TRANSCRIPT(c, "C: a STORE 1 +FLAGS.SILENT ($Work)\nS: a OK *\n"
+                  "C: b STORE 2 +FLAGS.SILENT ($Work)\nS: b OK *\n");
+    TRANSCRIPT(d, "C: a NOOP\nS: * FLAGS (* $Work)\nS: * OK [PERMANENTFLAGS (* $Work \\*)] *\n"
+                  "S: * 1 FETCH (FLAGS (\\Seen $Work))\nS: * 2 FETCH (FLAGS (\\Seen $Work))\nS: a OK *\n"
+                  "C: b STORE 1 -FLAGS.SILENT ($Work)\nS: b OK *\n");
+    TRANSCRIPT(c, "C: c NOOP\nS: * 1 FETCH (FLAGS (\\Seen))\nS: c OK *\n");
+    transcript_close(c);
+    transcript_close(d);
+    test_server_close(t);
+}
+
 TEST(imapd_store_leaves_alone_what_has_changed_since)
 {
     struct test_server *t = with_messages(2, 3);

@@ -61,6 +61,7 @@ MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range 
 MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *changed)
 {
     if (changed->count == 0 || !session_hears(s, IMAP_EVENT_FLAG_CHANGE)) return OK;
+    session_tell_new_keywords(s, session_mailbox(s));
     struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
     for (size_t i = 0; i < changed->count; i++) {
         result code = tell_changed_range(s, changed->ranges[i], rows);

@@ -193,7 +193,7 @@ def test_notify_tells_flags_with_uid_rfc5465_5_1(talk):
         S: * STATUS Lists (MESSAGES 1 UIDNEXT 2 UIDVALIDITY %v% UNSEEN 1 HIGHESTMODSEQ %_%)
         S: a OK NOTIFY completed""")
     other.play("C: s STORE 1 +FLAGS.SILENT ($Junk)\nS: s OK STORE completed")
-    c.play("S: * 1 FETCH (UID 1 MODSEQ (%_%) FLAGS (\\Recent $Junk))")
+    c.play("S: * FLAGS (%_% $Junk)\nS: * OK [PERMANENTFLAGS (%_% $Junk \\*)] %_%\nS: * 1 FETCH (UID 1 MODSEQ (%_%) FLAGS (\\Recent $Junk))")
     other.play("C: s SELECT Lists\nS~ s OK [READ-WRITE] SELECT completed\nC: s STORE 1 +FLAGS.SILENT (\\Flagged)\nS: s OK STORE completed")
     c.play("S: * STATUS Lists (MESSAGES 1 UIDNEXT 2 UIDVALIDITY %v% UNSEEN 1 HIGHESTMODSEQ %_%)")
     other.play("C: s SELECT INBOX\nS~ s OK [READ-WRITE] SELECT completed\nC: s STORE 1 +FLAGS.SILENT (\\Deleted)\nS: s OK STORE completed\nC: x EXPUNGE\nS: * 1 EXPUNGE\nS: x OK EXPUNGE completed")
