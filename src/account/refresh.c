@@ -261,6 +261,12 @@ static void forget_fresh(struct tail *t)
     keep_head(&t->fresh_head, &(struct head){0});
 }
 
+static void take_options(const struct account *a, struct state *s)
+{
+    state_set_turn_rows(s, a->home->all->options.turn_rows);
+    state_set_wide_bytes(s, a->home->all->options.wide_bytes);
+}
+
 /* The first load, a journal whose head another node has replaced, or our own compaction's head. */
 MAY_YIELD static result take_head(struct tail *t, const struct journal_page *page, struct fault *fault)
 {
@@ -291,8 +297,7 @@ MAY_YIELD static result take_head(struct tail *t, const struct journal_page *pag
         if (code != OK) return account_report_corrupt(a, code, fault);
     }
     a->journal_bytes = 0;
-    state_set_turn_rows(s, a->home->all->options.turn_rows);
-    state_set_wide_bytes(s, a->home->all->options.wide_bytes);
+    take_options(a, s);
     if (a->state) {
         t->fresh = s;
         t->fresh_position = page->head_at;
@@ -372,7 +377,7 @@ static result take_absence(struct tail *t, struct fault *fault)
 {
     struct account *a = t->account;
     if (a->state && state_sequence(a->state) > 0) return fail(fault, NOT_FOUND, "the account was removed");
-    if (!a->state) a->state = state_new(a->id);
+    if (!a->state) take_options(a, a->state = state_new(a->id));
     a->position = (struct journal_position){0};
     a->skip = 0;
     return OK;
