@@ -119,12 +119,17 @@ uint32_t numbering_highest_uid(const struct numbering *n)
     return n->count ? numbering_uid(n, n->count) : 0;
 }
 
+/* Index among the known, or known_count. */
+static size_t find_known(const struct numbering *n, uint64_t modseq)
+{
+    size_t i = 0;
+    while (i < n->known_count && (modseq < n->known[i].first || modseq > n->known[i].last)) i++;
+    return i;
+}
+
 bool numbering_has_told(const struct numbering *n, uint64_t modseq)
 {
-    if (modseq <= n->told_modseq) return true;
-    for (size_t i = 0; i < n->known_count; i++)
-        if (n->known_modseqs[i] == modseq) return true;
-    return false;
+    return modseq <= n->told_modseq || find_known(n, modseq) < n->known_count;
 }
 
 bool numbering_is_behind(const struct numbering *n)
@@ -134,14 +139,23 @@ bool numbering_is_behind(const struct numbering *n)
     return n->mailbox && (n->mailbox->exists != n->count || n->mailbox->highest_modseq > n->told_modseq);
 }
 
-void numbering_knows(struct numbering *n, uint64_t modseq)
+void numbering_knows(struct numbering *n, uint64_t follows, uint64_t modseq)
 {
+    size_t before = find_known(n, follows);
     if (numbering_has_told(n, modseq)) return;
+    if (follows && follows <= n->told_modseq) {
+        n->told_modseq = modseq;
+        return;
+    }
+    if (before < n->known_count) {
+        n->known[before].last = modseq;
+        return;
+    }
     if (n->known_count == NUMBERING_KNOWN_MAX) {
-        memmove(n->known_modseqs, n->known_modseqs + 1, sizeof n->known_modseqs - sizeof n->known_modseqs[0]);
+        memmove(n->known, n->known + 1, sizeof n->known - sizeof n->known[0]);
         n->known_count--;
     }
-    n->known_modseqs[n->known_count++] = modseq;
+    n->known[n->known_count++] = (struct known_records){modseq, modseq};
 }
 
 void numbering_forget_ghosts(struct numbering *n)

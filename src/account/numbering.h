@@ -23,6 +23,8 @@ struct ghost {
     uint32_t before;                    /* messages in the ghosts before this one */
 };
 
+/* From the first to the last, and none between them that changed the mailbox is another. */
+struct known_records { uint64_t first, last; };
 enum { NUMBERING_KNOWN_MAX = 16 };
 
 struct numbering {
@@ -34,7 +36,7 @@ struct numbering {
     size_t ghost_count;
     uint32_t ghost_messages;
     uint64_t told_modseq;               /* changes up to it need no telling */
-    uint64_t known_modseqs[NUMBERING_KNOWN_MAX];    /* nor do those of these records */
+    struct known_records known[NUMBERING_KNOWN_MAX];    /* nor do those of these records */
     size_t known_count;
 };
 
@@ -67,8 +69,9 @@ uint32_t numbering_below(const struct numbering *n, uint32_t uid);
 uint32_t numbering_highest_uid(const struct numbering *n);
 
 bool numbering_is_behind(const struct numbering *n);
-/* The session has told of the changes of this record itself. */
-void numbering_knows(struct numbering *n, uint64_t modseq);
+/* The session has told of the changes of this record itself. `follows`: as its outcome says. */
+void numbering_knows(struct numbering *n, uint64_t follows, uint64_t modseq);
+/* The changes of this record need no telling. */
 bool numbering_has_told(const struct numbering *n, uint64_t modseq);
 /* Forgets the ghosts: the session was told of them. */
 void numbering_forget_ghosts(struct numbering *n);

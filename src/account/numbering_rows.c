@@ -75,7 +75,7 @@ static bool has_changed_whole(const struct numbering *n, const struct block *b, 
 {
     if (b->lowest_modseq <= n->told_modseq || b->last_uid > n->known_uid) return false;
     for (size_t i = 0; i < n->known_count; i++)
-        if (n->known_modseqs[i] >= b->lowest_modseq && n->known_modseqs[i] <= b->highest_modseq) return false;
+        if (n->known[i].last >= b->lowest_modseq && n->known[i].first <= b->highest_modseq) return false;
     return without_ghosts || ghost == n->ghost_count || n->ghosts[ghost].first > b->last_uid;
 }
 

@@ -58,6 +58,7 @@ struct outcome {
     uint32_t mailbox;                   /* number: appended to, created, copied to */
     uint32_t uid_validity;              /* of that mailbox */
     uint64_t modseq;                    /* the record's sequence number */
+    uint64_t follows;                   /* of FLAGS: the highest MODSEQ of the mailbox before; 0: not known */
     struct imap_set source_uids;        /* COPYUID's two sets, APPENDUID's one in result_uids; expunged UIDs in source_uids */
     struct imap_set result_uids;
     struct imap_set unchanged_uids;     /* left alone because of unchanged_since: MODIFIED */

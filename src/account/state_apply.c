@@ -212,6 +212,7 @@ static void apply_flags(struct state *s, const struct record *r, struct arena *a
     }
     struct flagging f = {r->flags.change, r->flags.flags.system, r->flags.unchanged_since, s->sequence, IMAP_SET_BUILDER_INIT, false};
     f.flags |= keyword_flags(m, &r->flags.flags, r->flags.change == FLAGS_REMOVE);
+    o->follows = m->highest_modseq;
     size_t range = 0;
     for (uint32_t i = uids->count ? mailbox_block_of_uid(m, uids->ranges[0].first) : m->block_count; i < m->block_count; i++) {
         struct block *b = m->blocks[i];

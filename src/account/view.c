@@ -42,7 +42,8 @@ bool mailbox_view_exists(const struct mailbox_view *v) { return v->numbering.mai
 uint32_t mailbox_view_count(const struct mailbox_view *v) { return v->numbering.count; }
 uint32_t mailbox_view_highest_uid(const struct mailbox_view *v) { return numbering_highest_uid(&v->numbering); }
 bool mailbox_view_is_behind(const struct mailbox_view *v) { return numbering_is_behind(&v->numbering); }
-void mailbox_view_knows(struct mailbox_view *v, uint64_t modseq) { numbering_knows(&v->numbering, modseq); }
+void mailbox_view_knows(struct mailbox_view *v, uint64_t follows, uint64_t modseq) { numbering_knows(&v->numbering, follows, modseq); }
+bool mailbox_view_has_told(const struct mailbox_view *v, uint64_t modseq) { return numbering_has_told(&v->numbering, modseq); }
 
 result mailbox_view_rows(struct mailbox_view *v, uint32_t first, size_t max, struct row *rows, size_t *ret_count, millis deadline, struct fault *fault)
 {

@@ -69,5 +69,10 @@ NODISCARD result mailbox_view_dated(const struct mailbox_view *v, unix_ms from, 
 NODISCARD result mailbox_view_flagged(const struct mailbox_view *v, uint64_t flag, bool is_set, struct arena *arena, struct imap_set *ret_uids, struct fault *fault);
 /* Something is there to tell. Cheap. */
 bool mailbox_view_is_behind(const struct mailbox_view *v);
-/* The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. */
-void mailbox_view_knows(struct mailbox_view *v, uint64_t modseq);
+/*
+ * The session has told its client of the changes of this record itself (FLAGS of its own STORE): sync need not. `follows`: as its outcome says, and
+ * 0 if that is not at hand.
+ */
+void mailbox_view_knows(struct mailbox_view *v, uint64_t follows, uint64_t modseq);
+/* So it need not of this record. */
+bool mailbox_view_has_told(const struct mailbox_view *v, uint64_t modseq);

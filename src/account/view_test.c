@@ -156,7 +156,7 @@ static void tells_of_its_own_changes(void *argument)
     struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX, .uids = {&range, 1, false}, .flags.system = ROW_SEEN, .unchanged_since = UINT64_MAX}};
     struct outcome outcome = change(t->account, &r, t->arena);
     flag(t->account, t->arena, 9, 9, ROW_SEEN);
-    mailbox_view_knows(t->view, outcome.modseq);
+    mailbox_view_knows(t->view, outcome.follows, outcome.modseq);
     sync_view(t, false);
     expect_range(t->changes.changed, 9, 9);
     EXPECT(!mailbox_view_is_behind(t->view));

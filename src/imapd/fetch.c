@@ -238,7 +238,7 @@ void imapd_fetch(struct session *s, const struct imap_command *c, struct reply *
     if (!f->is_listing) fetch_look_ahead(s);
     if (code == OK) code = session_walk(s, &set, c->is_uid, fetch_rows, f);
     /* Of a message that could not be read the flags were not told: sync.c does. */
-    if (code == OK && f->code == OK && !f->met_gone && f->made_seen.count) mailbox_view_knows(s->view, f->seen_modseq);
+    if (code == OK && f->code == OK && !f->met_gone && f->made_seen.count) mailbox_view_knows(s->view, 0, f->seen_modseq);
     reply_result(s, r, code, NULL);
     answer(f, r);
     session_tell_limit(s, lowest_uid, r);

@@ -103,12 +103,12 @@ void imapd_store(struct session *s, const struct imap_command *c, struct reply *
     /* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
     bool is_alone = !was_behind && outcome.modseq == before + 1;
     if (is_alone) session_knows_keywords(s, session_mailbox(s));
-    if (c->store.is_silent && is_alone) mailbox_view_knows(s->view, outcome.modseq);
+    if (c->store.is_silent && is_alone) mailbox_view_knows(s->view, outcome.follows, outcome.modseq);
     struct telling t = {.s = s, .with_uid = c->is_uid || s->has_condstore, .left_alone = &outcome.unchanged_uids};
     result code = OK;
     if (!c->store.is_silent) {
         code = session_walk(s, &named, c->is_uid, tell_rows, &t);
-        if (code == OK) mailbox_view_knows(s->view, outcome.modseq);     /* else sync.c tells */
+        if (code == OK) mailbox_view_knows(s->view, outcome.follows, outcome.modseq);     /* else sync.c tells */
     } else if (s->has_condstore) {
         code = session_walk(s, &named, c->is_uid, tell_modseqs, &t);
     }
