@@ -145,8 +145,7 @@ void mailbox_tidy(struct mailbox *m)
 
 /* ---- sets and blocks ---- */
 
-/* Index of the first range that does not end before `number`. */
-static size_t range_from(const struct imap_set *set, uint32_t number)
+size_t set_range_from(const struct imap_set *set, uint32_t number)
 {
     size_t low = 0, high = set->count;
     while (low < high) {
@@ -162,13 +161,13 @@ static size_t range_from(const struct imap_set *set, uint32_t number)
 
 bool set_overlaps(const struct imap_set *set, uint32_t first, uint32_t last)
 {
-    size_t i = range_from(set, first);
+    size_t i = set_range_from(set, first);
     return i < set->count && set->ranges[i].first <= last;
 }
 
 static bool set_covers(const struct imap_set *set, uint32_t first, uint32_t last)
 {
-    size_t i = range_from(set, first);
+    size_t i = set_range_from(set, first);
     return i < set->count && set->ranges[i].first <= first && set->ranges[i].last >= last;
 }
 

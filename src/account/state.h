@@ -98,6 +98,13 @@ struct state_turns {
     void *argument;
 };
 bool state_wants_turns(struct state *s, const struct record *r);
+/*
+ * FLAGS of very many messages that need not change at once are better several records, none of which takes turns: who writes meanwhile waits for
+ * one of them. *ret_part is what of `uids` (resolved) from *from_uid on, 0 at first, the next record takes: all, or what is kept in `room` until the
+ * next call. *from_uid moves behind it. False: nothing is left.
+ */
+bool state_cut_flags(struct state *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *from_uid, struct imap_set_builder *room,
+                     struct imap_set *ret_part);
 /* How many rows are made anew without turns; 0: STATE_TURN_ROWS. */
 void state_set_turn_rows(struct state *s, uint32_t rows);
 /* state_apply() for every record, in turns if it wants them. */

@@ -13,6 +13,8 @@
 
 enum {
     FLAGGED_ROWS_PER_COPIED = 8,             /* a flag costs an eighth of a copy, about */
+    PARTS_PER_TURN = 2,                      /* of what is flagged without turns: so far from it that messages that came meanwhile do not matter */
+    UIDS_TAKEN_FOR_ROWS = 16,                /* of a range that is as short: to count its rows would cost as much as to flag them */
     ROWS_PER_BREATH = 1024,
     TO_BE_MADE = UINT32_MAX,                 /* number of a mailbox that the record makes, as long as it is aside */
 };
@@ -121,13 +123,31 @@ static uint64_t rows_restored(const struct state *s, const struct record *r)
     return rows < named ? rows : named;
 }
 
+/* No fewer than there are. */
+static uint64_t rows_within(struct mailbox *m, struct imap_range uids)
+{
+    uint64_t named = (uint64_t)uids.last - uids.first + 1;
+    if (named <= UIDS_TAKEN_FOR_ROWS) return named;
+    return (uids.last == UINT32_MAX ? m->exists : mailbox_rank(m, uids.last + 1)) - mailbox_rank(m, uids.first);
+}
+
+static uint64_t rows_flagged_at_once(const struct state *s) { return (uint64_t)s->pool.turn_rows * FLAGGED_ROWS_PER_COPIED; }
+
+static bool has_more_rows(struct mailbox *m, const struct imap_set *uids, uint64_t than)
+{
+    uint64_t rows = 0;
+    if (m->exists <= than || imap_set_size(uids) <= than) return false;
+    for (size_t i = 0; i < uids->count && rows <= than; i++) rows += rows_within(m, uids->ranges[i]);
+    return rows > than;
+}
+
 bool state_wants_turns(struct state *s, const struct record *r)
 {
-    const struct mailbox *m;
+    struct mailbox *m;
     switch (r->kind) {
     case RECORD_FLAGS:
         m = state_mailbox(s, r->flags.mailbox);
-        return m && rows_of(m, &r->flags.uids, m->exists) / FLAGGED_ROWS_PER_COPIED > s->pool.turn_rows;
+        return m && has_more_rows(m, &r->flags.uids, rows_flagged_at_once(s));
     case RECORD_COPY:
         m = state_mailbox(s, r->copy.from);
         return m && rows_of(m, &r->copy.uids, m->exists) > s->pool.turn_rows;
@@ -137,6 +157,37 @@ bool state_wants_turns(struct state *s, const struct record *r)
     case RECORD_RESTORE: return rows_restored(s, r) > s->pool.turn_rows && (r->restore.into.len == 0 || state_may_create(s, r->restore.into));
     default: return false;
     }
+}
+
+/* The UID of the row up to which a range has so many: fewer than it has, and one at least. */
+static uint32_t uid_of_row(struct mailbox *m, struct imap_range uids, uint64_t rows)
+{
+    if (uids.last - uids.first < UIDS_TAKEN_FOR_ROWS) return uids.first + (uint32_t)rows - 1;
+    return mailbox_uid_at(m, mailbox_rank(m, uids.first) + (uint32_t)rows - 1);
+}
+
+bool state_cut_flags(struct state *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *from_uid, struct imap_set_builder *room, struct imap_set *ret_part)
+{
+    struct mailbox *m = state_mailbox(s, mailbox);
+    uint64_t left = rows_flagged_at_once(s) / PARTS_PER_TURN;
+    if (uids->count == 0 || *from_uid > uids->ranges[uids->count - 1].last) return false;
+    if (*from_uid == 0 && (!m || !has_more_rows(m, uids, left))) {
+        *from_uid = (uint64_t)uids->ranges[uids->count - 1].last + 1;
+        *ret_part = *uids;
+        return true;
+    }
+    buf_clear(&room->ranges);
+    for (size_t i = set_range_from(uids, (uint32_t)*from_uid); i < uids->count && left > 0; i++) {
+        struct imap_range range = uids->ranges[i];
+        if (range.first < *from_uid) range.first = (uint32_t)*from_uid;
+        uint64_t rows = m ? rows_within(m, range) : 0;
+        if (rows > left) range.last = uid_of_row(m, range, rows = left);
+        left -= rows;
+        imap_set_builder_add_range(room, range.first, range.last);
+        *from_uid = (uint64_t)range.last + 1;
+    }
+    *ret_part = imap_set_builder_set(room);
+    return true;
 }
 
 /* ---- the copies ---- */

@@ -1,4 +1,4 @@
-/* RESTORE in turns: the same comes of it as of RESTORE in one piece, and nobody sees a part. Other records: state_property_test.c. */
+/* RESTORE in turns: the same comes of it as of RESTORE in one piece, and nobody sees a part. Other records: state_property_test.c. And what needs none. */
 #include <string.h>
 
 #include "account/state_private.h"
@@ -113,4 +113,69 @@ TEST(state_restore_in_turns_comes_to_the_same)
     r.restore.mailbox = INBOX_NUMBER;
     r.restore.until.ms = AUTHOR_BEGINS_MS + 1000 * (2 + 3 * ROWS + 10);
     both(r, true);
+}
+
+/* ---- FLAGS in parts ---- */
+
+/* Every fourth UID is gone, and 101 to 180. */
+static struct author author_with_gaps(void)
+{
+    struct author a = author_new();
+    a.state->pool.block_rows = 16;
+    for (uint32_t i = 1; i <= 300; i++) REQUIRE(author_deliver(&a, INBOX_NUMBER, 0, 1) == OK);
+    for (uint32_t i = 4; i <= 300; i += 4) REQUIRE(author_expunge(&a, INBOX_NUMBER, i, i, false) == OK);
+    REQUIRE(author_expunge(&a, INBOX_NUMBER, 101, 180, false) == OK);
+    state_set_turn_rows(a.state, 2);
+    return a;
+}
+
+/* Parts rise and are all of it; each is applied without turns, and but for the last none is small for its rows. */
+static unsigned cut(struct author *a, const struct imap_range *ranges, size_t count)
+{
+    struct imap_set uids = {.ranges = (struct imap_range *)ranges, .count = count}, part;
+    struct imap_set_builder room CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT, all CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT;
+    uint64_t from = 0, before = 0;
+    unsigned parts = 0;
+    while (state_cut_flags(a->state, INBOX_NUMBER, &uids, &from, &room, &part)) {
+        REQUIRE(part.count > 0 && part.ranges[0].first >= before && part.ranges[part.count - 1].last < from);
+        struct record r = {.kind = RECORD_FLAGS, .flags = {.mailbox = INBOX_NUMBER, .uids = part, .flags.system = ROW_SEEN, .unchanged_since = UINT64_MAX}};
+        EXPECT(!state_wants_turns(a->state, &r));
+        for (size_t i = 0; i < part.count; i++) imap_set_builder_add_range(&all, part.ranges[i].first, part.ranges[i].last);
+        before = from;
+        parts++;
+    }
+    struct imap_set together = imap_set_builder_set(&all);
+    REQUIRE(together.count == count);
+    EXPECT(count == 0 || memcmp(together.ranges, ranges, count * sizeof *ranges) == 0);
+    return parts;
+}
+
+TEST(state_flags_of_many_are_cut_into_records_without_turns)
+{
+    struct author a = author_with_gaps();
+    struct imap_range all = {1, 300}, beyond = {1, UINT32_MAX}, few = {290, 4000000000}, scattered[] = {{1, 3}, {5, 30}, {40, 40}, {90, 182}, {185, 400}, {500, 600}};
+    struct imap_range none[] = {{101, 180}, {400, 500}}, singles[100];
+    EXPECT_NUMBER(author_info(&a, "INBOX").exists, 165);
+    EXPECT_NUMBER(cut(&a, &all, 1), (165 + 7) / 8);          /* eight of sixteen that need no turns */
+    EXPECT_NUMBER(cut(&a, &beyond, 1), (165 + 7) / 8);
+    EXPECT_NUMBER(cut(&a, &few, 1), 1);
+    EXPECT_NUMBER(cut(&a, none, array_size(none)), 1);
+    EXPECT(cut(&a, scattered, array_size(scattered)) >= (3 + 20 + 8 + 1 + 86 + 7) / 8);
+    for (uint32_t i = 0; i < array_size(singles); i++) singles[i] = (struct imap_range){1 + 2 * i, 1 + 2 * i};
+    EXPECT_NUMBER(cut(&a, singles, 100), 13);
+    EXPECT_NUMBER(cut(&a, singles, 8), 1);
+    EXPECT_NUMBER(cut(&a, singles, 0), 0);
+    /* What is no record of many is as it was given: nothing is copied. */
+    struct imap_set uids = {.ranges = &few, .count = 1}, part;
+    struct imap_set_builder room = IMAP_SET_BUILDER_INIT;
+    uint64_t from = 0;
+    REQUIRE(state_cut_flags(a.state, INBOX_NUMBER, &uids, &from, &room, &part));
+    EXPECT(part.ranges == &few && part.count == 1 && room.ranges.len == 0);
+    EXPECT(!state_cut_flags(a.state, INBOX_NUMBER, &uids, &from, &room, &part));
+    /* A mailbox that is gone: the record says so. */
+    uids.ranges = &all;
+    from = 0;
+    REQUIRE(state_cut_flags(a.state, 4711, &uids, &from, &room, &part));
+    EXPECT(part.count == 1 && !state_cut_flags(a.state, 4711, &uids, &from, &room, &part));
+    author_done(&a);
 }

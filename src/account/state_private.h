@@ -172,6 +172,8 @@ uint32_t mailbox_uid_at(struct mailbox *m, uint32_t rank);
 struct block *mailbox_block_at(struct mailbox *m, uint32_t rank, uint32_t *ret_index);
 /* Sums and prefix counts anew from the summaries; drops empty blocks, joins small neighbours. */
 void mailbox_tidy(struct mailbox *m);
+/* Index of the first range that does not end before `number`. */
+size_t set_range_from(const struct imap_set *set, uint32_t number);
 bool set_overlaps(const struct imap_set *set, uint32_t first, uint32_t last);
 bool set_touches_block(const struct imap_set *set, const struct block *b);
 bool set_covers_block(const struct imap_set *set, const struct block *b);
