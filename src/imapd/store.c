@@ -1,7 +1,9 @@
 /*
  * STORE and UID STORE: RFC 9051 §6.4.6, RFC 7162 §3.1.3.
  *
- * One record with the UIDs, however many; then the rows as they are now are told, unless .SILENT.
+ * A record with the UIDs; of very many several, one after another, so that other sessions of the account that write need not wait until all are
+ * applied (state_cut_flags()): STORE need not be done at once, but message by message (RFC 7162 §3.1.3). Then the rows as they are now are told,
+ * unless .SILENT.
  */
 #include "flow/feedback.h"
 #include "imapd/session.h"
@@ -61,58 +63,136 @@ static enum flags_change change_of(enum imap_store_kind kind)
     return kind == IMAP_STORE_ADD ? FLAGS_ADD : kind == IMAP_STORE_REMOVE ? FLAGS_REMOVE : FLAGS_REPLACE;
 }
 
-MAY_YIELD static result change(struct session *s, const struct imap_command *c, struct imap_set uids, struct reply *r, struct outcome *ret_outcome)
+/* A record of this STORE, as its outcome tells. */
+struct part {
+    struct part *next;
+    uint64_t follows, modseq;
+};
+
+struct storing {
+    struct session *s;
+    const struct imap_command *c;
+    struct imap_set uids;
+    uint64_t done_to;                        /* UIDs below it */
+    struct part *first, *last;
+    struct imap_set_builder left_alone;      /* because of UNCHANGEDSINCE */
+};
+
+static void note_part(struct storing *t, const struct outcome *o)
 {
-    struct fault fault = {0};
+    struct part *part = arena_new_struct(t->s->arena, struct part);
+    *part = (struct part){NULL, o->follows, o->modseq};
+    if (t->last) t->last->next = part;
+    else t->first = part;
+    t->last = part;
+    for (size_t i = 0; i < o->unchanged_uids.count; i++) imap_set_builder_add_range(&t->left_alone, o->unchanged_uids.ranges[i].first, o->unchanged_uids.ranges[i].last);
+}
+
+/* Of the mailbox, before a record. */
+static bool knew_all_before(const struct session *s, uint64_t follows)
+{
+    return follows && mailbox_view_has_told(s->view, follows);
+}
+
+MAY_YIELD static result change_part(struct storing *t, struct imap_set uids, struct fault *fault)
+{
+    struct session *s = t->s;
+    const struct imap_store *store = &t->c->store;
+    struct outcome outcome;
     struct record record = {
         .kind = RECORD_FLAGS,
-        .flags = {.mailbox = mailbox_view_mailbox(s->view), .uids = uids, .change = change_of(c->store.kind),
-                  .flags = session_record_flags(&c->store.flags),
-                  .unchanged_since = c->store.has_unchanged_since ? c->store.unchanged_since : UINT64_MAX}};
-    result code = account_change(s->account, &record, s->arena, ret_outcome, session_store_deadline(s), &fault);
-    if (code == OK) code = ret_outcome->code;
+        .flags = {.mailbox = mailbox_view_mailbox(s->view), .uids = uids, .change = change_of(store->kind), .flags = session_record_flags(&store->flags),
+                  .unchanged_since = store->has_unchanged_since ? store->unchanged_since : UINT64_MAX}};
+    result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), fault);
+    if (code == OK) code = outcome.code;
+    if (code != OK) return code;
+    bool is_newest = state_sequence(account_state(s->account)) == outcome.modseq;
+    if (!t->first && is_newest && knew_all_before(s, outcome.follows)) session_knows_keywords(s, session_mailbox(s));
+    note_part(t, &outcome);
+    return OK;
+}
+
+/* The view stays as it is from part to part. What was done before one fails stays done: sync.c tells it. */
+MAY_YIELD static result change(struct storing *t, struct reply *r)
+{
+    struct session *s = t->s;
+    struct fault fault = {0};
+    struct imap_set_builder room CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT;
+    struct imap_set part;
+    result code = OK;
+    for (uint64_t from_uid = 0; state_cut_flags(account_state(s->account), mailbox_view_mailbox(s->view), &t->uids, &from_uid, &room, &part);) {
+        if (t->first) code = session_breathe(s);
+        if (code == OK) code = change_part(t, part, &fault);
+        if (code == OK) t->done_to = from_uid;
+        if (code == OK && from_uid <= t->uids.ranges[t->uids.count - 1].last) code = session_note_progress(s, imap_set_size(&part));
+        if (code != OK) break;
+    }
     reply_result(s, r, code, &fault);
     return code;
 }
 
-/* The keyword of RFC 5788's registry. */
-static void tell_junk(struct session *s, const struct imap_command *c, const struct imap_set *uids)
+/* So they need not be told again. */
+static void know_parts(const struct storing *t)
 {
-    struct feedback *f = session_options(s)->feedback;
-    struct record_flags flags = session_record_flags(&c->store.flags);
-    if (!f || c->store.kind == IMAP_STORE_REMOVE) return;
+    for (const struct part *part = t->first; part; part = part->next) mailbox_view_knows(t->s->view, part->follows, part->modseq);
+}
+
+/* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
+static void know_silent_parts(const struct storing *t)
+{
+    for (const struct part *part = t->first; part; part = part->next)
+        if (knew_all_before(t->s, part->follows)) mailbox_view_knows(t->s->view, part->follows, part->modseq);
+}
+
+/* The keyword of RFC 5788's registry. */
+static void tell_junk(const struct storing *t)
+{
+    struct feedback *f = session_options(t->s)->feedback;
+    struct record_flags flags = session_record_flags(&t->c->store.flags);
+    if (!f || t->c->store.kind == IMAP_STORE_REMOVE || t->done_to == 0) return;
     for (size_t i = 0; i < flags.keyword_count; i++) {
         if (!view_equal_nocase(flags.keywords[i], VIEW("$Junk"))) continue;
-        feedback_marked(f, s->account_id, mailbox_view_mailbox(s->view), uids);
+        struct imap_range range = {1, (uint32_t)(t->done_to - 1)};
+        struct imap_set done = {.ranges = &range, .count = 1};
+        struct imap_set_builder marked CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT;
+        imap_set_builder_add_common(&marked, &t->uids, &done);
+        done = imap_set_builder_set(&marked);
+        feedback_marked(f, t->s->account_id, mailbox_view_mailbox(t->s->view), &done);
         return;
     }
 }
 
+MAY_YIELD static void answer(const struct storing *t, const struct imap_set *named, struct reply *r)
+{
+    struct session *s = t->s;
+    const struct imap_command *c = t->c;
+    struct imap_set left_alone = imap_set_builder_set(&t->left_alone);
+    struct telling told = {.s = s, .with_uid = c->is_uid || s->has_condstore, .left_alone = &left_alone};
+    result code = OK;
+    if (!c->store.is_silent) {
+        code = session_walk(s, named, c->is_uid, tell_rows, &told);
+        if (code == OK) know_parts(t);     /* else sync.c tells */
+    } else {
+        know_silent_parts(t);
+        if (s->has_condstore) code = session_walk(s, named, c->is_uid, tell_modseqs, &told);
+    }
+    if (code == OK) code = write_modified(s, &left_alone, c->is_uid, r);
+    reply_result(s, r, code, NULL);
+}
+
 void imapd_store(struct session *s, const struct imap_command *c, struct reply *r)
 {
-    struct imap_set named, uids;
-    struct outcome outcome = {0};
+    struct imap_set named;
+    struct storing t = {.s = s, .c = c, .left_alone = IMAP_SET_BUILDER_INIT};
     uint32_t lowest_uid;
     if (c->store.has_unchanged_since) s->has_condstore = true;
     if (session_resolve(s, &c->store.set, c->is_uid, r, &named) != OK || !session_cut_limit(s, &named, c->is_uid, &lowest_uid)) return;
-    if (session_uids_of(s, &named, c->is_uid, r, &uids) != OK || uids.count == 0) return;
-    bool was_behind = mailbox_view_is_behind(s->view);
-    uint64_t before = state_sequence(account_state(s->account));
-    if (change(s, c, uids, r, &outcome) != OK) return;
-    tell_junk(s, c, &uids);
-    /* A silent one tells no rows: when others changed them too and that is not told yet, sync.c must not take them for known. */
-    bool is_alone = !was_behind && outcome.modseq == before + 1;
-    if (is_alone) session_knows_keywords(s, session_mailbox(s));
-    if (c->store.is_silent && is_alone) mailbox_view_knows(s->view, outcome.follows, outcome.modseq);
-    struct telling t = {.s = s, .with_uid = c->is_uid || s->has_condstore, .left_alone = &outcome.unchanged_uids};
-    result code = OK;
-    if (!c->store.is_silent) {
-        code = session_walk(s, &named, c->is_uid, tell_rows, &t);
-        if (code == OK) mailbox_view_knows(s->view, outcome.follows, outcome.modseq);     /* else sync.c tells */
-    } else if (s->has_condstore) {
-        code = session_walk(s, &named, c->is_uid, tell_modseqs, &t);
+    if (session_uids_of(s, &named, c->is_uid, r, &t.uids) != OK || t.uids.count == 0) return;
+    result code = change(&t, r);
+    tell_junk(&t);
+    if (code == OK) {
+        answer(&t, &named, r);
+        session_tell_limit(s, lowest_uid, r);
     }
-    if (code == OK) code = write_modified(s, &outcome.unchanged_uids, c->is_uid, r);
-    reply_result(s, r, code, NULL);
-    session_tell_limit(s, lowest_uid, r);
+    imap_set_builder_done(&t.left_alone);
 }

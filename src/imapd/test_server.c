@@ -19,7 +19,7 @@ static void brings_up(void *argument)
     struct test_server *t = argument;
     struct fault fault = {0};
     /* Every third world folds its journal all the time. */
-    struct accounts_options accounts = {.compact_journal_records = sim_seed(t->sim) % 3 == 0 ? 30 : 0};
+    struct accounts_options accounts = {.compact_journal_records = sim_seed(t->sim) % 3 == 0 ? 30 : 0, .turn_rows = sim_seed(t->sim) % 2};
     struct tls_certificate none = {0};
     struct directory_account_change change = {.sets_password = true, .password = VIEW("{PLAIN}secret")};
     struct loops *all = loop_family(loop_self());

@@ -19,7 +19,10 @@ struct test_server {
     struct imapd_options options;
 };
 
-/* joe@example.test has the password "secret". `change` (may be NULL) sees the options before the imapd is made. */
+/*
+ * joe@example.test has the password "secret". `change` (may be NULL) sees the options before the imapd is made. With odd seeds few messages are very
+ * many (accounts_options.turn_rows): five are stored by two records.
+ */
 struct test_server *test_server_open(uint64_t seed, void (*change)(struct imapd_options *options));
 void test_server_close(struct test_server *t);
 /* A client, greeted. */

@@ -66,25 +66,24 @@ def test_long_commands_take_turns(server, large):
 
 
 class Asker(threading.Thread):
-    """A session of the same account that reads again and again: the longest wait for an answer."""
-    def __init__(self, server):
+    """A session of the same account that asks again and again: the longest wait for an answer."""
+    def __init__(self, server, command="STATUS INBOX (MESSAGES)", select=None):
         super().__init__()
-        self.client = imap(server, select=None)
+        self.client, self.command = imap(server, select=select), command
         self.ended, self.slowest_ms, self.answers = threading.Event(), 0, 0
 
     def run(self):
         while not self.ended.is_set():
             began = time.monotonic()
-            ask(self.client, "STATUS INBOX (MESSAGES)")
+            ask(self.client, self.command)
             self.slowest_ms, self.answers = max(self.slowest_ms, (time.monotonic() - began) * 1000), self.answers + 1
 
 
-def copy_beside_asker(server, client, box):
+def beside(asker, client, command):
     """Milliseconds of the command, and the longest that the other session waited meanwhile."""
-    asker = Asker(server)
     asker.start()
     began = time.monotonic()
-    ask(client, f"COPY 1:* {box}")
+    ask(client, command)
     took = (time.monotonic() - began) * 1000
     asker.ended.set()
     asker.join()
@@ -102,10 +101,30 @@ def test_who_reads_does_not_wait_for_a_large_change_of_another_session_of_the_ac
     found = []
     for i in range(3):
         ask(large, f"CREATE box{i}")
-        found.append(copy_beside_asker(server, large, f"box{i}"))
+        found.append(beside(Asker(server), large, f"COPY 1:* box{i}"))
     assert statistics.median(took for took, _ in found) > 1.5 * WAIT_MS * SANITIZED, ("nobody would have waited", found)
     # A loaded machine stretches both
     assert statistics.median(waited / took for took, waited in found) < 0.5, found
+
+
+@pytest.mark.local
+def test_who_writes_does_not_wait_until_another_session_of_the_account_has_stored_very_many(server, large):
+    """It is several records, of which a writer waits for one or two."""
+    ask(large, "CREATE many")
+    for _ in range(8):
+        ask(large, "COPY 1:* many")
+    ask(large, "CREATE other")
+    ask(large, "COPY 1 other")
+    ask(large, "SELECT many")
+    alone, waits = [], []
+    for _ in range(5):
+        began = time.monotonic()
+        ask(large, "STORE 1:* +FLAGS.SILENT (\\Flagged)")
+        alone.append((time.monotonic() - began) * 1000)
+        writer = Asker(server, "STORE 1 FLAGS.SILENT (\\Flagged)", select="other")
+        waits.append(beside(writer, large, "STORE 1:* -FLAGS.SILENT (\\Flagged)")[1])
+    # As one record: for as long as it takes alone, and more
+    assert statistics.median(waits) < 0.5 * statistics.median(alone), (alone, waits)
 
 
 PROGRESS_S = 10             # a command that has said nothing for so long says how far it is
