@@ -5,6 +5,7 @@
 
 #include "account/state_private.h"
 #include "base/check.h"
+#include "runtime/workers.h"
 
 void numbering_open(struct numbering *n, struct mailbox *m)
 {
@@ -17,7 +18,7 @@ void numbering_open(struct numbering *n, struct mailbox *m)
 void numbering_close(struct numbering *n)
 {
     list_remove(&n->node);
-    free(n->ghosts);
+    worker_free(n->ghosts, n->ghost_count * sizeof *n->ghosts);
     *n = (struct numbering){0};
     list_init(&n->node);
 }
@@ -36,6 +37,12 @@ static size_t last_ghost(const struct numbering *n, uint32_t value, bool by_numb
         }
     }
     return low - 1;
+}
+
+size_t numbering_ghost_from(const struct numbering *n, uint32_t uid)
+{
+    size_t i = last_ghost(n, uid, false);
+    return i == SIZE_MAX || n->ghosts[i].last < uid ? i + 1 : i;
 }
 
 static uint32_t ghost_size(const struct ghost *g) { return g->last - g->first + 1; }
@@ -76,7 +83,7 @@ void numbering_vanish(struct numbering *n, const struct vanished *vanished, size
         push_ghost(merged, &new_count, &messages, g);
     }
     while (old < n->ghost_count) push_ghost(merged, &new_count, &messages, n->ghosts[old++]);
-    free(n->ghosts);
+    worker_free(n->ghosts, n->ghost_count * sizeof *n->ghosts);
     n->ghosts = merged;
     n->ghost_count = new_count;
     n->ghost_messages = messages;
@@ -158,18 +165,44 @@ void numbering_knows(struct numbering *n, uint64_t follows, uint64_t modseq)
     n->known[n->known_count++] = (struct known_records){modseq, modseq};
 }
 
-void numbering_forget_ghosts(struct numbering *n)
-{
-    n->count -= n->ghost_messages;
-    free(n->ghosts);
-    n->ghosts = NULL;
-    n->ghost_count = 0;
-    n->ghost_messages = 0;
-}
-
 void numbering_take_new(struct numbering *n)
 {
     if (!n->mailbox) return;
     n->known_uid = n->mailbox->uid_next - 1;
     n->count = n->mailbox->exists + n->ghost_messages;
+}
+
+void numbering_sync(struct numbering *n, bool may_expunge, struct mailbox_changes *ret_changes)
+{
+    struct mailbox_changes c = {.since = n->told_modseq, .known_count = n->known_count, .from_uid = 1, .known_uid = n->known_uid};
+    memcpy(c.known, n->known, n->known_count * sizeof n->known[0]);
+    if (may_expunge) {
+        c.expunged = n->ghosts;
+        c.expunged_count = n->ghost_count;
+        n->count -= n->ghost_messages;
+        n->ghosts = NULL;
+        n->ghost_count = 0;
+        n->ghost_messages = 0;
+    }
+    uint32_t known = n->count;
+    numbering_take_new(n);
+    c.exists = n->count;
+    c.exists_changed = n->count != known;
+    if (n->mailbox) n->told_modseq = n->mailbox->highest_modseq;
+    n->known_count = 0;
+    *ret_changes = c;
+}
+
+void mailbox_changes_done(struct mailbox_changes *c)
+{
+    worker_free(c->expunged, c->expunged_count * sizeof *c->expunged);
+    c->expunged = NULL;
+    c->expunged_count = 0;
+}
+
+void numbering_tell_again(struct numbering *n, const struct mailbox_changes *c)
+{
+    n->told_modseq = c->since;
+    n->known_count = c->known_count;
+    memcpy(n->known, c->known, c->known_count * sizeof c->known[0]);
 }

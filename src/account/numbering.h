@@ -13,7 +13,6 @@
 #include "formats/imap_set.h"
 
 struct mailbox;
-struct mailbox_changes;
 struct block_key;
 struct row;
 
@@ -66,6 +65,8 @@ struct numbered numbering_at(const struct numbering *n, uint32_t number);
 uint32_t numbering_uid(const struct numbering *n, uint32_t number);
 /* How many messages of the view have UIDs below `uid`. */
 uint32_t numbering_below(const struct numbering *n, uint32_t uid);
+/* Index of the first ghost that does not end below `uid`, or their number. */
+size_t numbering_ghost_from(const struct numbering *n, uint32_t uid);
 uint32_t numbering_highest_uid(const struct numbering *n);
 
 bool numbering_is_behind(const struct numbering *n);
@@ -73,16 +74,38 @@ bool numbering_is_behind(const struct numbering *n);
 void numbering_knows(struct numbering *n, uint64_t follows, uint64_t modseq);
 /* The changes of this record need no telling. */
 bool numbering_has_told(const struct numbering *n, uint64_t modseq);
-/* Forgets the ghosts: the session was told of them. */
-void numbering_forget_ghosts(struct numbering *n);
 /* Takes in the rows that are new. */
 void numbering_take_new(struct numbering *n);
+
+/* What there is to tell a session. It is of one moment, and telling of it may take as long as it likes: expunges that come meanwhile are new ghosts. */
+struct mailbox_changes {
+    struct ghost *expunged;             /* as they were, in order of UID; malloced. Told from the last to the first, each number is right when it is told */
+    size_t expunged_count;
+    uint32_t exists;                    /* after it */
+    bool exists_changed;
+    /* Flags: numbering_next_changed() finds them, in order of UID. */
+    uint64_t since;                     /* all records up to it were told, and these: */
+    struct known_records known[NUMBERING_KNOWN_MAX];
+    size_t known_count;
+    uint32_t from_uid, known_uid;       /* those of messages with these UIDs are not told yet */
+};
+/* Makes all that there is to tell known to the session's numbers; expunges only with `may_expunge`. */
+void numbering_sync(struct numbering *n, bool may_expunge, struct mailbox_changes *ret_changes);
+void mailbox_changes_done(struct mailbox_changes *c);
+static inline struct imap_range ghost_uids(const struct ghost *g) { return (struct imap_range){g->first, g->last}; }
+static inline struct imap_range ghost_numbers(const struct ghost *g) { return (struct imap_range){g->number, g->number + (g->last - g->first)}; }
+/* Whatever of flags was told of these changes: the next sync begins anew with them. */
+void numbering_tell_again(struct numbering *n, const struct mailbox_changes *c);
 
 /* ---- rows (numbering_rows.c) ---- */
 /* Copies rows from sequence number `first` on, ghosts as row_is_gone(), up to the first that is not loaded. How many. `max` within the count. */
 size_t numbering_rows(struct numbering *n, uint32_t first, size_t max, struct row *rows);
 /* The blocks that are wanted for them. */
 size_t numbering_needs_rows(struct numbering *n, uint32_t first, size_t max, struct block_key *keys, size_t max_keys);
-size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size_t max_keys);
-/* mailbox_view_sync() once all that it needs is loaded. False: no room in the arena, nothing was done. */
-bool numbering_sync(struct numbering *n, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes);
+/* Blocks from c->from_uid on whose rows tell what was changed and that are not loaded. */
+size_t numbering_needs_changes(const struct numbering *n, const struct mailbox_changes *c, struct block_key *keys, size_t max_keys);
+/*
+ * Adds the sequence numbers, as they are now, of changed messages of the next block that may have some, and moves c->from_uid behind it: a turn's work.
+ * Messages of a block that is not loaded stay. False: there is no such block.
+ */
+bool numbering_next_changed(const struct numbering *n, struct mailbox_changes *c, struct imap_set_builder *numbers);

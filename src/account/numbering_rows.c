@@ -54,98 +54,69 @@ size_t numbering_needs_rows(struct numbering *n, uint32_t first, size_t max, str
     return count;
 }
 
-/* ---- what is new ---- */
+/* ---- what was changed ---- */
 
-static bool block_may_have_changes(const struct numbering *n, const struct block *b)
+static bool may_have_changes(const struct mailbox_changes *c, const struct block *b)
 {
-    return b->highest_modseq > n->told_modseq && b->first_uid <= n->known_uid;
+    return b->highest_modseq > c->since && b->first_uid <= c->known_uid;
 }
 
-size_t numbering_needs_changes(struct numbering *n, struct block_key *keys, size_t max_keys)
+size_t numbering_needs_changes(const struct numbering *n, const struct mailbox_changes *c, struct block_key *keys, size_t max_keys)
 {
     struct mailbox *m = n->mailbox;
     size_t count = 0;
-    for (uint32_t i = 0; m && i < m->block_count && count < max_keys; i++)
-        if (!m->blocks[i]->is_loaded && block_may_have_changes(n, m->blocks[i])) keys[count++] = state_block_key(m->state, m->number, m->blocks[i], i, false);
+    for (uint32_t i = m ? mailbox_block_of_uid(m, c->from_uid) : 0; m && i < m->block_count && count < max_keys; i++)
+        if (!m->blocks[i]->is_loaded && may_have_changes(c, m->blocks[i])) keys[count++] = state_block_key(m->state, m->number, m->blocks[i], i, false);
     return count;
 }
 
-/* Every row of the block is to be told, and no ghost stands between them. `ghost`: the first that is not below them. */
-static bool has_changed_whole(const struct numbering *n, const struct block *b, size_t ghost, bool without_ghosts)
+static bool is_told(const struct mailbox_changes *c, uint64_t modseq)
 {
-    if (b->lowest_modseq <= n->told_modseq || b->last_uid > n->known_uid) return false;
-    for (size_t i = 0; i < n->known_count; i++)
-        if (n->known[i].last >= b->lowest_modseq && n->known[i].first <= b->highest_modseq) return false;
-    return without_ghosts || ghost == n->ghost_count || n->ghosts[ghost].first > b->last_uid;
+    if (modseq <= c->since) return true;
+    for (size_t i = 0; i < c->known_count; i++)
+        if (modseq >= c->known[i].first && modseq <= c->known[i].last) return true;
+    return false;
 }
 
-/* Numbers that the rows have once the ghosts are forgotten, or before. */
-static void find_changed(struct numbering *n, bool without_ghosts, struct imap_set_builder *changed)
+/* Every row of the block is to be told. */
+static bool has_changed_whole(const struct mailbox_changes *c, const struct block *b)
+{
+    if (b->lowest_modseq <= c->since || b->first_uid < c->from_uid || b->last_uid > c->known_uid) return false;
+    for (size_t i = 0; i < c->known_count; i++)
+        if (c->known[i].last >= b->lowest_modseq && c->known[i].first <= b->highest_modseq) return false;
+    return true;
+}
+
+/* `before`: rows of the mailbox before the block. */
+static void add_changed(const struct numbering *n, const struct mailbox_changes *c, const struct block *b, uint32_t before, struct imap_set_builder *numbers)
+{
+    size_t ghost = numbering_ghost_from(n, b->first_uid);    /* the first that is not below the row */
+    bool has_ghosts = ghost < n->ghost_count && n->ghosts[ghost].first <= b->last_uid;
+    if (!has_ghosts && has_changed_whole(c, b)) {
+        uint32_t ghosts = ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
+        imap_set_builder_add_range(numbers, before + ghosts + 1, before + ghosts + b->count);
+        return;
+    }
+    for (uint32_t k = block_next_changed(b, block_rank(b, c->from_uid), c->since); k < b->count; k = block_next_changed(b, k + 1, c->since)) {
+        if (is_told(c, block_modseq_at(b, k))) continue;
+        uint32_t uid = block_uid_at(b, k);
+        if (uid > c->known_uid) break;
+        while (ghost < n->ghost_count && n->ghosts[ghost].last < uid) ghost++;
+        imap_set_builder_add(numbers, before + k + 1 + (ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages));
+    }
+}
+
+bool numbering_next_changed(const struct numbering *n, struct mailbox_changes *c, struct imap_set_builder *numbers)
 {
     struct mailbox *m = n->mailbox;
-    size_t ghost = 0;                    /* the first that is not below the row */
-    for (uint32_t i = 0; m && i < m->block_count; i++) {
+    for (uint32_t i = m ? mailbox_block_of_uid(m, c->from_uid) : 0; m && i < m->block_count; i++) {
         const struct block *b = m->blocks[i];
-        if (!block_may_have_changes(n, b)) continue;
-        if (b->lowest_modseq == b->highest_modseq && numbering_has_told(n, b->lowest_modseq)) continue;
-        uint32_t before = mailbox_count_before(m, i);
-        while (ghost < n->ghost_count && n->ghosts[ghost].last < b->first_uid) ghost++;
-        if (has_changed_whole(n, b, ghost, without_ghosts)) {
-            if (!without_ghosts) before += ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
-            imap_set_builder_add_range(changed, before + 1, before + b->count);
-            continue;
+        if (!may_have_changes(c, b) || (b->lowest_modseq == b->highest_modseq && is_told(c, b->lowest_modseq))) continue;
+        if (b->is_loaded) {
+            add_changed(n, c, b, mailbox_count_before(m, i), numbers);
+            c->from_uid = b->last_uid + 1;
         }
-        for (uint32_t k = block_next_changed(b, 0, n->told_modseq); k < b->count; k = block_next_changed(b, k + 1, n->told_modseq)) {
-            if (numbering_has_told(n, block_modseq_at(b, k))) continue;
-            uint32_t uid = block_uid_at(b, k);
-            if (uid > n->known_uid) break;
-            while (ghost < n->ghost_count && n->ghosts[ghost].last < uid) ghost++;
-            uint32_t ghosts = ghost < n->ghost_count ? n->ghosts[ghost].before : n->ghost_messages;
-            imap_set_builder_add(changed, before + k + 1 + (without_ghosts ? 0 : ghosts));
-        }
+        return true;
     }
-}
-
-static void find_expunged(const struct numbering *n, struct imap_set_builder *numbers, struct imap_set_builder *uids)
-{
-    for (size_t i = 0; i < n->ghost_count; i++) {
-        const struct ghost *g = &n->ghosts[i];
-        imap_set_builder_add_range(numbers, g->number, g->number + (g->last - g->first));
-        imap_set_builder_add_range(uids, g->first, g->last);
-    }
-}
-
-static bool keep_set(const struct imap_set_builder *builder, struct arena *arena, struct imap_set *ret_set)
-{
-    *ret_set = outcome_set(builder, arena);
-    return ret_set->count == imap_set_builder_set(builder).count;
-}
-
-static void take_as_told(struct numbering *n, bool may_expunge, struct mailbox_changes *changes)
-{
-    if (may_expunge) numbering_forget_ghosts(n);
-    uint32_t known = n->count;
-    numbering_take_new(n);
-    changes->exists = n->count;
-    changes->exists_changed = n->count != known;
-    if (n->mailbox) n->told_modseq = n->mailbox->highest_modseq;
-    n->known_count = 0;
-}
-
-
-bool numbering_sync(struct numbering *n, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes)
-{
-    struct mailbox_changes changes = {0};
-    struct imap_set_builder changed = IMAP_SET_BUILDER_INIT, numbers = IMAP_SET_BUILDER_INIT, uids = IMAP_SET_BUILDER_INIT;
-    find_changed(n, may_expunge, &changed);
-    if (may_expunge) find_expunged(n, &numbers, &uids);
-    bool fits = keep_set(&changed, arena, &changes.changed) && keep_set(&numbers, arena, &changes.expunged) &&
-                keep_set(&uids, arena, &changes.expunged_uids);
-    imap_set_builder_done(&changed);
-    imap_set_builder_done(&numbers);
-    imap_set_builder_done(&uids);
-    if (!fits) return false;
-    take_as_told(n, may_expunge, &changes);
-    *ret_changes = changes;
-    return true;
+    return false;
 }

@@ -17,7 +17,7 @@ enum { RECORDS_MAX = 200, MESSAGES_MAX = 5000, FUZZ_BLOCK_ROWS = 8, SESSIONS = 4
 
 static void found(void *argument, view what) { check_failed("a state agrees with its rows", __FILE__, __LINE__, what.at); }
 
-static void look(struct numbering *n, struct arena *arena, uint32_t turn)
+static void look(struct numbering *n, uint32_t turn)
 {
     struct mailbox_changes changes;
     uint32_t last = 0;
@@ -26,7 +26,15 @@ static void look(struct numbering *n, struct arena *arena, uint32_t turn)
         check(uid > last && numbering_below(n, uid) == i - 1);
         last = uid;
     }
-    check(numbering_sync(n, turn % 3 == 0, arena, &changes) && changes.exists == n->count);
+    numbering_sync(n, turn % 3 == 0, &changes);
+    check(changes.exists == n->count);
+    for (size_t i = 1; i < changes.expunged_count; i++) check(changes.expunged[i].first > changes.expunged[i - 1].last + 1);
+    mailbox_changes_done(&changes);
+    struct imap_set_builder numbers = IMAP_SET_BUILDER_INIT;
+    while (numbering_next_changed(n, &changes, &numbers)) continue;
+    struct imap_set changed = imap_set_builder_set(&numbers);
+    check(changed.count == 0 || changed.ranges[changed.count - 1].last <= n->count);
+    imap_set_builder_done(&numbers);
 }
 
 /* Of the first mailboxes, as far as there are such. */
@@ -49,7 +57,7 @@ static void look_all(struct sessions *all, struct state *s, struct arena *arena,
         struct numbering *n = &all->of[i];
         struct mailbox *m = state_mailbox(s, i + 1);
         if (n->mailbox || n->count) {
-            look(n, arena, turn);
+            look(n, turn);
         } else if (m && m->is_selectable) {
             numbering_close(n);
             numbering_open(n, m);

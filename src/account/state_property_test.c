@@ -378,19 +378,29 @@ static void sync_session(struct world *w, struct session *s)
     struct block_key keys[4];
     struct mailbox_changes changes;
     bool may_expunge = below(w, 2);
-    for (size_t count; (count = numbering_needs_changes(&s->numbering, keys, 4)) > 0;) load(w, keys, count);
-    REQUIRE(numbering_sync(&s->numbering, may_expunge, w->arena, &changes));
+    struct imap_set_builder numbers = IMAP_SET_BUILDER_INIT, uids = IMAP_SET_BUILDER_INIT, changed_numbers = IMAP_SET_BUILDER_INIT;
+    numbering_sync(&s->numbering, may_expunge, &changes);
+    for (size_t i = 0; i < changes.expunged_count; i++) {
+        struct imap_range n = ghost_numbers(&changes.expunged[i]), u = ghost_uids(&changes.expunged[i]);
+        imap_set_builder_add_range(&numbers, n.first, n.last);
+        imap_set_builder_add_range(&uids, u.first, u.last);
+    }
+    mailbox_changes_done(&changes);
+    do
+        for (size_t count; (count = numbering_needs_changes(&s->numbering, &changes, keys, 4)) > 0;) load(w, keys, count);
+    while (numbering_next_changed(&s->numbering, &changes, &changed_numbers));
+    struct imap_set expunged = imap_set_builder_set(&numbers), expunged_uids = imap_set_builder_set(&uids), changed = imap_set_builder_set(&changed_numbers);
     uint32_t known = s->count, kept = 0;
     for (uint32_t i = 0; i < known; i++) {
         bool is_gone = !model_find(box, s->uids[i]);
-        if (may_expunge) REQUIRE(imap_set_has(&changes.expunged, i + 1) == is_gone && imap_set_has(&changes.expunged_uids, s->uids[i]) == is_gone);
+        if (may_expunge) REQUIRE(imap_set_has(&expunged, i + 1) == is_gone && imap_set_has(&expunged_uids, s->uids[i]) == is_gone);
         if (!may_expunge || !is_gone) s->uids[kept++] = s->uids[i];
     }
     s->count = kept;
     uint32_t last = kept ? s->uids[kept - 1] : 0;
     for (uint32_t i = 0; i < kept; i++) {
         const struct model_row *row = model_find(box, s->uids[i]);
-        REQUIRE(imap_set_has(&changes.changed, i + 1) == (row && row->modseq > s->told && !is_known(s, row->modseq)));
+        REQUIRE(imap_set_has(&changed, i + 1) == (row && row->modseq > s->told && !is_known(s, row->modseq)));
     }
     for (uint32_t i = 0; i < box->count; i++)
         if (box->rows[i].uid > last && (kept == 0 || box->rows[i].uid > s->uids[kept - 1])) s->uids[s->count++] = box->rows[i].uid;
@@ -398,6 +408,9 @@ static void sync_session(struct world *w, struct session *s)
     REQUIRE(s->numbering.count == s->count && (may_expunge || !s->numbering.ghost_count || numbering_is_behind(&s->numbering)));
     s->told = state_sequence(w->other);
     s->known_count = 0;
+    imap_set_builder_done(&numbers);
+    imap_set_builder_done(&uids);
+    imap_set_builder_done(&changed_numbers);
 }
 
 /* What was changed since any moment is named, and of blocks in memory little else. */

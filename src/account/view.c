@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "account/numbering.h"
 #include "account/private.h"
 #include "account/state_private.h"
 #include "base/check.h"
@@ -147,14 +146,23 @@ result mailbox_view_flagged(const struct mailbox_view *v, uint64_t flag, bool is
     return end_set(&uids, arena, ret_uids, fault);
 }
 
-result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes, millis deadline,
-                         struct fault *fault)
+void mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct mailbox_changes *ret_changes)
 {
-    struct block_key keys[LOAD_AT_ONCE];
-    for (size_t count; (count = numbering_needs_changes(&v->numbering, keys, LOAD_AT_ONCE)) > 0;) {
+    numbering_sync(&v->numbering, may_expunge, ret_changes);
+}
+
+result mailbox_view_next_changed(struct mailbox_view *v, struct mailbox_changes *c, struct imap_set_builder *numbers, millis deadline, struct fault *fault)
+{
+    buf_clear(&numbers->ranges);
+    for (;;) {
+        struct block_key keys[LOAD_AT_ONCE];
+        uint32_t from_uid = c->from_uid;
+        if (!numbering_next_changed(&v->numbering, c, numbers)) return END;
+        if (c->from_uid != from_uid) return OK;
+        size_t count = numbering_needs_changes(&v->numbering, c, keys, LOAD_AT_ONCE);
         result loaded = account_load_blocks(v->account, keys, count, deadline, fault);
         if (loaded != OK) return loaded;
     }
-    if (numbering_sync(&v->numbering, may_expunge, arena, ret_changes)) return OK;
-    return fail(fault, TOO_BIG, "the changes of mailbox %u do not fit the arena", v->mailbox);
 }
+
+void mailbox_view_tell_again(struct mailbox_view *v, const struct mailbox_changes *c) { numbering_tell_again(&v->numbering, c); }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "account/account.h"
+#include "account/numbering.h"
 
 struct mailbox_view;
 
@@ -39,21 +40,20 @@ MAY_YIELD NODISCARD result mailbox_view_range(struct mailbox_view *v, uint32_t f
 MAY_YIELD NODISCARD result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence_numbers, struct arena *arena,
                                              struct imap_set *ret_uids, millis deadline, struct fault *fault);
 
-/* What there is to tell. */
-struct mailbox_changes {
-    struct imap_set expunged;           /* sequence numbers as they were. Told from the last to the first, each is right when it is told */
-    struct imap_set expunged_uids;      /* the same as UIDs, for VANISHED */
-    uint32_t exists;                    /* after it */
-    bool exists_changed;
-    struct imap_set changed;            /* sequence numbers (after the expunges) of messages whose flags changed since the last sync */
-};
 /*
- * Brings the view up to the state that the account has in memory (call account_refresh() first to learn what others did). Without
- * `may_expunge` (RFC 9051 §7.5.1: during FETCH, STORE, SEARCH) expunges wait for the next time.
- * The sets live in the arena, 8 bytes a range. TOO_BIG, and nothing is taken as told, when it has no room for them.
+ * Brings the view up to the state that the account has in memory (call account_refresh() first to learn what others did). What there is to tell comes as
+ * struct mailbox_changes (numbering.h), to be ended with mailbox_changes_done(). Without `may_expunge` (RFC 9051 §7.5.1: during FETCH, STORE, SEARCH)
+ * expunges wait for the next time. Costs little, whatever happened.
  */
-MAY_YIELD NODISCARD result mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct arena *arena, struct mailbox_changes *ret_changes,
-                                             millis deadline, struct fault *fault);
+void mailbox_view_sync(struct mailbox_view *v, bool may_expunge, struct mailbox_changes *ret_changes);
+/*
+ * Sequence numbers of some more messages whose flags changed, instead of what is in `numbers`; there may be none among them. END: there are no more. They
+ * are right until the next sync. Yields only when blocks must be loaded; another result than OK and END: mailbox_view_tell_again().
+ */
+MAY_YIELD NODISCARD result mailbox_view_next_changed(struct mailbox_view *v, struct mailbox_changes *c, struct imap_set_builder *numbers, millis deadline,
+                                                     struct fault *fault);
+/* Not all changes of flags could be told: the next sync has them all again. */
+void mailbox_view_tell_again(struct mailbox_view *v, const struct mailbox_changes *c);
 /*
  * UIDs, as ranges, outside of which no message was changed by a record after `since` and up to now: of blocks in memory the changed ones and few others,
  * of the rest all of a block that has one (block_add_changed()). Costs the number of blocks and what changed. TOO_BIG when the arena has no room for

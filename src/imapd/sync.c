@@ -3,7 +3,7 @@
  */
 #include "imapd/session.h"
 
-enum { ROWS_AT_ONCE = 256, EXPUNGES_PER_BREATH = 1024 };
+enum { ROWS_AT_ONCE = 256, EXPUNGES_PER_BREATH = 1024, RANGES_PER_BREATH = 256 };
 
 struct mailbox *session_mailbox(struct session *s)
 {
@@ -58,40 +58,52 @@ MAY_YIELD static result tell_changed_range(struct session *s, struct imap_range 
     return OK;
 }
 
-MAY_YIELD static result tell_changed(struct session *s, const struct imap_set *changed)
+MAY_YIELD static result tell_changed(struct session *s, struct mailbox_changes *changes)
 {
-    if (changed->count == 0 || !session_hears(s, IMAP_EVENT_FLAG_CHANGE)) return OK;
-    session_tell_new_keywords(s, session_mailbox(s));
-    struct row *rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
-    for (size_t i = 0; i < changed->count; i++) {
-        result code = tell_changed_range(s, changed->ranges[i], rows);
-        if (code != OK) return code;
+    struct imap_set_builder numbers = IMAP_SET_BUILDER_INIT;
+    struct fault fault = {0};
+    struct row *rows = NULL;
+    result code = OK;
+    while (code == OK && (code = mailbox_view_next_changed(s->view, changes, &numbers, session_store_deadline(s), &fault)) == OK) {
+        struct imap_set set = imap_set_builder_set(&numbers);
+        if (set.count) session_tell_new_keywords(s, session_mailbox(s));
+        if (set.count && !rows) rows = arena_array(s->arena, struct row, ROWS_AT_ONCE);
+        for (size_t i = 0; i < set.count && code == OK; i++) code = tell_changed_range(s, set.ranges[i], rows);
+        if (code == OK) code = session_breathe(s);
     }
-    return OK;
+    imap_set_builder_done(&numbers);
+    return code == END ? OK : code;
 }
 
 /* RFC 7162 §3.2.10.2, RFC 9586 §3.5 */
-MAY_YIELD static result tell_vanished(struct session *s, const struct imap_set *uids)
+MAY_YIELD static result tell_vanished(struct session *s, const struct mailbox_changes *changes)
 {
     buf *out = session_out(s);
-    if (uids->count == 0) return OK;
+    result code = OK;
+    if (changes->expunged_count == 0) return OK;
     buf_append(out, VIEW("* VANISHED "));
-    result code = session_write_set(s, uids);
+    for (size_t i = 0; i < changes->expunged_count && code == OK; i++) {
+        struct imap_range uids = ghost_uids(&changes->expunged[i]);
+        if (i) buf_append_byte(out, ',');
+        imap_set_write(out, &(struct imap_set){.ranges = &uids, .count = 1});
+        if (i % RANGES_PER_BREATH == 0) code = session_breathe(s);
+    }
     buf_append(out, VIEW("\r\n"));
     return code;
 }
 
 /* From the last to the first, so that each number is right when it is told. */
-MAY_YIELD static result tell_expunged(struct session *s, const struct imap_set *expunged)
+MAY_YIELD static result tell_expunged(struct session *s, const struct mailbox_changes *changes)
 {
     buf *out = session_out(s);
-    for (size_t i = expunged->count; i > 0; i--) {
-        struct imap_range range = expunged->ranges[i - 1];
+    size_t told = 0;
+    for (size_t i = changes->expunged_count; i > 0; i--) {
+        struct imap_range range = ghost_numbers(&changes->expunged[i - 1]);
         for (uint32_t number = range.last; number >= range.first; number--) {
             buf_append(out, VIEW("* "));
             buf_append_u64(out, number);
             buf_append(out, VIEW(" EXPUNGE\r\n"));
-            if (number % EXPUNGES_PER_BREATH != 0) continue;
+            if (++told % EXPUNGES_PER_BREATH != 0) continue;
             result code = session_breathe(s);
             if (code != OK) return code;
         }
@@ -112,21 +124,17 @@ MAY_YIELD static void tell_exists(struct session *s, uint32_t exists)
 
 void session_sync(struct session *s, bool may_expunge)
 {
-    struct mailbox_changes changes = {0};
-    struct fault fault = {0};
+    struct mailbox_changes changes;
     uint32_t highest_uid = mailbox_view_highest_uid(s->view);
     if (!mailbox_view_is_behind(s->view)) return;
-    result code = mailbox_view_sync(s->view, may_expunge, s->arena, &changes, session_store_deadline(s), &fault);
-    bool is_taken = code == OK;
-    if (code == OK && session_tells_vanished(s)) {
-        code = tell_vanished(s, &changes.expunged_uids);
-    } else if (code == OK) {
-        code = tell_expunged(s, &changes.expunged);
-    }
+    mailbox_view_sync(s->view, may_expunge, &changes);
+    result code = session_tells_vanished(s) ? tell_vanished(s, &changes) : tell_expunged(s, &changes);
     if (code == OK && changes.exists_changed) tell_exists(s, changes.exists);
     if (code == OK) session_tell_new(s, highest_uid);
-    if (code == OK) code = tell_changed(s, &changes.changed);
-    if (code == OK || code == CANCELLED || s->is_broken) return;
-    /* The view takes it for told: only a client that begins anew can be right again. */
-    if (is_taken) session_bye(s, "mailbox unreadable", "[UNAVAILABLE] The mailbox cannot be read now");
+    if (code == OK && session_hears(s, IMAP_EVENT_FLAG_CHANGE)) {
+        code = tell_changed(s, &changes);
+        /* The store is slow or away: the next command tries again. */
+        if (code != OK) mailbox_view_tell_again(s->view, &changes);
+    }
+    mailbox_changes_done(&changes);
 }
