@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "runtime/coroutine.h"
 
-enum { LOAD_AT_ONCE = 16 };
+enum { LOAD_AT_ONCE = 16, RANGES_PER_TURN = 64 };
 
 struct mailbox_view {
     struct account *account;
@@ -83,6 +83,7 @@ result mailbox_view_uids(struct mailbox_view *v, const struct imap_set *sequence
         if (numbers.first > v->numbering.count) break;
         if (numbers.last > v->numbering.count) numbers.last = v->numbering.count;
         uids.ranges[uids.count++] = (struct imap_range){numbering_uid(&v->numbering, numbers.first), numbering_uid(&v->numbering, numbers.last)};
+        if (i % RANGES_PER_TURN == 0 && coroutine_is_overdue()) coroutine_pause();
     }
     *ret_uids = uids;
     return OK;

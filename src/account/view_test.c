@@ -298,6 +298,26 @@ static void asks_for_flags(void *argument)
     }
 }
 
+enum { SCATTERED = 640 };
+
+/* As of a saved result of very many messages, none beside another. */
+static void asks_for_scattered_uids(void *argument)
+{
+    colour_pretend_coroutine();
+    struct watching *t = argument;
+    struct imap_set numbers = {.ranges = arena_array(t->arena, struct imap_range, SCATTERED), .count = SCATTERED}, uids;
+    for (uint32_t i = 0; i < SCATTERED; i++) numbers.ranges[i] = (struct imap_range){i % 50 + 1, i % 50 + 1};
+    sim_set_hasty(sim_current(), true);
+    uint64_t steps = sim_steps(sim_current());
+    REQUIRE(mailbox_view_uids(t->view, &numbers, t->arena, &uids, clock_in(SOON_MS), NULL) == OK);
+    EXPECT(sim_steps(sim_current()) - steps >= SCATTERED / 64);
+    sim_set_hasty(sim_current(), false);
+    REQUIRE(uids.count == SCATTERED);
+    for (uint32_t i = 0; i < SCATTERED; i++) EXPECT_NUMBER(uids.ranges[i].last, i % 50 + 1);
+}
+
+TEST(view_looks_up_very_many_numbers_in_turns) { watch(8, asks_for_scattered_uids); }
+
 TEST(view_names_blocks_by_the_flags_of_their_messages) { watch(7, asks_for_flags); }
 
 TEST(view_names_what_was_touched_and_little_else) { watch(5, asks_what_was_touched); }

@@ -91,9 +91,11 @@ void imap_set_builder_add(struct imap_set_builder *builder, uint32_t number)
     imap_set_builder_add_range(builder, number, number);
 }
 
-void imap_set_builder_add_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b)
+bool imap_set_builder_add_some_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b, size_t steps,
+                                      struct imap_common_place *place)
 {
-    for (size_t i = 0, k = 0; i < a->count && k < b->count;) {
+    size_t i = place->a, k = place->b;
+    for (; steps > 0 && i < a->count && k < b->count; steps--) {
         struct imap_range x = a->ranges[i], y = b->ranges[k];
         uint32_t first = x.first > y.first ? x.first : y.first, last = x.last < y.last ? x.last : y.last;
         if (first <= last) imap_set_builder_add_range(builder, first, last);
@@ -103,6 +105,14 @@ void imap_set_builder_add_common(struct imap_set_builder *builder, const struct 
             k++;
         }
     }
+    *place = (struct imap_common_place){i, k};
+    return i < a->count && k < b->count;
+}
+
+void imap_set_builder_add_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b)
+{
+    struct imap_common_place place = {0};
+    (void)imap_set_builder_add_some_common(builder, a, b, SIZE_MAX, &place);
 }
 
 struct imap_set imap_set_builder_set(const struct imap_set_builder *builder)

@@ -48,5 +48,10 @@ struct imap_set imap_set_builder_set(const struct imap_set_builder *builder);
 /* What two resolved sets have in common is added. */
 void imap_set_builder_add_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b);
 
+/* The same in turns: some steps from a place on, which is {0} at first. False: that was all. */
+struct imap_common_place { size_t a, b; };
+bool imap_set_builder_add_some_common(struct imap_set_builder *builder, const struct imap_set *a, const struct imap_set *b, size_t steps,
+                                      struct imap_common_place *place);
+
 /* Writes either kind; an empty set writes nothing (the grammar has no empty set). */
 void imap_set_write(buf *out, const struct imap_set *set);

@@ -245,6 +245,24 @@ TEST(imap_sets_resolve_to_rising_ranges)
     EXPECT(set.count == 1 && imap_set_size(&set) == UINT32_MAX);
 }
 
+TEST(imap_sets_are_compared_step_by_step_with_the_same_result)
+{
+    struct imap_range left[] = {{1, 4}, {6, 6}, {9, 20}, {30, 40}}, right[] = {{2, 6}, {8, 10}, {12, 12}, {35, UINT32_MAX}};
+    struct imap_set a = {.ranges = left, .count = 4}, b = {.ranges = right, .count = 4};
+    for (size_t steps = 1; steps <= 8; steps++) {
+        struct imap_set_builder builder = IMAP_SET_BUILDER_INIT;
+        struct imap_common_place at = {0};
+        buf out CLEANUP(buf_done) = BUF_INIT;
+        size_t turns = 1;
+        while (imap_set_builder_add_some_common(&builder, &a, &b, steps, &at)) turns++;
+        struct imap_set set = imap_set_builder_set(&builder);
+        imap_set_write(&out, &set);
+        EXPECT_VIEW(buf_view(&out), VIEW("2:4,6,9:10,12,35:40"));
+        EXPECT_NUMBER(turns, (7 + steps - 1) / steps);
+        imap_set_builder_done(&builder);
+    }
+}
+
 TEST(imap_set_builder_joins_neighbours)
 {
     struct imap_set_builder builder = IMAP_SET_BUILDER_INIT;

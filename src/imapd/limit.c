@@ -54,7 +54,7 @@ bool session_check_copy_limit(struct session *s, const struct imap_set *uids, st
 {
     struct imap_partial newest = {1, save_limit(s), true};
     struct imap_set allowed;
-    if (session_check_save_limit(s, session_count(s, uids), r)) return true;
+    if (save_limit(s) == 0 || session_check_save_limit(s, session_count(s, uids), r)) return true;
     if (session_cut_partial(s, uids, &newest, &allowed) == OK && allowed.count) buf_appendf(&r->code, " %u", allowed.ranges[0].first);
     return false;
 }

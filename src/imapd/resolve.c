@@ -3,12 +3,11 @@
  */
 #include "imapd/session.h"
 
-enum { NUMBERS_PER_TURN = 64 };
+enum { NUMBERS_PER_TURN = 64, COMMON_PER_TURN = 4096 };
 
-/* "$": UIDs as saved. Those that are gone meanwhile fall out when they are looked up. */
-static struct imap_set saved_uids(const struct session *s)
+MAY_YIELD static void let_others(void)
 {
-    return imap_set_builder_set(&s->saved);
+    if (coroutine_is_overdue()) coroutine_pause();
 }
 
 /* UIDs above the highest that the client was told are none of its business. */
@@ -21,17 +20,20 @@ static void cut_above(struct imap_set *set, uint32_t highest)
 /* "$" may stand in a command thousands of times, and each is a set as large as what was saved. */
 static bool has_room(struct session *s, const struct imap_set *written, struct reply *reply)
 {
-    size_t need = 3 * imap_set_builder_set(&s->saved).count * sizeof(struct imap_range);
+    size_t need = 2 * imap_set_builder_set(&s->saved).count * sizeof(struct imap_range);
     if (!written->is_saved || arena_used(s->arena) + need < SESSION_ARENA_BYTES_MAX / 2) return true;
     reply_set(reply, REPLY_NO, "LIMIT", "The saved result is too large to be used so often");
     return false;
 }
 
+/*
+ * "$": UIDs as saved, not copied, for they may be very many; no command uses them after it has saved others. Those that are gone meanwhile fall out when
+ * they are looked up, and those above the highest are gone for good.
+ */
 static struct imap_set resolve_uids(struct session *s, const struct imap_set *written)
 {
     uint32_t highest = mailbox_view_highest_uid(s->view);
-    struct imap_set from = written->is_saved ? saved_uids(s) : *written;
-    struct imap_set resolved = imap_set_resolve(&from, highest, s->arena);
+    struct imap_set resolved = written->is_saved ? imap_set_builder_set(&s->saved) : imap_set_resolve(written, highest, s->arena);
     cut_above(&resolved, highest);
     return resolved;
 }
@@ -45,10 +47,11 @@ result session_numbers_of(struct session *s, const struct imap_set *uids, struct
         result code = mailbox_view_range(s->view, uids->ranges[i].first, uids->ranges[i].last, &r.first, &r.last,
                                          session_store_deadline(s), &fault);
         if (code != OK) return code;
-        if (r.first <= r.last) numbers.ranges[numbers.count++] = r;
-        if (i % NUMBERS_PER_TURN == 0 && coroutine_is_overdue()) coroutine_pause();
+        if (r.first <= r.last && numbers.count && numbers.ranges[numbers.count - 1].last + 1 == r.first) numbers.ranges[numbers.count - 1].last = r.last;
+        else if (r.first <= r.last) numbers.ranges[numbers.count++] = r;
+        if (i % NUMBERS_PER_TURN == 0) let_others();
     }
-    *ret_numbers = imap_set_resolve(&numbers, UINT32_MAX, s->arena);
+    *ret_numbers = numbers;
     return OK;
 }
 
@@ -187,7 +190,7 @@ MAY_YIELD static result cut_to(struct session *s, const struct imap_set *resolve
     struct imap_set_builder common = IMAP_SET_BUILDER_INIT;
     result code = by_uid ? OK : session_numbers_of(s, uids, uids);
     if (code != OK) return code;
-    imap_set_builder_add_common(&common, resolved, uids);
+    for (struct imap_common_place at = {0}; imap_set_builder_add_some_common(&common, resolved, uids, COMMON_PER_TURN, &at);) let_others();
     struct imap_set set = imap_set_builder_set(&common);
     *ret_resolved = imap_set_resolve(&set, UINT32_MAX, s->arena);
     imap_set_builder_done(&common);

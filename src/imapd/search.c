@@ -319,6 +319,7 @@ MAY_YIELD static result bounds_of(struct search *search, struct imap_set *set, b
         has_set = true;
     }
     bound_by_uid(search, has_set, set, is_uids);
+    if (coroutine_is_overdue()) coroutine_pause();
     result code = modseq && modseq->number > 0 ? session_cut_unchanged(s, set, *is_uids, modseq->number - 1, set) : OK;
     if (code == OK) code = bound_by_date(search, set, *is_uids);
     if (code == OK) code = bound_by_flag(search, set, *is_uids);

@@ -38,12 +38,14 @@ static void found_add(struct found *f, uint32_t number, bool is_back)
     }
 }
 
-static struct imap_set found_set(struct found *f)
+MAY_YIELD static struct imap_set found_set(struct found *f)
 {
+    size_t added = 0;
     for (size_t end = f->reversed.len; end > 0; end -= sizeof(uint32_t)) {
         uint32_t number;
         memcpy(&number, f->reversed.at + end - sizeof number, sizeof number);
         imap_set_builder_add(&f->set, number);
+        if (++added % SESSION_NUMBERS_PER_TURN == 0 && coroutine_is_overdue()) coroutine_pause();
     }
     buf_clear(&f->reversed);
     return imap_set_builder_set(&f->set);
@@ -121,14 +123,18 @@ MAY_YIELD static result write_partial(struct run *run, buf *out)
 }
 
 /* "RELEVANCY" SP "(" score *(SP score) ")", in the order of the numbers (RFC 6203 §4) */
-static void write_scores(const struct run *run, buf *out)
+MAY_YIELD static result write_scores(const struct run *run, buf *out)
 {
+    result code = OK;
     buf_append(out, VIEW(" RELEVANCY "));
-    for (size_t i = 0; i < run->scores.len; i++) {
+    for (size_t i = 0; i < run->scores.len && code == OK; i++) {
         size_t at = run->is_back ? run->scores.len - 1 - i : i;
-        buf_appendf(out, "%c%u", i ? ' ' : '(', (unsigned)(unsigned char)run->scores.at[at]);
+        buf_append_byte(out, i ? ' ' : '(');
+        buf_append_u64(out, (unsigned char)run->scores.at[at]);
+        if ((i + 1) % SESSION_NUMBERS_PER_TURN == 0) code = session_breathe(run->search.s);
     }
     buf_append_byte(out, ')');
+    return code;
 }
 
 /* esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data) */
@@ -154,7 +160,7 @@ MAY_YIELD static result tell_esearch(struct run *run, view tag)
         code = session_write_set(run->search.s, &set);
     }
     if (code == OK && (want & IMAP_RETURN_PARTIAL)) code = write_partial(run, out);
-    if ((want & IMAP_RETURN_RELEVANCY) && run->scores.len) write_scores(run, out);
+    if (code == OK && (want & IMAP_RETURN_RELEVANCY) && run->scores.len) code = write_scores(run, out);
     if (run->search.has_modseq && run->count) buf_appendf(out, " MODSEQ %llu", (unsigned long long)told_modseq(run));
     buf_append(out, VIEW("\r\n"));
     return code;
@@ -180,23 +186,29 @@ MAY_YIELD static result tell_search(struct run *run)
 }
 
 /* RFC 5182 §2.1, RFC 9394 §3.2: what MIN, MAX and PARTIAL returned is all that is saved, unless ALL or COUNT are asked for too. */
-static void save(struct run *run)
+MAY_YIELD static void save(struct run *run)
 {
     struct session *s = run->search.s;
     unsigned want = run->asked->want, ends = want & (IMAP_RETURN_MIN | IMAP_RETURN_MAX);
     bool is_whole = !(want & ~(unsigned)IMAP_RETURN_SAVE) || (want & (IMAP_RETURN_ALL | IMAP_RETURN_COUNT));
-    struct imap_set found = found_set(&run->uids), none = {0};
-    struct imap_set some = !is_whole && !(want & IMAP_RETURN_PARTIAL) ? none : found;
+    bool has_found = is_whole || (want & IMAP_RETURN_PARTIAL);
+    struct imap_set found = has_found ? found_set(&run->uids) : (struct imap_set){0};
     imap_set_builder_done(&s->saved);
     s->saved = IMAP_SET_BUILDER_INIT;
     if (run->count == 0) return;
     bool adds_low = !is_whole && (ends & IMAP_RETURN_MIN), adds_high = !is_whole && (ends & IMAP_RETURN_MAX);
-    struct imap_set all = {.ranges = arena_array(s->arena, struct imap_range, some.count + 2)};
-    for (size_t i = 0; i < some.count; i++) all.ranges[all.count++] = some.ranges[i];
-    if (adds_low) all.ranges[all.count++] = (struct imap_range){run->lowest_uid, run->lowest_uid};
-    if (adds_high) all.ranges[all.count++] = (struct imap_range){run->highest_uid, run->highest_uid};
-    all = imap_set_resolve(&all, UINT32_MAX, s->arena);
-    for (size_t i = 0; i < all.count; i++) imap_set_builder_add_range(&s->saved, all.ranges[i].first, all.ranges[i].last);
+    if (!adds_low && !adds_high) {           /* they may be very many */
+        s->saved = run->uids.set;
+        run->uids.set = IMAP_SET_BUILDER_INIT;
+        return;
+    }
+    if (adds_low && !(found.count && found.ranges[0].first == run->lowest_uid)) imap_set_builder_add(&s->saved, run->lowest_uid);
+    for (size_t i = 0; i < found.count; i++) {
+        imap_set_builder_add_range(&s->saved, found.ranges[i].first, found.ranges[i].last);
+        if (i % SESSION_NUMBERS_PER_TURN == 0 && coroutine_is_overdue()) coroutine_pause();
+    }
+    struct imap_set saved = imap_set_builder_set(&s->saved);
+    if (adds_high && !(saved.count && saved.ranges[saved.count - 1].last == run->highest_uid)) imap_set_builder_add(&s->saved, run->highest_uid);
 }
 
 MAY_YIELD static result tell(struct run *run, view tag)
