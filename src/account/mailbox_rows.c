@@ -220,10 +220,9 @@ static enum fate fate_of(const struct removal *removal, const struct block *b)
     return !removal->uids || set_covers_block(removal->uids, b) ? GOES_WHOLE : GOES_IN_PART;
 }
 
-bool removal_needs_rows(const struct removal *removal, const struct block *b)
-{
-    return !b->is_loaded && fate_of(removal, b) == GOES_IN_PART;
-}
+bool removal_takes_part(const struct removal *removal, const struct block *b) { return fate_of(removal, b) == GOES_IN_PART; }
+
+bool removal_needs_rows(const struct removal *removal, const struct block *b) { return !b->is_loaded && removal_takes_part(removal, b); }
 
 static void add_whole(const struct block *b, uint32_t before, struct vanished_list *vanished)
 {

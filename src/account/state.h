@@ -105,6 +105,9 @@ bool state_wants_turns(struct state *s, const struct record *r);
  */
 bool state_cut_flags(struct state *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *from_uid, struct imap_set_builder *room,
                      struct imap_set *ret_part);
+/* The same for EXPUNGE of the deleted: whole blocks go at once, however many; of others the rows that stay are made anew, of some thousand in a record. */
+bool state_cut_expunge(struct state *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *from_uid, struct imap_set_builder *room,
+                       struct imap_set *ret_part);
 /* How many rows are made anew without turns; 0: STATE_TURN_ROWS. */
 void state_set_turn_rows(struct state *s, uint32_t rows);
 /* state_apply() for every record, in turns if it wants them. */

@@ -190,6 +190,37 @@ bool state_cut_flags(struct state *s, uint32_t mailbox, const struct imap_set *u
     return true;
 }
 
+/* The UID before the block that is one too many for a record, or UINT32_MAX. */
+static uint32_t end_of_expunge(struct mailbox *m, const struct imap_set *uids, uint32_t from_uid)
+{
+    struct removal removal = {.uids = uids, .only_deleted = true};
+    uint32_t rows = 0;
+    for (uint32_t i = mailbox_block_of_uid(m, from_uid); i < m->block_count; i++) {
+        const struct block *b = m->blocks[i];
+        if (b->first_uid > uids->ranges[uids->count - 1].last) break;
+        if (!removal_takes_part(&removal, b)) continue;
+        if (rows && rows + b->count > m->state->pool.turn_rows) return b->first_uid - 1;
+        rows += b->count;
+    }
+    return UINT32_MAX;
+}
+
+bool state_cut_expunge(struct state *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *from_uid, struct imap_set_builder *room, struct imap_set *ret_part)
+{
+    struct mailbox *m = state_mailbox(s, mailbox);
+    if (uids->count == 0 || *from_uid > uids->ranges[uids->count - 1].last) return false;
+    struct imap_range range = {(uint32_t)*from_uid, m ? end_of_expunge(m, uids, (uint32_t)*from_uid) : UINT32_MAX};
+    struct imap_set within = {.ranges = &range, .count = 1};
+    *ret_part = *uids;
+    if (*from_uid > 0 || range.last < UINT32_MAX) {
+        buf_clear(&room->ranges);
+        imap_set_builder_add_common(room, uids, &within);
+        *ret_part = imap_set_builder_set(room);
+    }
+    *from_uid = (uint64_t)range.last + 1;
+    return ret_part->count > 0;
+}
+
 /* ---- the copies ---- */
 
 static void share_mailbox(struct state *shadow, const struct mailbox *m)

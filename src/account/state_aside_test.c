@@ -179,3 +179,53 @@ TEST(state_flags_of_many_are_cut_into_records_without_turns)
     EXPECT(part.count == 1 && !state_cut_flags(a.state, 4711, &uids, &from, &room, &part));
     author_done(&a);
 }
+
+/* ---- EXPUNGE in parts ---- */
+
+/* The parts are expunged as they are cut; each touches the rows of two blocks at most that stay in part. */
+static unsigned expunge_in_parts(struct author *a, struct imap_set uids, uint64_t *ret_expunged)
+{
+    struct imap_set_builder room CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT;
+    struct imap_set part;
+    uint64_t from = 0, before = 0;
+    unsigned parts = 0;
+    *ret_expunged = 0;
+    while (state_cut_expunge(a->state, INBOX_NUMBER, &uids, &from, &room, &part)) {
+        REQUIRE(part.count > 0 && part.ranges[0].first >= before && part.ranges[part.count - 1].last < from);
+        struct record r = {.kind = RECORD_EXPUNGE, .expunge = {.mailbox = INBOX_NUMBER, .uids = part, .only_deleted = true}};
+        REQUIRE(author_apply(a, &r) == OK);
+        uint64_t went = imap_set_size(&a->outcome.source_uids);
+        EXPECT(went > 0);
+        *ret_expunged += went;
+        before = from;
+        parts++;
+    }
+    return parts;
+}
+
+TEST(state_expunge_of_scattered_messages_is_cut_between_blocks)
+{
+    struct author a = author_with_gaps();
+    struct imap_range all = {1, 300}, some[] = {{1, 60}, {190, 230}};
+    struct imap_set everything = {.ranges = &all, .count = 1};
+    uint64_t went;
+    state_set_turn_rows(a.state, 32);
+    for (uint32_t i = 1; i <= 300; i += 6) REQUIRE(author_flag(&a, INBOX_NUMBER, i, i, FLAGS_ADD, ROW_DELETED) == OK);
+    uint32_t deleted = author_info(&a, "INBOX").deleted;
+    unsigned parts = expunge_in_parts(&a, (struct imap_set){.ranges = some, .count = 2}, &went);
+    EXPECT_NUMBER(went, deleted - author_info(&a, "INBOX").deleted);
+    EXPECT(parts > 1);
+    deleted -= (uint32_t)went;
+    parts = expunge_in_parts(&a, everything, &went);
+    EXPECT(parts > 2 && went == deleted && author_info(&a, "INBOX").deleted == 0);
+    /* Nothing to take out, and all of it: one record. */
+    struct imap_set_builder room CLEANUP(imap_set_builder_done) = IMAP_SET_BUILDER_INIT;
+    struct imap_set part;
+    uint64_t from = 0;
+    REQUIRE(state_cut_expunge(a.state, INBOX_NUMBER, &everything, &from, &room, &part));
+    EXPECT(part.ranges == everything.ranges && !state_cut_expunge(a.state, INBOX_NUMBER, &everything, &from, &room, &part));
+    REQUIRE(author_flag(&a, INBOX_NUMBER, 1, 300, FLAGS_ADD, ROW_DELETED) == OK);
+    EXPECT_NUMBER(expunge_in_parts(&a, everything, &went), 1);
+    EXPECT_NUMBER(author_info(&a, "INBOX").exists, 0);
+    author_done(&a);
+}

@@ -193,6 +193,8 @@ struct removal {
 };
 /* Removes them and tells the numberings. What went is added to `vanished`. */
 void mailbox_remove_rows(struct mailbox *m, const struct removal *removal, struct vanished_list *vanished);
+/* Some of the block's rows go, and others may stay. */
+bool removal_takes_part(const struct removal *removal, const struct block *b);
 /* Whether the removal must see the rows of the block. */
 bool removal_needs_rows(const struct removal *removal, const struct block *b);
 

@@ -5,19 +5,14 @@
 void imapd_close(struct session *s, const struct imap_command *c, struct reply *r)
 {
     struct fault fault = {0};
-    struct outcome outcome;
     uint32_t highest = mailbox_view_highest_uid(s->view);
     struct mailbox *m = session_mailbox(s);
     if (!s->is_read_only && highest && m) {
         struct mailbox_info info;
         mailbox_read_info(m, s->arena, &info);
         struct imap_range all = {1, highest};
-        struct record record = {.kind = RECORD_EXPUNGE,
-                                .expunge = {.mailbox = info.number, .uids = {.ranges = &all, .count = 1}, .only_deleted = true}};
-        if (info.deleted) {
-            result code = account_change(s->account, &record, s->arena, &outcome, session_store_deadline(s), &fault);
-            reply_result(s, r, code, &fault);
-        }
+        uint64_t modseq;
+        if (info.deleted) reply_result(s, r, session_expunge(s, info.number, &(struct imap_set){.ranges = &all, .count = 1}, &modseq, &fault), &fault);
     }
     session_unselect(s);
 }

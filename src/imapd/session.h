@@ -223,6 +223,9 @@ MAY_YIELD NODISCARD result session_walk_back(struct session *s, const struct ima
 MAY_YIELD NODISCARD result session_numbers_of(struct session *s, const struct imap_set *uids, struct imap_set *ret_numbers);
 MAY_YIELD uint64_t session_count(struct session *s, const struct imap_set *uids);
 
+/* Of `uids` (resolved) those that have \Deleted go; *ret_modseq is that of the last record by which any did, or 0 (expunge.c). */
+MAY_YIELD NODISCARD result session_expunge(struct session *s, uint32_t mailbox, const struct imap_set *uids, uint64_t *ret_modseq, struct fault *fault);
+
 /* ---- limits of messages (limit.c) ---- */
 /* Leaves the newest messages of a resolved set; 0 or the UID of the oldest that is left. False: the store failed. */
 MAY_YIELD bool session_cut_limit(struct session *s, struct imap_set *set, bool is_uids, uint32_t *ret_lowest_uid);
