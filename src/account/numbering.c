@@ -67,12 +67,28 @@ static void push_ghost(struct ghost *ghosts, size_t *count, uint32_t *messages, 
     *messages += ghost_size(&g);
 }
 
+/* Behind all ghosts: the records of one large expunge come so. Costs what has vanished. */
+static void append_ghosts(struct numbering *n, const struct vanished *vanished, size_t count)
+{
+    uint32_t ghosts_before = n->ghost_messages;
+    while (n->ghost_capacity < n->ghost_count + count) n->ghosts = state_grow(n->ghosts, n->ghost_capacity, &n->ghost_capacity, sizeof *n->ghosts);
+    for (size_t i = 0; i < count; i++) {
+        struct vanished v = vanished[i];
+        struct ghost g = {v.first, v.last < n->known_uid ? v.last : n->known_uid, v.rank + ghosts_before + 1, 0};
+        push_ghost(n->ghosts, &n->ghost_count, &n->ghost_messages, g);
+    }
+}
+
 void numbering_vanish(struct numbering *n, const struct vanished *vanished, size_t count)
 {
     size_t new_count = 0, old = 0;
     uint32_t messages = 0;
     while (count && vanished[count - 1].first > n->known_uid) count--;
     if (count == 0) return;
+    if (n->ghost_count == 0 || n->ghosts[n->ghost_count - 1].first < vanished[0].first) {
+        append_ghosts(n, vanished, count);
+        return;
+    }
     struct ghost *merged = malloc((n->ghost_count + count) * sizeof *merged);
     check(merged != NULL);
     for (size_t i = 0; i < count; i++) {
@@ -85,6 +101,7 @@ void numbering_vanish(struct numbering *n, const struct vanished *vanished, size
     while (old < n->ghost_count) push_ghost(merged, &new_count, &messages, n->ghosts[old++]);
     worker_free(n->ghosts, n->ghost_count * sizeof *n->ghosts);
     n->ghosts = merged;
+    n->ghost_capacity = n->ghost_count + count;
     n->ghost_count = new_count;
     n->ghost_messages = messages;
 }
@@ -181,7 +198,7 @@ void numbering_sync(struct numbering *n, bool may_expunge, struct mailbox_change
         c.expunged_count = n->ghost_count;
         n->count -= n->ghost_messages;
         n->ghosts = NULL;
-        n->ghost_count = 0;
+        n->ghost_count = n->ghost_capacity = 0;
         n->ghost_messages = 0;
     }
     uint32_t known = n->count;

@@ -32,7 +32,7 @@ struct numbering {
     uint32_t known_uid;                 /* the session's messages have UIDs up to this one */
     uint32_t count;                     /* EXISTS, ghosts among them */
     struct ghost *ghosts;               /* in order of UID */
-    size_t ghost_count;
+    size_t ghost_count, ghost_capacity;
     uint32_t ghost_messages;
     uint64_t told_modseq;               /* changes up to it need no telling */
     struct known_records known[NUMBERING_KNOWN_MAX];    /* nor do those of these records */
