@@ -2,7 +2,8 @@
  * Compaction: the journal's bodies go into packs, the state into a snapshot, and a new head takes the place of both.
  *
  *   1. without the lock: purge what was expunged long ago, pack the bodies that stand in the journal
- *   2. under the replay lock: read the tail, pack what came meanwhile, encode the snapshot, remember the position
+ *      and encode the blocks that changed
+ *   2. under the replay lock: read the tail, pack what came meanwhile, encode what changed since, remember the position
  *   3. without it: complete pack and snapshot objects, replace the head
  *   4. the next tail read meets the new head: ours commits the snapshot, another node's aborts it
  * Until 4 nothing that anybody refers to has changed: a node may die anywhere, what it leaves is garbage of a known age.
@@ -235,10 +236,11 @@ static void begin_snapshot(struct compaction *c)
     const struct snapshot_options options = {
         .object = view_of(c->snapshot_name), .packs = packs, .pack_count = c->pack_count, .bodies = c->bodies, .body_count = c->body_count,
         .replaced = c->replaced, .replaced_count = c->replaced_count, .search = c->indexing.is_on ? &c->indexing.list : NULL,
-        .archive = c->archiving.has_changed ? &c->archiving.list : NULL,
+        .archive = c->archiving.has_changed ? &c->archiving.list : NULL, .ahead = c->ahead,
     };
     state_snapshot_begin(c->account->state, &options);
     c->bodies = NULL;
+    c->ahead = NULL;
     c->has_begun = true;
 }
 
@@ -253,6 +255,14 @@ MAY_YIELD static result encode_snapshot(struct compaction *c, struct fault *faul
         if (code != OK) return code;
         if (coroutine_is_overdue()) coroutine_pause();
     }
+}
+
+/* Without it, because who writes waits for the lock: 0.2 s where a million rows changed. */
+MAY_YIELD static void encode_ahead(struct compaction *c)
+{
+    c->ahead = state_snapshot_ahead_new(c->account->state);
+    while (!is_lost(c) && state_snapshot_ahead(c->account->state, c->ahead, &c->blocks))
+        if (coroutine_is_overdue()) coroutine_pause();
 }
 
 /* With the lock: from here to unlock nobody applies a record. */
@@ -395,6 +405,7 @@ MAY_YIELD static result compact_steps(struct compaction *c, struct fault *fault)
     if (code == OK && !is_lost(c)) code = pack_bodies(c, REST_BODIES, BATCHES_MAX, fault);
     if (code == OK && !is_lost(c)) code = indexing_catch_up(c, fault);
     if (code == OK && !is_lost(c)) code = indexing_flush(c, true, fault);
+    if (code == OK && !is_lost(c)) encode_ahead(c);
     if (code == OK && !is_lost(c)) code = fold(c, fault);
     if (code == OK && !is_lost(c)) code = write_objects(c, fault);
     if (code == OK && !is_lost(c)) code = replace_head(c, fault);
@@ -431,6 +442,7 @@ MAY_YIELD static void end_compaction(struct compaction *c)
     free(c->bodies);
     free(c->replaced);
     free(c->replacements);
+    state_snapshot_ahead_free(c->ahead);
     buf_done(&c->blocks);
     buf_done(&c->directory);
     buf_done(&c->head_bytes);

@@ -55,6 +55,7 @@ struct compaction {
     struct indexing indexing;            /* the index for searches */
     struct archiving archiving;
 
+    struct snapshot_ahead *ahead;        /* until the state's snapshot has it */
     buf blocks, directory;
     struct head head;
     buf head_bytes;

@@ -69,9 +69,55 @@ static void condemn(const struct state *s, struct snapshot *snapshot)
     free(loads);
 }
 
+static void writer_init(struct block_writer *w)
+{
+    w->compressor = ZSTD_createCCtx();
+    check(w->compressor != NULL);
+}
+
+static void writer_done(struct block_writer *w)
+{
+    free(w->encoded);
+    ZSTD_freeCCtx(w->compressor);
+    buf_done(&w->payload);
+}
+
+static int by_serial(const void *left, const void *right)
+{
+    const struct encoded_block *a = left, *b = right;
+    return a->serial < b->serial ? -1 : a->serial > b->serial;
+}
+
+static void sort_encoded(struct block_writer *w)
+{
+    if (w->encoded_count) qsort(w->encoded, w->encoded_count, sizeof *w->encoded, by_serial);
+}
+
+static const struct encoded_block *find_encoded(const struct encoded_block *encoded, size_t count, uint64_t serial)
+{
+    struct encoded_block key = {.serial = serial};
+    return count ? bsearch(&key, encoded, count, sizeof key, by_serial) : NULL;
+}
+
+/* The bytes of what was encoded ahead are in the object already. */
+static void take_ahead(struct snapshot *snapshot, struct snapshot_ahead *ahead)
+{
+    if (!ahead) {
+        writer_init(&snapshot->writer);
+        return;
+    }
+    snapshot->writer = ahead->writer;
+    sort_encoded(&snapshot->writer);
+    snapshot->ahead = snapshot->writer.encoded;
+    snapshot->ahead_count = snapshot->writer.encoded_count;
+    snapshot->writer.encoded = NULL;
+    snapshot->writer.encoded_count = snapshot->writer.encoded_capacity = 0;
+    free(ahead);
+}
+
 void state_snapshot_begin(struct state *s, const struct snapshot_options *options)
 {
-    check(s->snapshot == NULL);
+    check(s->snapshot == NULL && (!options->ahead || options->ahead->of == s));
     struct snapshot *snapshot = calloc(1, sizeof *snapshot);
     check(snapshot != NULL);
     s->snapshot = snapshot;
@@ -85,8 +131,7 @@ void state_snapshot_begin(struct state *s, const struct snapshot_options *option
     if (s->arrived_oldest.ms < snapshot->archive.oldest.ms) snapshot->archive.oldest = s->arrived_oldest;
     snapshot->body_count = options->body_count;
     snapshot->bodies = options->bodies;
-    snapshot->compressor = ZSTD_createCCtx();
-    check(snapshot->compressor != NULL);
+    take_ahead(snapshot, options->ahead);
     condemn(s, snapshot);
 }
 
@@ -106,9 +151,8 @@ static void end_snapshot(struct state *s)
     archive_list_done(&snapshot->archive);
     worker_free(snapshot->bodies, snapshot->body_count * sizeof *snapshot->bodies);
     free(snapshot->is_condemned);
-    free(snapshot->encoded);
-    ZSTD_freeCCtx(snapshot->compressor);
-    buf_done(&snapshot->payload);
+    free(snapshot->ahead);
+    writer_done(&snapshot->writer);
     free(snapshot);
     s->snapshot = NULL;
 }
@@ -168,9 +212,8 @@ static struct block *join_at(struct mailbox *m, bool is_in_graves, uint32_t i)
 /* ---- the walk over all blocks ---- */
 
 /* The block where the walk is; NULL at its end. Moves on to the next mailbox. */
-static struct block *walk_here(struct state *s, struct mailbox **ret_mailbox)
+static struct block *walk_here(struct state *s, struct snapshot_walk *w, struct mailbox **ret_mailbox)
 {
-    struct snapshot *w = s->snapshot;
     for (; w->mailbox < s->mailbox_count; w->mailbox++) {
         struct mailbox *m = s->mailboxes[w->mailbox];
         *ret_mailbox = m;
@@ -184,25 +227,18 @@ static struct block *walk_here(struct state *s, struct mailbox **ret_mailbox)
     return NULL;
 }
 
-static void walk_again(struct snapshot *w)
-{
-    w->mailbox = 0;
-    w->block = 0;
-    w->is_in_graves = false;
-}
-
 static result ask_for(struct state *s, const struct mailbox *m, struct block *b, struct block_key *ret_needs)
 {
     s->snapshot->asked_serial = b->serial;
-    *ret_needs = state_block_key(s, m->number, b, s->snapshot->block, s->snapshot->is_in_graves);
+    *ret_needs = state_block_key(s, m->number, b, s->snapshot->walk.block, s->snapshot->walk.is_in_graves);
     return NOT_FOUND;
 }
 
 static result join_some(struct state *s, struct block_key *ret_needs)
 {
-    struct snapshot *w = s->snapshot;
+    struct snapshot_walk *w = &s->snapshot->walk;
     struct mailbox *m;
-    for (struct block *b; (b = walk_here(s, &m)) != NULL; w->block++) {
+    for (struct block *b; (b = walk_here(s, w, &m)) != NULL; w->block++) {
         uint32_t count = w->is_in_graves ? m->grave_count : m->block_count;
         while (w->block + 1 < count && should_join(&s->pool, b, walk_block(m, w->is_in_graves, w->block + 1))) {
             struct block *missing = join_at(m, w->is_in_graves, w->block);
@@ -210,8 +246,8 @@ static result join_some(struct state *s, struct block_key *ret_needs)
             count--;
         }
     }
-    walk_again(w);
-    w->phase = SNAPSHOT_ENCODES;
+    *w = (struct snapshot_walk){0};
+    s->snapshot->phase = SNAPSHOT_ENCODES;
     return OK;
 }
 
@@ -244,41 +280,89 @@ static struct row_place place_of_row(const void *argument, const struct row *row
     return (struct row_place){(uint32_t)s->pack_count + p->pack, p->entry};
 }
 
+static void write_block(struct block_writer *w, const struct block *b, struct row_place (*place_of)(const void *argument, const struct row *row), const void *argument,
+                        buf *blocks)
+{
+    size_t before = blocks->len;
+    buf_clear(&w->payload);
+    block_encode(b, place_of, argument, &w->payload);
+    frame_write(w->compressor, buf_view(&w->payload), blocks);
+    view frame = view_from(buf_view(blocks), before);
+    struct block_place place = {PLACE_NEW, (uint32_t)frame.len, crc32c(0, frame), w->offset};
+    w->offset += frame.len;
+    w->encoded = state_grow(w->encoded, w->encoded_count, &w->encoded_capacity, sizeof *w->encoded);
+    w->encoded[w->encoded_count++] = (struct encoded_block){b->serial, place};
+}
+
+/* False: it has yet to be encoded. */
+static bool use_ahead(struct snapshot *snapshot, const struct block *b)
+{
+    struct block_writer *w = &snapshot->writer;
+    const struct encoded_block *e = find_encoded(snapshot->ahead, snapshot->ahead_count, b->serial);
+    if (!e) return false;
+    w->encoded = state_grow(w->encoded, w->encoded_count, &w->encoded_capacity, sizeof *w->encoded);
+    w->encoded[w->encoded_count++] = *e;
+    return true;
+}
+
+static struct row_place place_in_pack(const void *argument, const struct row *row)
+{
+    check(row->pack != ROW_IN_JOURNAL);
+    return (struct row_place){row->pack, row->entry};
+}
+
+struct snapshot_ahead *state_snapshot_ahead_new(const struct state *s)
+{
+    struct snapshot_ahead *ahead = calloc(1, sizeof *ahead);
+    check(ahead != NULL);
+    ahead->of = s;
+    writer_init(&ahead->writer);
+    return ahead;
+}
+
+void state_snapshot_ahead_free(struct snapshot_ahead *ahead)
+{
+    if (ahead) writer_done(&ahead->writer);
+    free(ahead);
+}
+
+/* What changes between two steps may move blocks about: one that is passed over is encoded later, one that comes twice is in the object twice. */
+bool state_snapshot_ahead(struct state *s, struct snapshot_ahead *ahead, buf *blocks)
+{
+    struct mailbox *m;
+    size_t rows_bytes = 0;
+    for (struct block *b; (b = walk_here(s, &ahead->walk, &m)) != NULL; ahead->walk.block++) {
+        if (rows_bytes >= STEP_BYTES) return true;
+        if (b->place.object != PLACE_NONE || b->has_journal_rows || b->count < s->pool.block_rows / 2) continue;
+        write_block(&ahead->writer, b, place_in_pack, NULL, blocks);
+        rows_bytes += b->count * sizeof(struct row);
+    }
+    return false;
+}
+
 static void encode_block(struct state *s, struct block *b, bool is_in_graves, buf *blocks)
 {
     struct snapshot *snapshot = s->snapshot;
-    size_t before = blocks->len;
-    buf_clear(&snapshot->payload);
-    block_encode(b, place_of_row, s, &snapshot->payload);
-    frame_write(snapshot->compressor, buf_view(&snapshot->payload), blocks);
-    view frame = view_from(buf_view(blocks), before);
-    struct block_place place = {PLACE_NEW, (uint32_t)frame.len, crc32c(0, frame), snapshot->offset};
-    snapshot->offset += frame.len;
-    snapshot->encoded = state_grow(snapshot->encoded, snapshot->encoded_count, &snapshot->encoded_capacity, sizeof *snapshot->encoded);
-    snapshot->encoded[snapshot->encoded_count++] = (struct encoded_block){b->serial, place};
+    write_block(&snapshot->writer, b, place_of_row, s, blocks);
     if (b->place.object != PLACE_NONE && b->serial == snapshot->asked_serial) block_unload(&s->pool, b, is_in_graves);
 }
 
 static result encode_some(struct state *s, buf *blocks, struct block_key *ret_needs)
 {
-    struct snapshot *w = s->snapshot;
+    struct snapshot *snapshot = s->snapshot;
+    struct snapshot_walk *w = &snapshot->walk;
     struct mailbox *m;
     size_t rows_bytes = 0;
-    for (struct block *b; (b = walk_here(s, &m)) != NULL; w->block++) {
+    for (struct block *b; (b = walk_here(s, w, &m)) != NULL; w->block++) {
         if (rows_bytes >= STEP_BYTES) return OK;
-        if (b->place.object != PLACE_NONE && !w->is_condemned[b->place.object]) continue;
+        if (b->place.object != PLACE_NONE && !snapshot->is_condemned[b->place.object]) continue;
+        if (use_ahead(snapshot, b)) continue;
         if (!b->is_loaded) return ask_for(s, m, b, ret_needs);
         encode_block(s, b, w->is_in_graves, blocks);
         rows_bytes += b->count * sizeof(struct row);
     }
-    w->phase = SNAPSHOT_ENDED;
+    snapshot->phase = SNAPSHOT_ENDED;
     return OK;
-}
-
-static int by_serial(const void *left, const void *right)
-{
-    const struct encoded_block *a = left, *b = right;
-    return a->serial < b->serial ? -1 : a->serial > b->serial;
 }
 
 result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct block_key *ret_needs)
@@ -287,20 +371,14 @@ result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct 
     check(snapshot != NULL && snapshot->phase != SNAPSHOT_ENDED);
     result stepped = snapshot->phase == SNAPSHOT_JOINS ? join_some(s, ret_needs) : encode_some(s, blocks, ret_needs);
     if (snapshot->phase != SNAPSHOT_ENDED) return stepped;
-    if (snapshot->encoded_count) qsort(snapshot->encoded, snapshot->encoded_count, sizeof *snapshot->encoded, by_serial);
+    sort_encoded(&snapshot->writer);
     snapshot_directory_encode(s, snapshot, directory);
     return END;
 }
 
-static const struct encoded_block *find_encoded(const struct snapshot *snapshot, uint64_t serial)
-{
-    struct encoded_block key = {.serial = serial};
-    return snapshot->encoded_count ? bsearch(&key, snapshot->encoded, snapshot->encoded_count, sizeof key, by_serial) : NULL;
-}
-
 struct block_place snapshot_place(const struct snapshot *snapshot, const struct block *b)
 {
-    const struct encoded_block *e = find_encoded(snapshot, b->serial);
+    const struct encoded_block *e = find_encoded(snapshot->writer.encoded, snapshot->writer.encoded_count, b->serial);
     return e ? e->place : b->place;
 }
 
@@ -378,7 +456,7 @@ static uint32_t free_object_slot(struct state *s)
 
 static void settle_block(struct state *s, struct block *b, uint32_t object, bool *is_used)
 {
-    const struct encoded_block *e = find_encoded(s->snapshot, b->serial);
+    const struct encoded_block *e = find_encoded(s->snapshot->writer.encoded, s->snapshot->writer.encoded_count, b->serial);
     if (e) {
         b->place = e->place;
         b->place.object = object;
@@ -433,7 +511,7 @@ void state_snapshot_commit(struct state *s, const struct state_turns *turns)
     snapshot->archive = (struct archive_list){0};
     if (s->arrived_oldest.ms < s->archive.oldest.ms) s->archive.oldest = s->arrived_oldest;
     uint32_t object = free_object_slot(s);
-    s->objects[object] = (struct stored_object){snapshot->object, snapshot->offset};
+    s->objects[object] = (struct stored_object){snapshot->object, snapshot->writer.offset};
     snapshot->object = VIEW_EMPTY;
     bool *is_used = calloc(s->object_count, sizeof *is_used);
     check(is_used != NULL);

@@ -161,7 +161,7 @@ static void put_objects(struct writer *w)
     buf_append_varint(w->out, count + (is_new_used ? 1 : 0));
     for (size_t i = 0; i < s->object_count; i++)
         if (is_used[i]) put_object(w, s->objects[i].name, s->objects[i].bytes);
-    if (is_new_used) put_object(w, w->snapshot->object, w->snapshot->offset);
+    if (is_new_used) put_object(w, w->snapshot->object, w->snapshot->writer.offset);
     free(is_used);
 }
 
@@ -309,7 +309,7 @@ void snapshot_directory_encode(const struct state *s, const struct snapshot *sna
     buf_append_le16(directory, 0);
     size_t crc_at = directory->len;
     buf_append_le32(directory, 0);
-    frame_write(snapshot->compressor, buf_view(&payload), directory);
+    frame_write(snapshot->writer.compressor, buf_view(&payload), directory);
     uint32_t crc = crc32c(0, view_from(buf_view(directory), crc_at + 4));
     for (size_t i = 0; i < 4; i++) directory->at[crc_at + i] = (char)(unsigned char)(crc >> (8 * i));
     buf_done(&payload);

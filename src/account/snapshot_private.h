@@ -27,6 +27,28 @@ struct encoded_block {
 
 enum snapshot_phase { SNAPSHOT_JOINS, SNAPSHOT_ENCODES, SNAPSHOT_ENDED };
 
+/* Over all blocks: where it is. */
+struct snapshot_walk {
+    size_t mailbox;                      /* index */
+    bool is_in_graves;
+    uint32_t block;
+};
+
+struct block_writer {
+    ZSTD_CCtx *compressor;
+    buf payload;
+    uint64_t offset;                     /* of the next block in the object */
+    struct encoded_block *encoded;
+    size_t encoded_count, encoded_capacity;
+};
+
+/* What is encoded before the state stands still. */
+struct snapshot_ahead {
+    const struct state *of;
+    struct snapshot_walk walk;
+    struct block_writer writer;
+};
+
 struct snapshot {
     view object;                         /* malloced, as are the names of the packs */
     struct pack_slot *packs, *replaced;
@@ -35,16 +57,12 @@ struct snapshot {
     struct archive_list archive;
     size_t pack_count, replaced_count, body_count;
     enum snapshot_phase phase;
-    size_t mailbox;                      /* where the walk is: index, */
-    bool is_in_graves;
-    uint32_t block;
-    uint64_t offset;                     /* of the next block in the object */
+    struct snapshot_walk walk;
     uint64_t asked_serial;               /* a block that was loaded for us only */
     bool *is_condemned;                  /* by object: its blocks move */
-    struct encoded_block *encoded;       /* in order of serial once ended */
-    size_t encoded_count, encoded_capacity;
-    ZSTD_CCtx *compressor;
-    buf payload;
+    struct block_writer writer;          /* `encoded` in order of serial once ended */
+    struct encoded_block *ahead;         /* in order of serial */
+    size_t ahead_count;
 };
 
 /* Appends the rows of a loaded block to `payload`. `place` gives each row's place. */

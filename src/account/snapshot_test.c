@@ -180,3 +180,37 @@ TEST(snapshot_damaged_is_corrupt)
     test_store_done(&store);
     author_done(&a);
 }
+
+/* Who writes waits while the state stands still: then only what was changed meanwhile is encoded. */
+TEST(snapshot_takes_what_was_encoded_ahead)
+{
+    struct author a = author_new();
+    struct test_store store = {0};
+    fill(&a, 40000);
+    (void)test_store_snapshot(&store, a.state, false);
+    author_flag(&a, 1, 1, 40000, FLAGS_ADD, ROW_FLAGGED);
+    test_store_ahead(&store, a.state);
+    while (state_snapshot_ahead(a.state, store.ahead, &store.blocks_ahead)) {}
+    size_t ahead = store.blocks_ahead.len;
+    author_flag(&a, 1, 5000, 5000, FLAGS_REMOVE, ROW_FLAGGED);
+    size_t all = test_store_snapshot(&store, a.state, false);
+    EXPECT(ahead > 40000 && all > ahead && all - ahead < ahead / 5);
+    struct state *again = test_store_open(&store);
+    test_store_load_all(&store, again);
+    EXPECT(same_digest(a.state, again));
+    state_free(again);
+    /* Nothing to encode ahead, and all of it changed since. */
+    test_store_ahead(&store, a.state);
+    EXPECT_NUMBER(store.blocks_ahead.len, 0);
+    author_expunge(&a, 1, 1, 20000, false);
+    test_store_ahead(&store, a.state);
+    author_flag(&a, 1, 1, 40000, FLAGS_REMOVE, ROW_FLAGGED);
+    (void)test_store_snapshot(&store, a.state, false);
+    again = test_store_open(&store);
+    test_store_load_all(&store, again);
+    EXPECT(same_digest(a.state, again));
+    EXPECT_NUMBER(state_check(again, found_none, NULL), 0);
+    state_free(again);
+    test_store_done(&store);
+    author_done(&a);
+}

@@ -237,6 +237,8 @@ void state_archive_look(struct state *s);
  * A snapshot is a directory (everything but rows: mailboxes, block summaries with the place of each block, packs, ids; small) and
  * blocks, which stand in this or in older snapshot objects. The home keeps the directory in the journal's head if it is short.
  *
+ *   ahead    blocks that would be written now are encoded while the state may go on changing, a few ms in a step, until there are no more: what is not
+ *            changed until the snapshot encodes it need not be encoded then. `blocks` is the same for both.
  *   begin    new packs, with the bodies that went into them, become part of what is encoded; the state itself still reads from the
  *            journal. The state must not change until state_snapshot_step() gives END; reading is fine. One at a time.
  *   step     encodes some more blocks into `blocks` (a few ms; the caller pauses in between): OK, or END when all are done and `directory`
@@ -256,9 +258,14 @@ struct snapshot_options {
     size_t body_count;
     const struct search_list *search;    /* the index from now on; NULL: as it is */
     const struct archive_list *archive;  /* the archive from now on; NULL: as it is */
+    struct snapshot_ahead *ahead;        /* of this very state; the snapshot's from now on; NULL: none */
     const struct pack_slot *replaced;    /* by slot: object not empty where a pack's object was rewritten, same entries; NULL: none */
     size_t replaced_count;
 };
+struct snapshot_ahead *state_snapshot_ahead_new(const struct state *s);
+void state_snapshot_ahead_free(struct snapshot_ahead *ahead);       /* NULL is fine */
+/* False: there are none left. */
+bool state_snapshot_ahead(struct state *s, struct snapshot_ahead *ahead, buf *blocks);
 void state_snapshot_begin(struct state *s, const struct snapshot_options *options);
 NODISCARD result state_snapshot_step(struct state *s, buf *blocks, buf *directory, struct block_key *ret_needs);
 MAY_YIELD void state_snapshot_commit(struct state *s, const struct state_turns *turns);

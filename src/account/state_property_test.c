@@ -456,6 +456,7 @@ static void use_session(struct world *w)
 static void build_anew(struct world *w)
 {
     struct state *fresh = test_store_open(&w->store);
+    test_store_forget_ahead(&w->store);
     fresh->pool.block_rows = w->other->pool.block_rows;
     state_set_turn_rows(fresh, w->other->pool.turn_rows);
     state_set_wide_bytes(fresh, w->other->pool.wide_bytes);
@@ -469,6 +470,7 @@ static void disturb(struct world *w)
     struct block_key keys[5];
     const struct state_turns turns = {look_at_commit, w};
     w->store.turns = below(w, 2) ? &turns : NULL;
+    if (below(w, 2)) test_store_ahead(&w->store, w->other);
     if (below(w, 2)) {
         state_set_wide_bytes(w->other, 1 + (below(w, 3) ? 0 : below(w, 100000)));
         (void)state_slim(w->other, 1 + below(w, 100));

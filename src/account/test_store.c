@@ -11,6 +11,8 @@ void test_store_done(struct test_store *t)
 {
     for (size_t i = 0; i < t->count; i++) buf_done(&t->objects[i]);
     free(t->objects);
+    test_store_forget_ahead(t);
+    buf_done(&t->blocks_ahead);
     buf_done(&t->directory);
 }
 
@@ -64,6 +66,19 @@ static struct packed_body *pack_all(const struct state *s, size_t *ret_count)
     return packed;
 }
 
+void test_store_ahead(struct test_store *t, struct state *s)
+{
+    if (!t->ahead) t->ahead = state_snapshot_ahead_new(s);
+    (void)state_snapshot_ahead(s, t->ahead, &t->blocks_ahead);
+}
+
+void test_store_forget_ahead(struct test_store *t)
+{
+    state_snapshot_ahead_free(t->ahead);
+    t->ahead = NULL;
+    buf_clear(&t->blocks_ahead);
+}
+
 size_t test_store_snapshot(struct test_store *t, struct state *s, bool aborts)
 {
     char name[32], pack_name[32];
@@ -73,8 +88,11 @@ size_t test_store_snapshot(struct test_store *t, struct state *s, bool aborts)
     view pack = view_make(pack_name, (size_t)snprintf(pack_name, sizeof pack_name, "p-%zu", t->count));
     struct pack_slot slot = {pack, (uint32_t)body_count, 1000};
     buf *blocks = test_store_add(t), directory = BUF_INIT;
-    struct snapshot_options options = {.object = object, .packs = &slot, .pack_count = body_count ? 1 : 0, .bodies = bodies, .body_count = body_count};
+    struct snapshot_options options = {.object = object, .packs = &slot, .pack_count = body_count ? 1 : 0, .bodies = bodies, .body_count = body_count, .ahead = t->ahead};
+    buf_append(blocks, buf_view(&t->blocks_ahead));
     state_snapshot_begin(s, &options);
+    t->ahead = NULL;
+    test_store_forget_ahead(t);
     struct block_key needs;
     for (result stepped; (stepped = state_snapshot_step(s, blocks, &directory, &needs)) != END;)
         if (stepped == NOT_FOUND) test_store_load(t, s, &needs);
