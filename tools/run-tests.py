@@ -53,13 +53,16 @@ def heading(text, started):
     print(f"== {text} ({time.monotonic() - started:.0f} s)", flush=True)
 
 
-def run_tap(count, name, command, timeout):
-    """Shows what went wrong, or was skipped, with its comments; counts the rest."""
+def tap_environment(name):
     environment = dict(os.environ)
     if name != "unit-sim":
         # The sanitizer's fake stacks hide how much of a coroutine's own stack is used, which these tests measure.
         environment["ASAN_OPTIONS"] = environment.get("ASAN_OPTIONS", "").replace("detect_stack_use_after_return=1", "detect_stack_use_after_return=0")
-    status, output = run(command, timeout, environment)
+    return environment
+
+
+def count_tap(count, name, status, output):
+    """Shows what went wrong, or was skipped, with its comments; counts the rest."""
     comments, failed_before = [], count.failed
     for line in output.splitlines():
         match = re.match(r"(not ok|ok) \d+ (.*?)( # SKIP.*)?$", line)
@@ -118,25 +121,32 @@ def test_cluster():
         run(["tools/test-cluster", "stop", folder], 60)
 
 
+class Beside:
+    """What computes for long, beside all else, to which it gives way. Its output is in a file."""
+
+    def __init__(self, command, environment=None):
+        self.output = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(["nice", "-n", "19", *command], stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+        atexit.register(self.process.kill)
+
+    def end(self, timeout):
+        """Status and text."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout)
+        self.process.kill()
+        self.output.seek(0)
+        return self.process.wait(), self.output.read().decode(errors="replace")
+
+
 def start_simulation(seeds):
-    """Its output is in a file; it gives way to all else."""
-    output = tempfile.TemporaryFile()
-    command = ["nice", "-n", "19", f"{BUILD}/simulate", "--seeds", seeds]
-    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-    atexit.register(process.kill)
-    return process, output, seeds
+    return Beside([f"{BUILD}/simulate", "--seeds", seeds])
 
 
-def end_simulation(count, simulation, started):
-    process, output, seeds = simulation
+def end_simulation(count, simulation, seeds, started):
     heading(f"simulator, seeds {seeds}", started)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(SIMULATION_MAX_S)
-    process.kill()
-    output.seek(0)
-    text = output.read().decode(errors="replace").strip()
-    print(text.splitlines()[-1] if text else "", flush=True)
-    count.one("simulate", process.wait() == 0, text[-4000:])
+    status, text = simulation.end(SIMULATION_MAX_S)
+    print(text.strip().splitlines()[-1] if text.strip() else "", flush=True)
+    count.one("simulate", status == 0, text[-4000:])
 
 
 def run_pytest(count, names, long):
@@ -183,25 +193,30 @@ def run_all(options):
             count.one(tool, status == 0, output)
         status, output = run(["tools/rfc-link", "--check"], 60)
         count.one("tools/rfc-link", status == 0, output)
+    seeds = SEEDS_LONG if options.long else SEEDS
+    beside = simulation = None
+    if options.long and not options.names:
+        beside, simulation = Beside([f"{BUILD}/unit-sim"], tap_environment("unit-sim")), start_simulation(seeds)
     heading("unit tests", started)
     for program in ("unit-sim", "unit-uv", "unit-rados"):
         path = os.path.join(BUILD, program)
-        if os.path.exists(path):
-            run_tap(count, program, [path, *options.names], UNIT_TESTS_LONG_MAX_S if options.long else UNIT_TESTS_MAX_S)
+        if os.path.exists(path) and not (beside and program == "unit-sim"):
+            count_tap(count, program, *run([path, *options.names], UNIT_TESTS_LONG_MAX_S if options.long else UNIT_TESTS_MAX_S, tap_environment(program)))
     if not options.names:
         heading("fuzz targets replayed", started)
         for path in sorted(glob.glob(f"{BUILD}/fuzz-*")):
             if os.path.isfile(path) and os.access(path, os.X_OK):
                 status, output = run([path, f"tests/corpus/{os.path.basename(path)[5:]}"], 600)
                 count.one(os.path.basename(path), status == 0, output[-4000:])
-        simulation = start_simulation(SEEDS_LONG if options.long else SEEDS)
-        if not options.long:
-            end_simulation(count, simulation, started)
+        if not simulation:
+            end_simulation(count, start_simulation(seeds), seeds, started)
     if not options.fast and glob.glob("tests/system/test_*.py"):
-        heading("system tests" + (", and the simulator with what they leave" if options.long and not options.names else ""), started)
+        heading("system tests" + (", and beside them the simulator and unit-sim" if beside else ""), started)
         run_pytest(count, options.names, options.long)
-    if options.long and not options.names:
-        end_simulation(count, simulation, started)
+    if beside:
+        heading("unit-sim, with thousands of scenarios", started)
+        count_tap(count, "unit-sim", *beside.end(UNIT_TESTS_LONG_MAX_S))
+        end_simulation(count, simulation, seeds, started)
         heading(f"chaos, {CHAOS_S} s", started)
         status, output = run(["tests/chaos/chaos.py", str(CHAOS_S)], 900)
         print(output.strip(), flush=True)
