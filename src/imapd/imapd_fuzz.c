@@ -55,15 +55,24 @@ MAY_YIELD static bool hear_line(struct client *c)
     }
 }
 
-/* A new SELECT begins with FLAGS; what was believed of the mailbox before is void. */
+/* FLAGS and PERMANENTFLAGS begin a SELECT, of which EXISTS is next, and tell of a new keyword. */
+static bool begins_mailbox(view line, unsigned *flags_lines)
+{
+    unsigned before = *flags_lines;
+    *flags_lines = view_starts(line, VIEW("* FLAGS (")) ? 1 : before == 1 && view_starts(line, VIEW("* OK [PERMANENTFLAGS (")) ? 2 : 0;
+    return before == 2 && view_ends(line, VIEW(" EXISTS"));
+}
+
+/* With a new SELECT what was believed of the mailbox before is void. */
 static void listen(void *argument)
 {
     colour_pretend_coroutine();
     struct client *c = argument;
+    unsigned flags_lines = 0;
     wire_init(&c->wire, c->stream, WIRE_CRLF_ENDS_COMMAND);
     c->model.may_expunge = true;
     while (hear_line(c)) {
-        if (view_starts(buf_view(&c->line), VIEW("* FLAGS ("))) model_clear(&c->model);
+        if (begins_mailbox(buf_view(&c->line), &flags_lines)) model_clear(&c->model);
         check(model_hear(&c->model, buf_view(&c->line)));
     }
     wire_done(&c->wire);
