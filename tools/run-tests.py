@@ -196,7 +196,7 @@ def run_all(options):
     seeds = SEEDS_LONG if options.long else SEEDS
     beside = simulation = None
     if options.long and not options.names:
-        beside, simulation = Beside([f"{BUILD}/unit-sim"], tap_environment("unit-sim")), start_simulation(seeds)
+        beside, simulation = Beside([f"{BUILD}/unit-sim"], {**tap_environment("unit-sim"), "TAYORI_TEST_PATIENCE": "9"}), start_simulation(seeds)
     heading("unit tests", started)
     for program in ("unit-sim", "unit-uv", "unit-rados"):
         path = os.path.join(BUILD, program)
