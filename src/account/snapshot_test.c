@@ -25,6 +25,15 @@ static void fill(struct author *a, uint32_t count)
 
 static void found_none(void *argument, view what) { test_fail(__FILE__, __LINE__, "found " VIEW_FMT, VIEW_ARG(what)); }
 
+static void expect_opens_as(struct test_store *store, struct state *s)
+{
+    struct state *again = test_store_open(store);
+    test_store_load_all(store, again);
+    EXPECT(same_digest(s, again));
+    EXPECT_NUMBER(state_check(again, found_none, NULL), 0);
+    state_free(again);
+}
+
 TEST(snapshot_opens_as_the_same_value)
 {
     struct author a = author_new();
@@ -44,10 +53,8 @@ TEST(snapshot_opens_as_the_same_value)
     mailbox_read_info(state_mailbox(again, 1), a.arena, &info);
     EXPECT(info.exists == 9000 - 4901 && info.deleted == 11 && info.first_unseen == author_info(&a, "INBOX").first_unseen);
     EXPECT_NUMBER(store.loads, 0);
-    test_store_load_all(&store, again);
-    EXPECT(same_digest(a.state, again));
-    EXPECT_NUMBER(state_check(again, found_none, NULL), 0);
     state_free(again);
+    expect_opens_as(&store, a.state);
     test_store_done(&store);
     author_done(&a);
 }
@@ -195,10 +202,7 @@ TEST(snapshot_takes_what_was_encoded_ahead)
     author_flag(&a, 1, 5000, 5000, FLAGS_REMOVE, ROW_FLAGGED);
     size_t all = test_store_snapshot(&store, a.state, false);
     EXPECT(ahead > 40000 && all > ahead && all - ahead < ahead / 5);
-    struct state *again = test_store_open(&store);
-    test_store_load_all(&store, again);
-    EXPECT(same_digest(a.state, again));
-    state_free(again);
+    expect_opens_as(&store, a.state);
     /* Nothing to encode ahead, and all of it changed since. */
     test_store_ahead(&store, a.state);
     EXPECT_NUMBER(store.blocks_ahead.len, 0);
@@ -206,11 +210,7 @@ TEST(snapshot_takes_what_was_encoded_ahead)
     test_store_ahead(&store, a.state);
     author_flag(&a, 1, 1, 40000, FLAGS_REMOVE, ROW_FLAGGED);
     (void)test_store_snapshot(&store, a.state, false);
-    again = test_store_open(&store);
-    test_store_load_all(&store, again);
-    EXPECT(same_digest(a.state, again));
-    EXPECT_NUMBER(state_check(again, found_none, NULL), 0);
-    state_free(again);
+    expect_opens_as(&store, a.state);
     test_store_done(&store);
     author_done(&a);
 }
